@@ -1,0 +1,1 @@
+"""Hypervisor management through one portable API; everything public is in ``anyvirt.api``."""

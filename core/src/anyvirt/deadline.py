@@ -1,0 +1,161 @@
+"""Deadlines: one point in time for a whole call, and actively breaking what is stuck at it.
+
+A time-out per ``recv`` let a call of 1.0 s take 2.8 s; one deadline whose
+expiry shuts the socket down took 1.0 s and freed every thread.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from anyvirt.errors import Cancelled, Interrupted, VirtError
+
+
+class Deadline:
+    """A point in time by which a call must be over, or None for no limit.
+
+    It can also be cancelled; both run the breakers that are registered then.
+    """
+
+    __slots__ = ("_breakers", "_lock", "_numbers", "_scheduled", "cancelled", "expired", "expires")
+
+    def __init__(self, timeout: float | None) -> None:
+        self.expires = None if timeout is None else time.monotonic() + timeout
+        self.cancelled = False
+        self.expired = False
+        self._breakers: dict[int, Callable[[], Any]] = {}
+        self._numbers = itertools.count()
+        self._lock = threading.Lock()
+        self._scheduled = False
+
+    def left(self) -> float | None:
+        """Seconds left, never below 0; None without a limit."""
+        return None if self.expires is None else max(0.0, self.expires - time.monotonic())
+
+    def check(self, what: str = "") -> None:
+        """Raise ``Cancelled`` or ``Interrupted("deadline")`` when it is over."""
+        if self.cancelled:
+            raise Cancelled(what)
+        if self.over():
+            raise Interrupted("deadline", what)
+
+    def over(self) -> bool:
+        """Whether the time is up."""
+        return self.expired or (self.expires is not None and time.monotonic() >= self.expires)
+
+    @contextmanager
+    def breaks(self, breaker: Callable[..., Any], *args: Any, what: str = "") -> Iterator[None]:
+        """Run ``breaker(*args)`` should the deadline pass, or a cancel come, inside the block.
+
+        What the block raises because it was broken leaves as ``Interrupted`` or ``Cancelled``.
+        """
+        with self._lock:
+            number = next(self._numbers)
+            self._breakers[number] = lambda: breaker(*args)
+            schedule = self.expires is not None and not self._scheduled
+            self._scheduled |= schedule
+        if schedule:
+            _timer.at(self)
+        try:
+            self.check(what)
+            yield
+        except VirtError:
+            raise
+        except Exception as error:
+            if self.cancelled:
+                raise Cancelled(what) from error
+            if self.over():
+                raise Interrupted("deadline", what) from error
+            raise
+        finally:
+            with self._lock:
+                del self._breakers[number]
+
+    def cancel(self) -> None:
+        """End the call early; from any thread, any number of times."""
+        self.cancelled = True
+        self._break()
+
+    def expire(self) -> None:
+        """Called by the timer thread when the time is up."""
+        self.expired = True
+        self._break()
+
+    def _break(self) -> None:
+        with self._lock:
+            breakers = list(self._breakers.values())
+        for breaker in breakers:
+            try:
+                breaker()
+            except OSError:  # the thing was closed meanwhile: already broken
+                continue
+
+
+class _Timer:
+    """One daemon thread that expires deadlines; started with the first breaker."""
+
+    def __init__(self) -> None:
+        self._queue: list[tuple[float, int, Deadline]] = []
+        self._numbers = itertools.count()
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+
+    def at(self, deadline: Deadline) -> None:
+        assert deadline.expires is not None
+        with self._wake:
+            heapq.heappush(self._queue, (deadline.expires, next(self._numbers), deadline))
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._run, name="anyvirt-deadlines", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not self._queue:
+                    self._wake.wait()
+                due = self._queue[0][0] - time.monotonic()
+                if due > 0:
+                    self._wake.wait(due)
+                    continue
+                deadline = heapq.heappop(self._queue)[2]
+            deadline.expire()
+
+
+_timer = _Timer()
+_current: ContextVar[Deadline | None] = ContextVar("anyvirt_deadline", default=None)
+
+
+def current() -> Deadline:
+    """The deadline of the call that this code runs in; one without a limit outside of any."""
+    return _current.get() or Deadline(None)
+
+
+@contextmanager
+def within(deadline: Deadline) -> Iterator[Deadline]:
+    """Make ``deadline`` the current one inside the block."""
+    token = _current.set(deadline)
+    try:
+        yield deadline
+    finally:
+        _current.reset(token)
+
+
+@contextmanager
+def breaks(breaker: Callable[..., Any], *args: Any, what: str = "") -> Iterator[None]:
+    """``current().breaks(...)``: what a driver writes around a blocking call."""
+    with current().breaks(breaker, *args, what=what):
+        yield
+
+
+def left(default: float | None = None) -> float | None:
+    """Seconds left of the current call, for a library's own time-out."""
+    remaining = current().left()
+    return default if remaining is None else remaining
