@@ -1,0 +1,229 @@
+"""What happened: one typed value for each kind of event.
+
+Names and details are libvirt's (``virDomainEventID``, libvirt 9.0.0). Every event
+has a resume ``token``: whoever kept the last one can ask for what came after it,
+and gets a ``Gap`` where that cannot be told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, fields, replace
+from enum import Enum
+from typing import Any, ClassVar, Final
+
+from anyvirt.ref import Ref
+
+
+class Change(Enum):
+    """What a life-cycle event says."""
+
+    DEFINED = "defined"
+    UNDEFINED = "undefined"
+    STARTED = "started"
+    SUSPENDED = "suspended"
+    RESUMED = "resumed"
+    STOPPED = "stopped"
+    SHUTDOWN = "shutdown"
+    PMSUSPENDED = "pmsuspended"
+    CRASHED = "crashed"
+
+
+# change -> (libvirt's number, details in order of their number)
+DETAILS: Final[dict[Change, tuple[int, tuple[str, ...]]]] = {
+    Change.DEFINED: (0, ("added", "updated", "renamed", "from snapshot")),
+    Change.UNDEFINED: (1, ("removed", "renamed")),
+    Change.STARTED: (2, ("booted", "migrated", "restored", "from snapshot", "wakeup")),
+    Change.SUSPENDED: (
+        3,
+        (
+            "paused",
+            "migrated",
+            "I/O error",
+            "watchdog",
+            "restored",
+            "from snapshot",
+            "API error",
+            "post-copy",
+            "post-copy failed",
+        ),
+    ),
+    Change.RESUMED: (4, ("unpaused", "migrated", "from snapshot", "post-copy", "post-copy failed")),
+    Change.STOPPED: (5, ("shutdown", "destroyed", "crashed", "migrated", "saved", "failed", "from snapshot")),
+    Change.SHUTDOWN: (6, ("finished", "guest", "host")),
+    Change.PMSUSPENDED: (7, ("memory", "disk")),
+    Change.CRASHED: (8, ("panicked", "crashloaded")),
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something that happened to ``ref`` at ``at`` (``time.time()``).
+
+    :param run: the run of the domain that it belongs to, where it belongs to one.
+    :param token: where to go on from; opaque, and empty on an event that was not read from a log.
+    """
+
+    kind: ClassVar[str] = "event"
+    ref: Ref | None = None
+    at: float = 0.0
+    run: str = ""
+    token: str = ""
+
+    def detail_row(self) -> dict[str, Any]:
+        """The fields of this kind alone, as plain data for a log."""
+        common = {f.name for f in fields(Event)}
+        out = {}
+        for name, value in asdict(self).items():
+            if name not in common:
+                out[name] = value.value if isinstance(value, Enum) else value
+        return out
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifecycle(Event):
+    """A domain was defined, started, stopped ...; ``detail`` is one of ``DETAILS[change]``."""
+
+    kind: ClassVar[str] = "lifecycle"
+    change: Change
+    detail: str = ""
+
+    @property
+    def numbers(self) -> tuple[int, int]:
+        """Libvirt's numbers of event and detail."""
+        number, details = DETAILS[self.change]
+        return number, details.index(self.detail) if self.detail in details else 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reboot(Event):
+    """The guest was reset or rebooted itself."""
+
+    kind: ClassVar[str] = "reboot"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RtcChange(Event):
+    """The guest set its clock; ``offset`` in seconds from the host's."""
+
+    kind: ClassVar[str] = "rtc-change"
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watchdog(Event):
+    """The guest's watchdog fired; ``action``: none, pause, reset, poweroff, shutdown, debug, inject-nmi."""
+
+    kind: ClassVar[str] = "watchdog"
+    action: str = "none"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IoError(Event):
+    """A disk failed; ``action``: none, pause or report; ``reason``: enospc, eio, eother or empty."""
+
+    kind: ClassVar[str] = "io-error"
+    path: str = ""
+    alias: str = ""
+    action: str = "none"
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BalloonChange(Event):
+    """The guest's memory changed to ``actual`` bytes."""
+
+    kind: ClassVar[str] = "balloon-change"
+    actual: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrayChange(Event):
+    """A CD drive's tray was opened or closed."""
+
+    kind: ClassVar[str] = "tray-change"
+    alias: str = ""
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceRemoved(Event):
+    """The guest let go of a device."""
+
+    kind: ClassVar[str] = "device-removed"
+    alias: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentLifecycle(Event):
+    """The guest opened or closed a channel's port."""
+
+    kind: ClassVar[str] = "agent-lifecycle"
+    alias: str = ""
+    connected: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Autostart(Event):
+    """A domain's autostart flag was set."""
+
+    kind: ClassVar[str] = "autostart"
+    on: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobChange(Event):
+    """A job began or ended; ``state``: running, done, failed or cancelled."""
+
+    kind: ClassVar[str] = "job"
+    job: str = ""
+    hook: str = ""
+    state: str = "running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap(Event):
+    """Events may be missing since ``since`` (``time.time()``); what is so now has to be asked.
+
+    :param reason: ``unknown token``, ``pruned``, ``torn line``, ``no room``, ``queue full``,
+        ``lost connection``, ``truncated``.
+    """
+
+    kind: ClassVar[str] = "gap"
+    since: float | None = None
+    reason: str = ""
+
+
+KINDS: Final[dict[str, type[Event]]] = {
+    cls.kind: cls
+    for cls in (
+        Lifecycle,
+        Reboot,
+        RtcChange,
+        Watchdog,
+        IoError,
+        BalloonChange,
+        TrayChange,
+        DeviceRemoved,
+        AgentLifecycle,
+        Autostart,
+        JobChange,
+        Gap,
+    )
+}
+
+
+def from_row(kind: str, ref: Ref | None, at: float, run: str, token: str, detail: dict[str, Any]) -> Event:
+    """The event that a log's row tells of; a kind that this version does not know is an ``Event``."""
+    cls = KINDS.get(kind)
+    if cls is None:
+        return Event(ref=ref, at=at, run=run, token=token)
+    known = {f.name for f in fields(cls)}
+    values = {name: value for name, value in detail.items() if name in known}
+    if cls is Lifecycle:
+        values["change"] = Change(values["change"])
+    return cls(ref=ref, at=at, run=run, token=token, **values)
+
+
+def stamped(event: Event, *, token: str, at: float | None = None) -> Event:
+    """``event`` with its place in a log."""
+    return replace(event, token=token, at=event.at if at is None else at)

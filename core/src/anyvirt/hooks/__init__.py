@@ -1,0 +1,1 @@
+"""What a driver may implement: one class of specs for each area."""

@@ -1,0 +1,118 @@
+"""Hooks of the connection: opening, the host, events, jobs, recovery."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from anyvirt.hooks.spec import spec
+
+if TYPE_CHECKING:
+    from anyvirt.document import Document
+    from anyvirt.events import Event
+    from anyvirt.host import Host
+    from anyvirt.model.capabilities import Capabilities
+    from anyvirt.model.values import Fact, HostInfo, Imported, JobRecord
+    from anyvirt.uri import Uri
+
+
+class ConnectSpec:
+    """A plug-in's module has ``connect_open`` (or ``service_open``); its session object the rest."""
+
+    @spec("connect", covers={"virConnectOpen": (), "virConnectOpenAuth": (), "virConnectOpenReadOnly": ()})
+    def connect_open(self, uri: Uri, host: Host) -> Any:
+        """Open a connection: give the object whose ``@impl`` methods are the hooks.
+
+        A module-level function of the plug-in. It may have an attribute
+        ``services = ("storage", ...)``: core opens each with the same ``host``.
+
+        :raises Unreachable: where the hypervisor does not answer; ``stage`` says how far it got.
+        :raises AuthNeeded: where credentials are missing.
+        """
+
+    @spec("connect")
+    def service_open(self, uri: Uri, host: Host) -> Any:
+        """Open a service (storage, network ...) beside a driver, on the same host.
+
+        :raises Unreachable: where the service does not answer.
+        """
+
+    @spec("connect", all=True, access="read")
+    def connect_ready(self, calls: Any) -> None:
+        """Told once, when every plug-in of the connection is there.
+
+        :param calls: this connection's own sync client: same lanes, same deadline, no wrappers.
+        """
+
+    @spec("connect", all=True, access="read", covers={"virConnectClose": ()})
+    def connect_close(self) -> None:
+        """Let go of everything; called in reverse order of opening, more than once at worst."""
+
+    @spec("connect", covers={"virConnectIsAlive": ()})
+    def connect_alive(self) -> bool:
+        """Whether the hypervisor answers now."""
+
+    @spec(
+        "host",
+        covers={
+            "virNodeGetInfo": (),
+            "virConnectGetHostname": (),
+            "virConnectGetVersion": (),
+            "virConnectGetLibVersion": (),
+            "virConnectGetType": (),
+            "virConnectGetURI": (),
+        },
+    )
+    def host_info(self) -> HostInfo:
+        """The machine and its hypervisor: names, versions, memory, processors.
+
+        :raises Unreachable: where the host does not answer.
+        """
+
+    @spec("host", all=True)
+    def host_facts(self) -> Sequence[Fact]:
+        """What was found out about the host, with the reasons: accelerators, limits, missing tools."""
+
+    @spec("host", all=True, covers={"virConnectGetCapabilities": ()})
+    def host_capabilities(self) -> Document[Capabilities]:
+        """A part of the capabilities document; core merges the parts of all plug-ins."""
+
+    @spec(
+        "events",
+        kind="stream",
+        all=True,
+        covers={
+            "virConnectDomainEventRegisterAny": (),
+            "virConnectDomainEventDeregisterAny": (),
+            "virConnectDomainEventRegister": (),
+            "virConnectDomainEventDeregister": (),
+        },
+    )
+    def events_follow(self, after: str | None = None) -> Iterator[Event]:
+        """What happens, in order, for as long as the caller reads.
+
+        :param after: the token of the last event seen; None begins now. A token that is not known, or no
+            longer, yields ``Gap`` first and then what is so now.
+        """
+
+    @spec("connect", all=True, access="write")
+    def connect_recover(self) -> Sequence[str]:
+        """Clean up what killed processes left behind; give one sentence for each thing done.
+
+        Re-derives what is so from the hypervisor; running it twice does nothing the second time.
+        """
+
+    @spec("connect", all=True, access="write")
+    def job_recover(self, record: JobRecord) -> str | None:
+        """Finish, roll back, adopt or forget a job whose owner is gone; the sentence says which.
+
+        None where the job is not one of this plug-in's.
+        """
+
+    @spec("connect", kind="call", access="write")
+    def domain_import(self, dry_run: bool = False) -> Sequence[Imported]:
+        """Bring in definitions that libvirt keeps on this host; define what is missing, start nothing.
+
+        :param dry_run: only say what would be done.
+        :raises Denied: where libvirt's files may not be read.
+        """

@@ -1,0 +1,74 @@
+"""What core hands to a driver when a connection is opened: ``Host``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anyvirt.auth import Auth
+    from anyvirt.scope import Scope
+    from anyvirt.settings import Settings
+    from anyvirt.transport.files import Files
+    from anyvirt.transport.run import Run
+    from anyvirt.uri import Uri
+
+
+@dataclass
+class Host:
+    """The machine that a connection talks to, as core reaches it.
+
+    Everything is made when first asked for: a driver that only runs a tool opens
+    no store, and one that only reads its store starts no ssh.
+    """
+
+    uri: Uri
+    settings: Settings
+    state_dir: Path | None = None
+    timeout: float | None = 30.0
+    given: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def run(self) -> Run:
+        """Run a command on the host: ``host.run("tool", "arg") -> Output``."""
+        if "run" in self.given:
+            return self.given["run"]  # type: ignore[no-any-return]
+        from anyvirt.transport.run import runner
+
+        return runner(self.uri, self.settings)
+
+    @cached_property
+    def files(self) -> Files:
+        """Read and write files on the host."""
+        if "files" in self.given:
+            return self.given["files"]  # type: ignore[no-any-return]
+        from anyvirt.transport.files import files
+
+        return files(self.uri, self.settings, self.run)
+
+    @cached_property
+    def scope(self) -> Scope:
+        """State, locks and stores: ``system`` where the URI's path says so, else ``session``."""
+        from anyvirt.scope import Scope
+
+        kind = "system" if self.uri.path == "system" else "session"
+        return Scope.find(kind, state_dir=self.state_dir, settings=self.settings)
+
+    @cached_property
+    def auth(self) -> Auth:
+        """Credentials for the host."""
+        if "auth" in self.given:
+            return self.given["auth"]  # type: ignore[no-any-return]
+        from anyvirt.auth import Auth
+
+        return Auth(self.uri, self.settings)
+
+    def close(self) -> None:
+        """End what was opened on the way to the host."""
+        run = self.__dict__.get("run")
+        close = getattr(run, "close", None)
+        if close is not None:
+            close()
