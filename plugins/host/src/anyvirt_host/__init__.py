@@ -1,0 +1,1 @@
+"""Services and code that hypervisors on one Linux host share."""

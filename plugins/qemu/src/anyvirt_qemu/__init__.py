@@ -1,0 +1,1 @@
+"""Driver for QEMU and KVM guests on this machine."""
