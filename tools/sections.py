@@ -1,0 +1,93 @@
+"""What ``run_tests`` runs: sections of one command each, and the time that an area of them may take."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from second_qemu import environment
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+# Lane-seconds for all sections of an area together, and wall clock for the whole.
+BUDGETS: Final = {"foundation": 360}
+WALL: Final = 1800
+# A section that takes longer than this hangs.
+LIMIT: Final = 600
+# Labs that are too slow, or need too much of a machine, to run each time; ``nox -s lab`` runs them.
+SEPARATE: Final = ("debian", "qemu10")
+# What the second QEMU generation is put through: the real-QEMU part of the suite.
+QEMU_SUITE: Final = ("plugins/qemu/tests", "tests/lab/guest", "tests/lab/qemu")
+
+
+@dataclass(frozen=True)
+class Section:
+    """One command. ``cases`` tells that pytest runs and counts; otherwise the command is one case."""
+
+    name: str
+    argv: tuple[str, ...]
+    cases: bool = False
+    lab: str = ""
+    area: str = "foundation"
+    env: dict[str, str] = field(default_factory=dict)
+
+
+def everything() -> list[Section]:
+    """All sections of ``./bootstrap tests``, those that take long first so that the lanes end together."""
+    return [*_plugins(), *_labs(), *_folders(), *_checks()]
+
+
+def labs() -> list[Section]:
+    """All sections of ``nox -s lab``: each lab, also the slow ones, and the suite on the second QEMU."""
+    again = [path for path in QEMU_SUITE if _has_tests(ROOT / path)]
+    second = _pytest("qemu-10", *again, lab="qemu10", env=environment())
+    return [second, *_labs(separate=True)]
+
+
+def _plugins() -> list[Section]:
+    found = [path for path in sorted(ROOT.glob("plugins/*/tests")) if _has_tests(path)]
+    found.sort(key=lambda path: path.parent.name != "qemu")
+    return [_pytest(path.parent.name, str(path.relative_to(ROOT))) for path in found]
+
+
+def _labs(*, separate: bool = False) -> list[Section]:
+    found = [path for path in sorted((ROOT / "tests" / "lab").glob("*")) if _has_tests(path)]
+    return [
+        _pytest(f"lab-{path.name}", str(path.relative_to(ROOT)), lab="qemu" if path.name == "guest" else path.name)
+        for path in found
+        if separate or path.name not in SEPARATE
+    ]
+
+
+def _folders() -> list[Section]:
+    """Whatever else lies below ``tests``: a new folder of tests needs no entry here to be run."""
+    own = {"lab", "bench", "outside"}
+    found = [path for path in sorted((ROOT / "tests").glob("*")) if path.name not in own and _has_tests(path)]
+    found.sort(key=lambda path: path.name == "unit")
+    return [_pytest(path.name, str(path.relative_to(ROOT))) for path in found]
+
+
+def _checks() -> list[Section]:
+    python = sys.executable
+    code = ["core/src", *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("plugins/*/src")))]
+    beside = [name for name in ("examples", "tools", "noxfile.py", "tests") if (ROOT / name).exists()]
+    checks = [
+        Section("types", (python, "-m", "mypy", "--no-error-summary", *code, *beside)),
+        Section("build", (python, "tools/check_wheels.py")),
+        Section("docs", (python, "-m", "sphinx", "-W", "-q", "--keep-going", "-b", "html", "docs", "docs/_build/html")),
+        Section("lint", (python, "-m", "ruff", "check", "--quiet", ".")),
+        Section("format", (python, "-m", "ruff", "format", "--quiet", "--check", ".")),
+    ]
+    if (ROOT / "tools" / "gen_clients.py").exists():
+        checks.append(Section("generated", (python, "tools/gen_clients.py", "--check")))
+    return [section for section in checks if section.name != "docs" or (ROOT / "docs" / "conf.py").exists()]
+
+
+def _pytest(name: str, *paths: str, lab: str = "", env: dict[str, str] | None = None) -> Section:
+    argv = (sys.executable, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider", *paths)
+    return Section(name, argv, cases=True, lab=lab, env=env or {})
+
+
+def _has_tests(path: Path) -> bool:
+    return any(path.rglob("test_*.py"))
