@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from guest.build import Guest, GuestError, build, cache_root
+from guest.builder import Guest, GuestError, build, cache_root
 
 __all__ = ["Guest", "GuestError", "build", "cache_root"]

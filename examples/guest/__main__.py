@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 
-from guest.build import GuestError, build
+from guest.builder import GuestError, build
 
 
 def main() -> int:
