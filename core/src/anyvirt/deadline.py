@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -130,6 +131,7 @@ class _Timer:
 
 
 _timer = _Timer()
+os.register_at_fork(after_in_child=_timer.__init__)  # type: ignore[misc]
 _current: ContextVar[Deadline | None] = ContextVar("anyvirt_deadline", default=None)
 
 

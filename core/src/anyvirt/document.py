@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from anyvirt.model.xml import Element
+    from anyvirt.model.element import Element
 
 M = TypeVar("M", bound="Element")
 
@@ -39,7 +39,7 @@ class Document(Generic[M]):
     def text(self) -> str:
         """The XML; as it was given, or as the model is written."""
         if self._text is None:
-            from anyvirt.model.xml import dump
+            from anyvirt.model.write import dump
 
             assert self._model is not None
             self._text = dump(self._model)

@@ -124,7 +124,9 @@ class VirtError(Exception):
 
     code: str = "hypervisor.failed"
 
-    def __init__(self, message: str, *, code: str = "", hint: str = "", details: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self, message: str, *, code: str = "", hint: str = "", details: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         if code:
@@ -185,7 +187,16 @@ class Exists(VirtError):
 class WrongState(VirtError):
     """The object is not in a state that the operation accepts."""
 
-    def __init__(self, actual: str, needed: Sequence[str], operation: str, *, what: Ref | str = "", kind: str = "domain", hint: str = "") -> None:
+    def __init__(
+        self,
+        actual: str,
+        needed: Sequence[str],
+        operation: str,
+        *,
+        what: Ref | str = "",
+        kind: str = "domain",
+        hint: str = "",
+    ) -> None:
         kind = getattr(what, "kind", kind)
         name = f"{kind} {_label(what)!r}" if what else f"the {kind}"
         text = f"{name} is {actual}; {operation} needs it {' or '.join(needed)}"
@@ -221,7 +232,9 @@ class StoreNewer(Unsupported):
     """The state on disk needs a newer anyvirt than this one."""
 
     def __init__(self, path: str, needs: int, has: int) -> None:
-        super().__init__("this anyvirt", f"store schema {needs} (it knows {has})", hint="upgrade anyvirt on this machine")
+        super().__init__(
+            "this anyvirt", f"store schema {needs} (it knows {has})", hint="upgrade anyvirt on this machine"
+        )
         self.code = "store.newer"
         self.details.update(path=path, needs=needs, has=has)
 
@@ -240,7 +253,9 @@ class Invalid(VirtError):
         else:
             text = f"{len(problems)} problems, the first: {first}"
         codes = {p.code for p in problems}
-        super().__init__(text, code=code or (codes.pop() if len(codes) == 1 else "config.invalid"), hint=hint or first.hint)
+        super().__init__(
+            text, code=code or (codes.pop() if len(codes) == 1 else "config.invalid"), hint=hint or first.hint
+        )
         self.problems = tuple(problems)
 
 
@@ -278,7 +293,15 @@ class Unreachable(VirtError):
 
     code = "connect.unreachable"
 
-    def __init__(self, what: str, stage: str, *, since: float | None = None, hint: str = "", details: Mapping[str, Any] | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        stage: str,
+        *,
+        since: float | None = None,
+        hint: str = "",
+        details: Mapping[str, Any] | None = None,
+    ) -> None:
         super().__init__(f"{what} cannot be reached (stage: {stage})", code=self.code, hint=hint, details=details)
         self.what, self.stage, self.since = what, stage, since
 

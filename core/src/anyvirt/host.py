@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from anyvirt.auth import Auth
+    from anyvirt.jobs import JobBook
     from anyvirt.scope import Scope
     from anyvirt.settings import Settings
     from anyvirt.transport.files import Files
@@ -56,6 +57,12 @@ class Host:
 
         kind = "system" if self.uri.path == "system" else "session"
         return Scope.find(kind, state_dir=self.state_dir, settings=self.settings)
+
+    @cached_property
+    def jobs(self) -> JobBook:
+        """Records of running jobs; a driver whose objects end with the process sets a ``MemoryBook``."""
+        book: JobBook = self.scope.store(self.uri.scheme).jobs
+        return book
 
     @cached_property
     def auth(self) -> Auth:

@@ -7,6 +7,7 @@ bounded pool that 100 hung calls starve, and are joined when the interpreter exi
 from __future__ import annotations
 
 import contextvars
+import os
 import queue
 import threading
 import time
@@ -21,6 +22,7 @@ from anyvirt.ref import Answer, Ref
 R = TypeVar("R")
 T = TypeVar("T")
 
+_finishing: Final = threading.Lock()
 STUCK_PER_KEY: Final = 4
 IDLE_SECONDS: Final = 5.0
 
@@ -49,13 +51,19 @@ class Call(Generic[R]):
 
     def finish(self) -> None:
         """Wake everybody who waits."""
-        self._done.set()
-        for watcher in self._watchers:
+        with _finishing:
+            self._done.set()
+            watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
             watcher()
 
     def watch(self, watcher: Callable[[], None]) -> None:
-        """Have ``watcher`` called, on the lane's thread, when the work is done."""
-        self._watchers.append(watcher)
+        """Have ``watcher`` called, once, when the work is done; at once where it is done already."""
+        with _finishing:
+            if not self._done.is_set():
+                self._watchers.append(watcher)
+                return
+        watcher()
 
     def result(self) -> R:
         """The value, or the error raised; ``Interrupted("deadline")`` when the time is up first."""
@@ -128,8 +136,13 @@ class Lanes:
             call.finish()
             del call
 
+    def forget(self) -> None:
+        """Called in a forked child, where no lane's thread came along."""
+        self.__init__()  # type: ignore[misc]
+
 
 lanes: Final = Lanes()
+os.register_at_fork(after_in_child=lanes.forget)
 
 
 def fan_out(refs: Sequence[Ref], fn: Callable[[Ref], T]) -> Iterator[tuple[Ref, Answer[T]]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from anyvirt.hooks.spec import spec
@@ -187,14 +187,14 @@ class DomainSpec:
         """Capacity, allocation and physical size of every disk of each domain, running or not; in bytes."""
 
     @spec("domain", kind="job", access="write", covers={"virDomainSave": (), "virDomainSaveFlags": ("paused",)})
-    def domain_save(self, ref: Ref, path: str) -> Iterator[Progress]:
+    def domain_save(self, ref: Ref, path: str) -> Generator[Progress, None, None]:
         """Write the guest's memory and state to a file on the host and stop it.
 
         Failed or cancelled, the guest goes on as before and no file is left.
         """
 
     @spec("domain", kind="job", access="write", covers={"virDomainRestore": (), "virDomainRestoreFlags": ("paused",)})
-    def domain_restore(self, path: str, paused: bool = False) -> Iterator[Progress]:
+    def domain_restore(self, path: str, paused: bool = False) -> Generator[Progress, None, Ref]:
         """Bring a saved guest back as it was.
 
         :raises WrongState: where the domain runs.

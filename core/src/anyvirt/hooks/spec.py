@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping, Set as AbstractSet
+from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import Any, Final, Literal, TypeVar, overload
@@ -115,7 +116,7 @@ def plain(function: FunctionType) -> FunctionType:
     return bare
 
 
-def pluggy_specs(specs: Mapping[str, Spec]) -> object:
+def pluggy_specs(specs: Mapping[str, Spec]) -> type:
     """A namespace that ``PluginManager.add_hookspecs`` reads."""
     return type(
         "Specs",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence, Set as AbstractSet
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from anyvirt.hooks.spec import spec
@@ -32,9 +33,7 @@ class StatsSpec:
             "virDomainGetVcpus": (),
         },
     )
-    def stats_collect(
-        self, refs: Sequence[Ref], groups: AbstractSet[str]
-    ) -> Iterator[tuple[Ref, Answer[DomainStats]]]:
+    def stats_collect(self, refs: Sequence[Ref], groups: AbstractSet[str]) -> Iterator[tuple[Ref, Answer[DomainStats]]]:
         """Several groups of each domain in one pass.
 
         :param groups: names out of ``anyvirt.api.GROUPS``; one that the driver does not know stays None.

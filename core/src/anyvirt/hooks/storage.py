@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from anyvirt.hooks.spec import spec
@@ -72,7 +72,7 @@ class StorageSpec:
         """Where the volume is on the host."""
 
     @spec("storage", kind="job", access="write", gives="volume", covers={"virStorageVolCreateXML": ()})
-    def volume_create(self, pool: Ref, config: Document[Volume]) -> Iterator[Progress]:
+    def volume_create(self, pool: Ref, config: Document[Volume]) -> Generator[Progress, None, Ref]:
         """Make a volume; the job's value is its ref. Cancelled, nothing is left.
 
         :raises Exists: where the pool has one of that name.

@@ -177,11 +177,7 @@ TRANSITIONS: Final[dict[tuple[State, Op], Status]] = {
     (State.PAUSED, Op.RESUME): Status(State.RUNNING, Reason.UNPAUSED),
     (State.CRASHED, Op.RESUME): Status(State.RUNNING, Reason.UNPAUSED),
     (State.SHUTOFF, Op.RENAME): Status(State.SHUTOFF),
-    **{
-        (state, Op.DESTROY): Status(State.SHUTOFF, Reason.DESTROYED)
-        for state in State
-        if state is not State.SHUTOFF
-    },
+    **{(state, Op.DESTROY): Status(State.SHUTOFF, Reason.DESTROYED) for state in State if state is not State.SHUTOFF},
     **{(state, Op.UNDEFINE): Status(state) for state in State},
     (State.RUNNING, Op.SAVE): Status(State.SHUTOFF, Reason.SAVED),
     (State.BLOCKED, Op.SAVE): Status(State.SHUTOFF, Reason.SAVED),

@@ -65,69 +65,69 @@ class Stats:
 class Cpu(Stats, group="cpu"):
     """Processor time that the host spent on the domain since it started."""
 
-    time: int | None = counter("time", "ns", "total time")
-    user: int | None = counter("user", "ns", "time in user mode")
-    system: int | None = counter("system", "ns", "time in the kernel")
+    time: int | None = counter("time", "ns", "total time", default=None)
+    user: int | None = counter("user", "ns", "time in user mode", default=None)
+    system: int | None = counter("system", "ns", "time in the kernel", default=None)
 
 
 class Vcpu(Stats, group="vcpu"):
     """One virtual processor."""
 
     number: int = label("number", "number of the vCPU, from 0", default=0)
-    state: str | None = gauge("state", "", "offline, running or blocked")
-    time: int | None = counter("time", "ns", "time that it ran")
-    wait: int | None = counter("wait", "ns", "time that it wanted to run and could not")
-    delay: int | None = counter("delay", "ns", "time on the host's run queue")
+    state: str | None = gauge("state", "", "offline, running or blocked", default=None)
+    time: int | None = counter("time", "ns", "time that it ran", default=None)
+    wait: int | None = counter("wait", "ns", "time that it wanted to run and could not", default=None)
+    delay: int | None = counter("delay", "ns", "time on the host's run queue", default=None)
 
 
 class Balloon(Stats, group="balloon"):
     """Memory of the domain, and what the guest says of it. All sizes in bytes."""
 
-    current: int | None = gauge("current", "B", "memory that the guest has now")
-    maximum: int | None = gauge("maximum", "B", "memory that it can have")
-    rss: int | None = gauge("rss", "B", "resident memory of the hypervisor's process")
-    unused: int | None = gauge("unused", "B", "memory that the guest does not use")
-    available: int | None = gauge("available", "B", "memory that the guest sees")
-    usable: int | None = gauge("usable", "B", "memory that the guest can free without swapping")
-    swap_in: int | None = counter("swap_in", "B", "read from the guest's swap")
-    swap_out: int | None = counter("swap_out", "B", "written to the guest's swap")
-    major_fault: int | None = counter("major_fault", "", "page faults that needed the disk")
-    minor_fault: int | None = counter("minor_fault", "", "page faults that did not")
-    disk_caches: int | None = gauge("disk_caches", "B", "guest memory that caches disks")
-    last_update: int | None = gauge("last-update", "s", "when the guest said so, seconds since 1970")
+    current: int | None = gauge("current", "B", "memory that the guest has now", default=None)
+    maximum: int | None = gauge("maximum", "B", "memory that it can have", default=None)
+    rss: int | None = gauge("rss", "B", "resident memory of the hypervisor's process", default=None)
+    unused: int | None = gauge("unused", "B", "memory that the guest does not use", default=None)
+    available: int | None = gauge("available", "B", "memory that the guest sees", default=None)
+    usable: int | None = gauge("usable", "B", "memory that the guest can free without swapping", default=None)
+    swap_in: int | None = counter("swap_in", "B", "read from the guest's swap", default=None)
+    swap_out: int | None = counter("swap_out", "B", "written to the guest's swap", default=None)
+    major_fault: int | None = counter("major_fault", "", "page faults that needed the disk", default=None)
+    minor_fault: int | None = counter("minor_fault", "", "page faults that did not", default=None)
+    disk_caches: int | None = gauge("disk_caches", "B", "guest memory that caches disks", default=None)
+    last_update: int | None = gauge("last-update", "s", "when the guest said so, seconds since 1970", default=None)
 
 
 class Net(Stats, group="net"):
     """One network interface, as the guest sees it: rx is what the guest received."""
 
-    name: str | None = label("name", "name of the interface on the host")
-    mac: str | None = label("mac", "MAC address in the guest")
-    rx_bytes: int | None = counter("rx.bytes", "B", "received")
-    rx_packets: int | None = counter("rx.pkts", "", "packets received")
-    rx_errors: int | None = counter("rx.errs", "", "errors on receive")
-    rx_dropped: int | None = counter("rx.drop", "", "packets dropped on receive")
-    tx_bytes: int | None = counter("tx.bytes", "B", "sent")
-    tx_packets: int | None = counter("tx.pkts", "", "packets sent")
-    tx_errors: int | None = counter("tx.errs", "", "errors on send")
-    tx_dropped: int | None = counter("tx.drop", "", "packets dropped on send")
+    name: str | None = label("name", "name of the interface on the host", default=None)
+    mac: str | None = label("mac", "MAC address in the guest", default=None)
+    rx_bytes: int | None = counter("rx.bytes", "B", "received", default=None)
+    rx_packets: int | None = counter("rx.pkts", "", "packets received", default=None)
+    rx_errors: int | None = counter("rx.errs", "", "errors on receive", default=None)
+    rx_dropped: int | None = counter("rx.drop", "", "packets dropped on receive", default=None)
+    tx_bytes: int | None = counter("tx.bytes", "B", "sent", default=None)
+    tx_packets: int | None = counter("tx.pkts", "", "packets sent", default=None)
+    tx_errors: int | None = counter("tx.errs", "", "errors on send", default=None)
+    tx_dropped: int | None = counter("tx.drop", "", "packets dropped on send", default=None)
 
 
 class Block(Stats, group="block"):
     """One disk: what the guest did with it, and the three sizes of ``BlockInfo``."""
 
-    name: str | None = label("name", "target name in the guest")
-    path: str | None = label("path", "file or device on the host")
-    read_requests: int | None = counter("rd.reqs", "", "read requests")
-    read_bytes: int | None = counter("rd.bytes", "B", "read")
-    read_time: int | None = counter("rd.times", "ns", "time spent reading")
-    write_requests: int | None = counter("wr.reqs", "", "write requests")
-    write_bytes: int | None = counter("wr.bytes", "B", "written")
-    write_time: int | None = counter("wr.times", "ns", "time spent writing")
-    flush_requests: int | None = counter("fl.reqs", "", "flush requests")
-    flush_time: int | None = counter("fl.times", "ns", "time spent flushing")
-    allocation: int | None = gauge("allocation", "B", "what the image occupies")
-    capacity: int | None = gauge("capacity", "B", "what the guest can see")
-    physical: int | None = gauge("physical", "B", "the image's last offset")
+    name: str | None = label("name", "target name in the guest", default=None)
+    path: str | None = label("path", "file or device on the host", default=None)
+    read_requests: int | None = counter("rd.reqs", "", "read requests", default=None)
+    read_bytes: int | None = counter("rd.bytes", "B", "read", default=None)
+    read_time: int | None = counter("rd.times", "ns", "time spent reading", default=None)
+    write_requests: int | None = counter("wr.reqs", "", "write requests", default=None)
+    write_bytes: int | None = counter("wr.bytes", "B", "written", default=None)
+    write_time: int | None = counter("wr.times", "ns", "time spent writing", default=None)
+    flush_requests: int | None = counter("fl.reqs", "", "flush requests", default=None)
+    flush_time: int | None = counter("fl.times", "ns", "time spent flushing", default=None)
+    allocation: int | None = gauge("allocation", "B", "what the image occupies", default=None)
+    capacity: int | None = gauge("capacity", "B", "what the guest can see", default=None)
+    physical: int | None = gauge("physical", "B", "the image's last offset", default=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,1 @@
+"""What users hold in their hands: connections and handles, sync and asyncio."""

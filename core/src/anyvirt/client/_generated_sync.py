@@ -1,0 +1,750 @@
+"""The sync client, generated from the specs by tools/gen_clients.py: do not edit."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence, Set as AbstractSet
+from typing import TYPE_CHECKING, Any
+
+from anyvirt.client import derived
+from anyvirt.client.link import SyncLink, Handle, document, ref_of, refs_of, statuses
+from anyvirt.model.stats import Balloon, Block, BlockInfo, Cpu, DomainStats, GROUPS, Net, Vcpu
+from anyvirt.model.values import (
+    DomainFacts,
+    Fact,
+    HostInfo,
+    Imported,
+    NetworkInfo,
+    PoolInfo,
+    ShutdownMode,
+    VolumeInfo,
+    Which,
+)
+
+if TYPE_CHECKING:
+    from anyvirt.client.derived import Overview
+    from anyvirt.document import Document
+    from anyvirt.errors import Problem
+    from anyvirt.jobs import Job
+    from anyvirt.model.capabilities import Capabilities
+    from anyvirt.model.domain import Domain as DomainModel
+    from anyvirt.model.state import State, Status
+    from anyvirt.model.storage import Pool as PoolModel, Volume as VolumeModel
+    from anyvirt.ref import Answer, Ref
+    from anyvirt.session import Timeout
+    from anyvirt.transport.stream import Stream
+
+
+class Connection(SyncLink):
+    """One connection to a hypervisor."""
+
+    def __enter__(self) -> Connection:
+        return self
+
+    def connect_alive(self, *, timeout: Timeout = ...) -> bool:
+        """Whether the hypervisor answers now."""
+        result: bool = self._call("connect_alive", {}, timeout)
+        return result
+
+    def host_info(self, *, timeout: Timeout = ...) -> HostInfo:
+        """The machine and its hypervisor: names, versions, memory, processors.
+
+        :raises Unreachable: where the host does not answer.
+        """
+        result: HostInfo = self._call("host_info", {}, timeout)
+        return result
+
+    def host_facts(self, *, timeout: Timeout = ...) -> dict[str, Answer[Sequence[Fact]]]:
+        """What was found out about the host, with the reasons: accelerators, limits, missing tools."""
+        result: dict[str, Answer[Sequence[Fact]]] = self._call("host_facts", {}, timeout)
+        return result
+
+    def host_capabilities(self, *, timeout: Timeout = ...) -> dict[str, Answer[Document[Capabilities]]]:
+        """A part of the capabilities document; core merges the parts of all plug-ins."""
+        result: dict[str, Answer[Document[Capabilities]]] = self._call("host_capabilities", {}, timeout)
+        return result
+
+    def connect_recover(self, *, timeout: Timeout = ...) -> dict[str, Answer[Sequence[str]]]:
+        """Clean up what killed processes left behind; give one sentence for each thing done.
+
+        Re-derives what is so from the hypervisor; running it twice does nothing the second time.
+        """
+        result: dict[str, Answer[Sequence[str]]] = self._call("connect_recover", {}, timeout)
+        return result
+
+    def domain_import(self, dry_run: bool = False, *, timeout: Timeout = ...) -> Sequence[Imported]:
+        """Bring in definitions that libvirt keeps on this host; define what is missing, start nothing.
+
+        :param dry_run: only say what would be done.
+        :raises Denied: where libvirt's files may not be read.
+        """
+        result: Sequence[Imported] = self._call("domain_import", {"dry_run": dry_run}, timeout)
+        return result
+
+    def domain_list(self, *, timeout: Timeout = ...) -> tuple[Domain, ...]:
+        """Every domain, running or not, with name and UUID as labels."""
+        return tuple(Domain(self, ref) for ref in self._call("domain_list", {}, timeout))
+
+    def domain_lookup(self, text: str, *, timeout: Timeout = ...) -> tuple[Domain, ...]:
+        """Every domain whose name, UUID or (running) number is ``text``; empty where there is none.
+
+        Left out, core finds it in ``domain_list``.
+        """
+        return tuple(Domain(self, ref) for ref in self._call("domain_lookup", {"text": text}, timeout))
+
+    def domain_state(self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...) -> dict[Ref, Answer[Status]]:
+        """State of each domain, with the reason where it is known.
+
+        An answer's error is ``NotFound`` for a domain that is gone.
+        """
+        return statuses(self._bulk("domain_state", {"refs": refs_of(refs)}, timeout))
+
+    def domain_facts(self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...) -> dict[Ref, Answer[DomainFacts]]:
+        """Number, persistence, autostart, title of each domain, as far as they cost nothing to ask."""
+        result: dict[Ref, Answer[DomainFacts]] = self._bulk("domain_facts", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def domain_config(
+        self, refs: Iterable[Handle | Ref], which: Which = Which.EFFECTIVE, *, timeout: Timeout = ...
+    ) -> dict[Ref, Answer[Document[DomainModel]]]:
+        """Definition of each domain.
+
+        :param which: CONFIG is the next boot's, LIVE the running one's (``WrongState`` when it does not run),
+            EFFECTIVE is LIVE when it runs and CONFIG when not.
+        """
+        result: dict[Ref, Answer[Document[DomainModel]]] = self._bulk(
+            "domain_config", {"refs": refs_of(refs), "which": which}, timeout
+        )
+        return result
+
+    def domain_define(
+        self, config: Document[DomainModel] | DomainModel | str | bytes, *, timeout: Timeout = ...
+    ) -> Domain:
+        """Store a definition: new, or in place of the one with the same UUID and name. A running guest is untouched.
+
+        :raises Invalid: with every problem, before anything changed.
+        :raises Exists: where the name belongs to another UUID, or the UUID to another name.
+        """
+        return Domain(self, self._call("domain_define", {"config": document(config)}, timeout))
+
+    def domain_undefine(self, ref: Domain | Ref, keep_nvram: bool = False, *, timeout: Timeout = ...) -> None:
+        """Remove the definition; a running guest becomes transient and goes on.
+
+        :param keep_nvram: leave the firmware's variables where they are.
+        :raises WrongState: where the domain is transient already.
+        """
+        self._call("domain_undefine", {"ref": ref_of(ref), "keep_nvram": keep_nvram}, timeout)
+
+    def domain_rename(self, ref: Domain | Ref, name: str, *, timeout: Timeout = ...) -> Domain:
+        """Give a stopped domain another name; every ref to it stays valid.
+
+        :raises Exists: where the name is taken.
+        """
+        return Domain(self, self._call("domain_rename", {"ref": ref_of(ref), "name": name}, timeout))
+
+    def domain_set_autostart(self, ref: Domain | Ref, on: bool, *, timeout: Timeout = ...) -> None:
+        """Start it, or not, when the host comes up.
+
+        :raises WrongState: where the domain is transient.
+        """
+        self._call("domain_set_autostart", {"ref": ref_of(ref), "on": on}, timeout)
+
+    def domain_preflight(self, ref: Domain | Ref, *, timeout: Timeout = ...) -> Sequence[Problem]:
+        """Everything on this host that would keep the domain from starting, with the way out of each."""
+        result: Sequence[Problem] = self._call("domain_preflight", {"ref": ref_of(ref)}, timeout)
+        return result
+
+    def domain_start(self, ref: Domain | Ref, paused: bool = False, *, timeout: Timeout = ...) -> None:
+        """Boot a defined domain.
+
+        :param paused: leave its processors stopped.
+        :raises WrongState: where it runs already.
+        :raises Invalid: where the host cannot run it, with every blocker, before anything changed.
+        """
+        self._call("domain_start", {"ref": ref_of(ref), "paused": paused}, timeout)
+
+    def domain_create(
+        self, config: Document[DomainModel] | DomainModel | str | bytes, paused: bool = False, *, timeout: Timeout = ...
+    ) -> Domain:
+        """Boot a transient domain: nothing is left of it when it stops.
+
+        :raises Exists: where the name or UUID is taken; a domain that runs under both already is ``WrongState``.
+        """
+        return Domain(self, self._call("domain_create", {"config": document(config), "paused": paused}, timeout))
+
+    def domain_shutdown(self, ref: Domain | Ref, mode: ShutdownMode | None = None, *, timeout: Timeout = ...) -> None:
+        """Ask the guest to power itself off; comes back when it was asked, not when it is off.
+
+        :param mode: the way to ask; None leaves it to the driver.
+        """
+        self._call("domain_shutdown", {"ref": ref_of(ref), "mode": mode}, timeout)
+
+    def domain_reboot(self, ref: Domain | Ref, mode: ShutdownMode | None = None, *, timeout: Timeout = ...) -> None:
+        """Ask the guest to shut down and come up again; comes back when it was asked."""
+        self._call("domain_reboot", {"ref": ref_of(ref), "mode": mode}, timeout)
+
+    def domain_reset(self, ref: Domain | Ref, *, timeout: Timeout = ...) -> None:
+        """Press the reset button: no warning to the guest, same process on the host."""
+        self._call("domain_reset", {"ref": ref_of(ref)}, timeout)
+
+    def domain_destroy(self, ref: Domain | Ref, graceful: bool = False, *, timeout: Timeout = ...) -> None:
+        """Pull the plug; needs no answer from the guest, and works on one that hangs.
+
+        :param graceful: only ask the hypervisor's process to end, and fail when it does not.
+        """
+        self._call("domain_destroy", {"ref": ref_of(ref), "graceful": graceful}, timeout)
+
+    def domain_suspend(self, ref: Domain | Ref, *, timeout: Timeout = ...) -> None:
+        """Stop the processors; memory stays. Nothing happens to a domain that is paused already."""
+        self._call("domain_suspend", {"ref": ref_of(ref)}, timeout)
+
+    def domain_resume(self, ref: Domain | Ref, *, timeout: Timeout = ...) -> None:
+        """Let the processors go on."""
+        self._call("domain_resume", {"ref": ref_of(ref)}, timeout)
+
+    def domain_console(
+        self,
+        ref: Domain | Ref,
+        device: str | None = None,
+        force: bool = False,
+        readonly: bool = False,
+        replay: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> Stream:
+        """A console of the running guest: what it prints, and what is typed.
+
+        One may write and any number read; each reader sees every byte from when it attached.
+
+        :param device: alias of the console or serial device; None is the first.
+        :param force: take the writer's place from whoever has it.
+        :param readonly: only read.
+        :param replay: begin with what the log has kept.
+        :raises Busy: where somebody else writes; it names the holder.
+        """
+        result: Stream = self._call(
+            "domain_console",
+            {"ref": ref_of(ref), "device": device, "force": force, "readonly": readonly, "replay": replay},
+            timeout,
+        )
+        return result
+
+    def domain_block_info(
+        self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...
+    ) -> dict[Ref, Answer[Sequence[BlockInfo]]]:
+        """Capacity, allocation and physical size of every disk of each domain, running or not; in bytes."""
+        result: dict[Ref, Answer[Sequence[BlockInfo]]] = self._bulk(
+            "domain_block_info", {"refs": refs_of(refs)}, timeout
+        )
+        return result
+
+    def domain_save(self, ref: Domain | Ref, path: str, *, timeout: Timeout = None) -> Job[None]:
+        """Write the guest's memory and state to a file on the host and stop it.
+
+        Failed or cancelled, the guest goes on as before and no file is left.
+        """
+        result: Job[None] = self._job("domain_save", {"ref": ref_of(ref), "path": path}, timeout)
+        return result
+
+    def domain_restore(self, path: str, paused: bool = False, *, timeout: Timeout = None) -> Job[Ref]:
+        """Bring a saved guest back as it was.
+
+        :raises WrongState: where the domain runs.
+        """
+        result: Job[Ref] = self._job("domain_restore", {"path": path, "paused": paused}, timeout)
+        return result
+
+    def pool_list(self, *, timeout: Timeout = ...) -> tuple[Pool, ...]:
+        """Every pool, active or not."""
+        return tuple(Pool(self, ref) for ref in self._call("pool_list", {}, timeout))
+
+    def pool_info(self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...) -> dict[Ref, Answer[PoolInfo]]:
+        """State and sizes of each pool."""
+        result: dict[Ref, Answer[PoolInfo]] = self._bulk("pool_info", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def pool_config(
+        self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...
+    ) -> dict[Ref, Answer[Document[PoolModel]]]:
+        """Definition of each pool."""
+        result: dict[Ref, Answer[Document[PoolModel]]] = self._bulk("pool_config", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def pool_define(self, config: Document[PoolModel] | PoolModel | str | bytes, *, timeout: Timeout = ...) -> Pool:
+        """Store a pool's definition.
+
+        :raises Exists: where name or UUID is taken.
+        """
+        return Pool(self, self._call("pool_define", {"config": document(config)}, timeout))
+
+    def pool_undefine(self, ref: Pool | Ref, *, timeout: Timeout = ...) -> None:
+        """Remove a stopped pool's definition; its content stays.
+
+        :raises WrongState: where it is active.
+        """
+        self._call("pool_undefine", {"ref": ref_of(ref)}, timeout)
+
+    def pool_start(self, ref: Pool | Ref, *, timeout: Timeout = ...) -> None:
+        """Make the pool's volumes reachable."""
+        self._call("pool_start", {"ref": ref_of(ref)}, timeout)
+
+    def pool_stop(self, ref: Pool | Ref, *, timeout: Timeout = ...) -> None:
+        """Let go of the pool; nothing of its content is touched."""
+        self._call("pool_stop", {"ref": ref_of(ref)}, timeout)
+
+    def pool_volumes(self, ref: Pool | Ref, *, timeout: Timeout = ...) -> tuple[Volume, ...]:
+        """Every volume of an active pool.
+
+        :raises WrongState: where the pool is not active.
+        """
+        return tuple(Volume(self, ref) for ref in self._call("pool_volumes", {"ref": ref_of(ref)}, timeout))
+
+    def volume_config(
+        self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...
+    ) -> dict[Ref, Answer[Document[VolumeModel]]]:
+        """Description of each volume."""
+        result: dict[Ref, Answer[Document[VolumeModel]]] = self._bulk("volume_config", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def volume_info(self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...) -> dict[Ref, Answer[VolumeInfo]]:
+        """Kind and sizes of each volume."""
+        result: dict[Ref, Answer[VolumeInfo]] = self._bulk("volume_info", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def volume_path(self, ref: Volume | Ref, *, timeout: Timeout = ...) -> str:
+        """Where the volume is on the host."""
+        result: str = self._call("volume_path", {"ref": ref_of(ref)}, timeout)
+        return result
+
+    def volume_create(
+        self, pool: Pool | Ref, config: Document[VolumeModel] | VolumeModel | str | bytes, *, timeout: Timeout = None
+    ) -> Job[Ref]:
+        """Make a volume; the job's value is its ref. Cancelled, nothing is left.
+
+        :raises Exists: where the pool has one of that name.
+        """
+        result: Job[Ref] = self._job("volume_create", {"pool": ref_of(pool), "config": document(config)}, timeout)
+        return result
+
+    def volume_delete(self, ref: Volume | Ref, *, timeout: Timeout = ...) -> None:
+        """Remove a volume and its content."""
+        self._call("volume_delete", {"ref": ref_of(ref)}, timeout)
+
+    def network_list(self, *, timeout: Timeout = ...) -> tuple[Network, ...]:
+        """Every virtual network, active or not."""
+        return tuple(Network(self, ref) for ref in self._call("network_list", {}, timeout))
+
+    def network_info(self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...) -> dict[Ref, Answer[NetworkInfo]]:
+        """State of each network."""
+        result: dict[Ref, Answer[NetworkInfo]] = self._bulk("network_info", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def network_config(
+        self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...
+    ) -> dict[Ref, Answer[Document[Any]]]:
+        """Definition of each network."""
+        result: dict[Ref, Answer[Document[Any]]] = self._bulk("network_config", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def interface_list(self, *, timeout: Timeout = ...) -> tuple[Interface, ...]:
+        """Every interface of the host; its MAC address is the ref's uuid label."""
+        return tuple(Interface(self, ref) for ref in self._call("interface_list", {}, timeout))
+
+    def interface_config(
+        self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...
+    ) -> dict[Ref, Answer[Document[Any]]]:
+        """Description of each interface."""
+        result: dict[Ref, Answer[Document[Any]]] = self._bulk("interface_config", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def interface_info(self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...) -> dict[Ref, Answer[NetworkInfo]]:
+        """State of each interface."""
+        result: dict[Ref, Answer[NetworkInfo]] = self._bulk("interface_info", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def stats_collect(
+        self, refs: Iterable[Handle | Ref], groups: AbstractSet[str], *, timeout: Timeout = ...
+    ) -> dict[Ref, Answer[DomainStats]]:
+        """Several groups of each domain in one pass.
+
+        :param groups: names out of ``anyvirt.api.GROUPS``; one that the driver does not know stays None.
+        """
+        result: dict[Ref, Answer[DomainStats]] = self._bulk(
+            "stats_collect", {"refs": refs_of(refs), "groups": groups}, timeout
+        )
+        return result
+
+    def stats_cpu(self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...) -> dict[Ref, Answer[Cpu]]:
+        """Processor time of each domain."""
+        result: dict[Ref, Answer[Cpu]] = self._bulk("stats_cpu", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def stats_vcpu(self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...) -> dict[Ref, Answer[Sequence[Vcpu]]]:
+        """Figures of each virtual processor."""
+        result: dict[Ref, Answer[Sequence[Vcpu]]] = self._bulk("stats_vcpu", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def stats_balloon(self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...) -> dict[Ref, Answer[Balloon]]:
+        """Memory of each domain."""
+        result: dict[Ref, Answer[Balloon]] = self._bulk("stats_balloon", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def stats_interface(
+        self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...
+    ) -> dict[Ref, Answer[Sequence[Net]]]:
+        """Figures of each network interface."""
+        result: dict[Ref, Answer[Sequence[Net]]] = self._bulk("stats_interface", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def stats_block(
+        self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...
+    ) -> dict[Ref, Answer[Sequence[Block]]]:
+        """Figures of each disk."""
+        result: dict[Ref, Answer[Sequence[Block]]] = self._bulk("stats_block", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def lookup(self, text: str, *, timeout: Timeout = ...) -> Domain:
+        """The domain whose name, UUID or (running) number is ``text``.
+
+        :raises NotFound: where there is none.
+        :raises Ambiguous: where a name fits several.
+        """
+        return Domain(self, self._derive(derived.lookup, timeout, text))
+
+    def lookup_pool(self, text: str, *, timeout: Timeout = ...) -> Pool:
+        """The pool whose name or UUID is ``text``.
+
+        :raises NotFound: where there is none.
+        """
+        return Pool(self, self._derive(derived.lookup_pool, timeout, text))
+
+    def lookup_network(self, text: str, *, timeout: Timeout = ...) -> Network:
+        """The network whose name or UUID is ``text``.
+
+        :raises NotFound: where there is none.
+        """
+        return Network(self, self._derive(derived.lookup_network, timeout, text))
+
+    def lookup_interface(self, text: str, *, timeout: Timeout = ...) -> Interface:
+        """The host interface whose name or MAC address is ``text``.
+
+        :raises NotFound: where there is none.
+        """
+        return Interface(self, self._derive(derived.lookup_interface, timeout, text))
+
+    def lookup_volume(self, pool: Pool | Ref, text: str, *, timeout: Timeout = ...) -> Volume:
+        """The volume of a pool whose name or key is ``text``.
+
+        :raises NotFound: where there is none.
+        """
+        return Volume(self, self._derive(derived.lookup_volume, timeout, ref_of(pool), text))
+
+    def overview(self, *, timeout: Timeout = ...) -> tuple[Overview, ...]:
+        """Every domain with its state and facts, in a constant number of calls."""
+        return self._derive(derived.overview, timeout)
+
+    def stats(
+        self, refs: Iterable[Handle | Ref] | None = None, groups: Collection[str] = GROUPS, *, timeout: Timeout = ...
+    ) -> dict[Ref, Answer[DomainStats]]:
+        """Figures of many domains; every domain, every group, unless told otherwise.
+
+        A driver that collects everything in one pass is asked once; another one once for each group that it knows.
+        A group that the driver does not know stays None.
+
+        :raises Invalid: for the name of a group that does not exist.
+        """
+        return self._derive(derived.stats, timeout, None if refs is None else refs_of(refs), groups)
+
+    def block_info(self, ref: Domain | Ref, disk: str, *, timeout: Timeout = ...) -> BlockInfo:
+        """The three sizes of one disk.
+
+        :param disk: target name in the guest, such as ``vda``.
+        :raises Invalid: where the domain has no such disk; it names those that it has.
+        """
+        return self._derive(derived.block_info, timeout, ref_of(ref), disk)
+
+    def wait_for(self, ref: Domain | Ref, states: Collection[State], *, timeout: Timeout = ...) -> Status:
+        """Wait until the domain is in one of ``states``; its status then.
+
+        :raises Interrupted: (``deadline``) when the call's time is up first.
+        """
+        return self._derive(derived.wait_for, timeout, ref_of(ref), states)
+
+    def facts(self, *, timeout: Timeout = ...) -> tuple[Fact, ...]:
+        """What every plug-in of the connection found out about the host."""
+        return self._derive(derived.facts, timeout)
+
+    def capabilities(self, *, timeout: Timeout = ...) -> Document[Any]:
+        """The capabilities document, merged from the parts of every plug-in."""
+        return self._derive(derived.capabilities, timeout)
+
+    def recover(self, *, timeout: Timeout = ...) -> tuple[str, ...]:
+        """Clean up after killed processes and settle jobs without an owner; one sentence for each thing done."""
+        return self._derive(derived.recover, timeout)
+
+    def domain(self, ref: Ref) -> Domain:
+        """A handle of a domain that is known already; nothing is asked."""
+        return Domain(self, ref)
+
+    def pool(self, ref: Ref) -> Pool:
+        """A handle of a pool that is known already; nothing is asked."""
+        return Pool(self, ref)
+
+    def volume(self, ref: Ref) -> Volume:
+        """A handle of a volume that is known already; nothing is asked."""
+        return Volume(self, ref)
+
+    def network(self, ref: Ref) -> Network:
+        """A handle of a network that is known already; nothing is asked."""
+        return Network(self, ref)
+
+    def interface(self, ref: Ref) -> Interface:
+        """A handle of a interface that is known already; nothing is asked."""
+        return Interface(self, ref)
+
+
+class Domain(Handle):
+    """One domain (guest) of a connection."""
+
+    __slots__ = ()
+    connection: Connection
+
+    def state(self, *, timeout: Timeout = ...) -> Status:
+        """State of each domain, with the reason where it is known.
+
+        An answer's error is ``NotFound`` for a domain that is gone.
+        """
+        return (self.connection.domain_state((self.ref,), timeout=timeout))[self.ref].get()
+
+    def facts(self, *, timeout: Timeout = ...) -> DomainFacts:
+        """Number, persistence, autostart, title of each domain, as far as they cost nothing to ask."""
+        return (self.connection.domain_facts((self.ref,), timeout=timeout))[self.ref].get()
+
+    def config(self, which: Which = Which.EFFECTIVE, *, timeout: Timeout = ...) -> Document[DomainModel]:
+        """Definition of each domain.
+
+        :param which: CONFIG is the next boot's, LIVE the running one's (``WrongState`` when it does not run),
+            EFFECTIVE is LIVE when it runs and CONFIG when not.
+        """
+        return (self.connection.domain_config((self.ref,), which, timeout=timeout))[self.ref].get()
+
+    def undefine(self, keep_nvram: bool = False, *, timeout: Timeout = ...) -> None:
+        """Remove the definition; a running guest becomes transient and goes on.
+
+        :param keep_nvram: leave the firmware's variables where they are.
+        :raises WrongState: where the domain is transient already.
+        """
+        self.connection.domain_undefine(self.ref, keep_nvram, timeout=timeout)
+
+    def rename(self, name: str, *, timeout: Timeout = ...) -> Domain:
+        """Give a stopped domain another name; every ref to it stays valid.
+
+        :raises Exists: where the name is taken.
+        """
+        return self.connection.domain_rename(self.ref, name, timeout=timeout)
+
+    def set_autostart(self, on: bool, *, timeout: Timeout = ...) -> None:
+        """Start it, or not, when the host comes up.
+
+        :raises WrongState: where the domain is transient.
+        """
+        self.connection.domain_set_autostart(self.ref, on, timeout=timeout)
+
+    def preflight(self, *, timeout: Timeout = ...) -> Sequence[Problem]:
+        """Everything on this host that would keep the domain from starting, with the way out of each."""
+        return self.connection.domain_preflight(self.ref, timeout=timeout)
+
+    def start(self, paused: bool = False, *, timeout: Timeout = ...) -> None:
+        """Boot a defined domain.
+
+        :param paused: leave its processors stopped.
+        :raises WrongState: where it runs already.
+        :raises Invalid: where the host cannot run it, with every blocker, before anything changed.
+        """
+        self.connection.domain_start(self.ref, paused, timeout=timeout)
+
+    def shutdown(self, mode: ShutdownMode | None = None, *, timeout: Timeout = ...) -> None:
+        """Ask the guest to power itself off; comes back when it was asked, not when it is off.
+
+        :param mode: the way to ask; None leaves it to the driver.
+        """
+        self.connection.domain_shutdown(self.ref, mode, timeout=timeout)
+
+    def reboot(self, mode: ShutdownMode | None = None, *, timeout: Timeout = ...) -> None:
+        """Ask the guest to shut down and come up again; comes back when it was asked."""
+        self.connection.domain_reboot(self.ref, mode, timeout=timeout)
+
+    def reset(self, *, timeout: Timeout = ...) -> None:
+        """Press the reset button: no warning to the guest, same process on the host."""
+        self.connection.domain_reset(self.ref, timeout=timeout)
+
+    def destroy(self, graceful: bool = False, *, timeout: Timeout = ...) -> None:
+        """Pull the plug; needs no answer from the guest, and works on one that hangs.
+
+        :param graceful: only ask the hypervisor's process to end, and fail when it does not.
+        """
+        self.connection.domain_destroy(self.ref, graceful, timeout=timeout)
+
+    def suspend(self, *, timeout: Timeout = ...) -> None:
+        """Stop the processors; memory stays. Nothing happens to a domain that is paused already."""
+        self.connection.domain_suspend(self.ref, timeout=timeout)
+
+    def resume(self, *, timeout: Timeout = ...) -> None:
+        """Let the processors go on."""
+        self.connection.domain_resume(self.ref, timeout=timeout)
+
+    def console(
+        self,
+        device: str | None = None,
+        force: bool = False,
+        readonly: bool = False,
+        replay: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> Stream:
+        """A console of the running guest: what it prints, and what is typed.
+
+        One may write and any number read; each reader sees every byte from when it attached.
+
+        :param device: alias of the console or serial device; None is the first.
+        :param force: take the writer's place from whoever has it.
+        :param readonly: only read.
+        :param replay: begin with what the log has kept.
+        :raises Busy: where somebody else writes; it names the holder.
+        """
+        return self.connection.domain_console(self.ref, device, force, readonly, replay, timeout=timeout)
+
+    def block_info(self, *, timeout: Timeout = ...) -> Sequence[BlockInfo]:
+        """Capacity, allocation and physical size of every disk of each domain, running or not; in bytes."""
+        return (self.connection.domain_block_info((self.ref,), timeout=timeout))[self.ref].get()
+
+    def save(self, path: str, *, timeout: Timeout = None) -> Job[None]:
+        """Write the guest's memory and state to a file on the host and stop it.
+
+        Failed or cancelled, the guest goes on as before and no file is left.
+        """
+        return self.connection.domain_save(self.ref, path, timeout=timeout)
+
+    def stats_cpu(self, *, timeout: Timeout = ...) -> Cpu:
+        """Processor time of each domain."""
+        return (self.connection.stats_cpu((self.ref,), timeout=timeout))[self.ref].get()
+
+    def stats_vcpu(self, *, timeout: Timeout = ...) -> Sequence[Vcpu]:
+        """Figures of each virtual processor."""
+        return (self.connection.stats_vcpu((self.ref,), timeout=timeout))[self.ref].get()
+
+    def stats_balloon(self, *, timeout: Timeout = ...) -> Balloon:
+        """Memory of each domain."""
+        return (self.connection.stats_balloon((self.ref,), timeout=timeout))[self.ref].get()
+
+    def stats_interface(self, *, timeout: Timeout = ...) -> Sequence[Net]:
+        """Figures of each network interface."""
+        return (self.connection.stats_interface((self.ref,), timeout=timeout))[self.ref].get()
+
+    def stats_block(self, *, timeout: Timeout = ...) -> Sequence[Block]:
+        """Figures of each disk."""
+        return (self.connection.stats_block((self.ref,), timeout=timeout))[self.ref].get()
+
+    def disk_info(self, disk: str, *, timeout: Timeout = ...) -> BlockInfo:
+        """The three sizes of one disk.
+
+        :param disk: target name in the guest, such as ``vda``.
+        :raises Invalid: where the domain has no such disk; it names those that it has.
+        """
+        return self.connection.block_info(self.ref, disk, timeout=timeout)
+
+    def wait_for(self, states: Collection[State], *, timeout: Timeout = ...) -> Status:
+        """Wait until the domain is in one of ``states``; its status then.
+
+        :raises Interrupted: (``deadline``) when the call's time is up first.
+        """
+        return self.connection.wait_for(self.ref, states, timeout=timeout)
+
+
+class Pool(Handle):
+    """One storage pool of a connection."""
+
+    __slots__ = ()
+    connection: Connection
+
+    def info(self, *, timeout: Timeout = ...) -> PoolInfo:
+        """State and sizes of each pool."""
+        return (self.connection.pool_info((self.ref,), timeout=timeout))[self.ref].get()
+
+    def config(self, *, timeout: Timeout = ...) -> Document[PoolModel]:
+        """Definition of each pool."""
+        return (self.connection.pool_config((self.ref,), timeout=timeout))[self.ref].get()
+
+    def undefine(self, *, timeout: Timeout = ...) -> None:
+        """Remove a stopped pool's definition; its content stays.
+
+        :raises WrongState: where it is active.
+        """
+        self.connection.pool_undefine(self.ref, timeout=timeout)
+
+    def start(self, *, timeout: Timeout = ...) -> None:
+        """Make the pool's volumes reachable."""
+        self.connection.pool_start(self.ref, timeout=timeout)
+
+    def stop(self, *, timeout: Timeout = ...) -> None:
+        """Let go of the pool; nothing of its content is touched."""
+        self.connection.pool_stop(self.ref, timeout=timeout)
+
+    def volumes(self, *, timeout: Timeout = ...) -> tuple[Volume, ...]:
+        """Every volume of an active pool.
+
+        :raises WrongState: where the pool is not active.
+        """
+        return self.connection.pool_volumes(self.ref, timeout=timeout)
+
+
+class Volume(Handle):
+    """One volume of a storage pool."""
+
+    __slots__ = ()
+    connection: Connection
+
+    def config(self, *, timeout: Timeout = ...) -> Document[VolumeModel]:
+        """Description of each volume."""
+        return (self.connection.volume_config((self.ref,), timeout=timeout))[self.ref].get()
+
+    def info(self, *, timeout: Timeout = ...) -> VolumeInfo:
+        """Kind and sizes of each volume."""
+        return (self.connection.volume_info((self.ref,), timeout=timeout))[self.ref].get()
+
+    def path(self, *, timeout: Timeout = ...) -> str:
+        """Where the volume is on the host."""
+        return self.connection.volume_path(self.ref, timeout=timeout)
+
+    def delete(self, *, timeout: Timeout = ...) -> None:
+        """Remove a volume and its content."""
+        self.connection.volume_delete(self.ref, timeout=timeout)
+
+
+class Network(Handle):
+    """One virtual network of a connection."""
+
+    __slots__ = ()
+    connection: Connection
+
+    def info(self, *, timeout: Timeout = ...) -> NetworkInfo:
+        """State of each network."""
+        return (self.connection.network_info((self.ref,), timeout=timeout))[self.ref].get()
+
+    def config(self, *, timeout: Timeout = ...) -> Document[Any]:
+        """Definition of each network."""
+        return (self.connection.network_config((self.ref,), timeout=timeout))[self.ref].get()
+
+
+class Interface(Handle):
+    """One interface of the host."""
+
+    __slots__ = ()
+    connection: Connection
+
+    def config(self, *, timeout: Timeout = ...) -> Document[Any]:
+        """Description of each interface."""
+        return (self.connection.interface_config((self.ref,), timeout=timeout))[self.ref].get()
+
+    def info(self, *, timeout: Timeout = ...) -> NetworkInfo:
+        """State of each interface."""
+        return (self.connection.interface_info((self.ref,), timeout=timeout))[self.ref].get()

@@ -1,0 +1,284 @@
+"""What core makes out of hooks, once, for every driver: looking up, overviews, merged answers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from anyvirt.deadline import current
+from anyvirt.errors import Ambiguous, Interrupted, Invalid, NotFound, VirtError
+from anyvirt.model.state import State, Status
+from anyvirt.model.stats import GROUPS, BlockInfo, DomainStats
+from anyvirt.model.values import DomainFacts, Fact
+from anyvirt.ref import Answer, Ref
+
+if TYPE_CHECKING:
+    from anyvirt.client._generated_sync import Connection
+    from anyvirt.document import Document
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What a derived function stands on, and what it stands for.
+
+    :param needs: hooks, all of which the driver must have.
+    :param covers: libvirt's functions, as for a spec.
+    """
+
+    needs: tuple[str, ...]
+    covers: Mapping[str, tuple[str, ...]]
+
+
+def derived(*needs: str, covers: Mapping[str, tuple[str, ...]] | None = None) -> Callable[[F], F]:
+    """Put a function of this module into the clients."""
+
+    def mark(function: F) -> F:
+        function.anyvirt_derived = Derived(needs, dict(covers or {}))  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """One row of a list of domains."""
+
+    ref: Ref
+    status: Answer[Status]
+    facts: Answer[DomainFacts]
+
+
+@derived(
+    "domain_list",
+    covers={
+        "virDomainLookupByName": (),
+        "virDomainLookupByUUID": (),
+        "virDomainLookupByUUIDString": (),
+        "virDomainLookupByID": (),
+    },
+)
+def lookup(calls: Connection, text: str) -> Ref:
+    """The domain whose name, UUID or (running) number is ``text``.
+
+    :raises NotFound: where there is none.
+    :raises Ambiguous: where a name fits several.
+    """
+    if "domain_lookup" in calls.supports:
+        found = [handle.ref for handle in calls.domain_lookup(text)]
+    else:
+        refs = [handle.ref for handle in calls.domain_list()]
+        found = [ref for ref in refs if text in (ref.name, ref.uuid, ref.key)]
+        if not found and text.isdecimal() and "domain_facts" in calls.supports:
+            facts = calls.domain_facts(refs)
+            found = [ref for ref, answer in facts.items() if answer.value and answer.value.id == int(text)]
+    exact = [ref for ref in found if text in (ref.uuid, ref.key)] or found
+    if not exact:
+        raise NotFound(text, "domain", hint=f"anyvirt -c {calls.uri} list --all shows what there is")
+    if len(exact) > 1:
+        raise Ambiguous(text, exact)
+    return exact[0]
+
+
+@derived("pool_list", covers={"virStoragePoolLookupByName": (), "virStoragePoolLookupByUUID": ()})
+def lookup_pool(calls: Connection, text: str) -> Ref:
+    """The pool whose name or UUID is ``text``.
+
+    :raises NotFound: where there is none.
+    """
+    return _by_label([handle.ref for handle in calls.pool_list()], text, "pool")
+
+
+@derived("network_list", covers={"virNetworkLookupByName": (), "virNetworkLookupByUUID": ()})
+def lookup_network(calls: Connection, text: str) -> Ref:
+    """The network whose name or UUID is ``text``.
+
+    :raises NotFound: where there is none.
+    """
+    return _by_label([handle.ref for handle in calls.network_list()], text, "network")
+
+
+@derived("interface_list", covers={"virInterfaceLookupByName": (), "virInterfaceLookupByMACString": ()})
+def lookup_interface(calls: Connection, text: str) -> Ref:
+    """The host interface whose name or MAC address is ``text``.
+
+    :raises NotFound: where there is none.
+    """
+    return _by_label([handle.ref for handle in calls.interface_list()], text, "interface")
+
+
+@derived("pool_volumes", covers={"virStorageVolLookupByName": ()})
+def lookup_volume(calls: Connection, pool: Ref, text: str) -> Ref:
+    """The volume of a pool whose name or key is ``text``.
+
+    :raises NotFound: where there is none.
+    """
+    return _by_label([handle.ref for handle in calls.pool_volumes(pool)], text, "volume")
+
+
+def _by_label(refs: Sequence[Ref], text: str, kind: str) -> Ref:
+    for ref in refs:
+        if text in (ref.name, ref.uuid, ref.key):
+            return ref
+    raise NotFound(text, kind)
+
+
+@derived("domain_list", "domain_state")
+def overview(calls: Connection) -> tuple[Overview, ...]:
+    """Every domain with its state and facts, in a constant number of calls."""
+    refs = [handle.ref for handle in calls.domain_list()]
+    states = calls.domain_state(refs)
+    facts: Mapping[Ref, Answer[DomainFacts]] = {}
+    if "domain_facts" in calls.supports:
+        facts = calls.domain_facts(refs)
+    unknown = Answer(DomainFacts())
+    return tuple(Overview(ref, states[ref], facts.get(ref, unknown)) for ref in refs)
+
+
+# group -> (hook that gives it alone, field of DomainStats)
+_SINGLE: Final = {
+    "cpu": "stats_cpu",
+    "vcpu": "stats_vcpu",
+    "balloon": "stats_balloon",
+    "interface": "stats_interface",
+    "block": "stats_block",
+}
+
+
+@derived(covers={"virConnectGetAllDomainStats": (), "virDomainListGetStats": ()})
+def stats(
+    calls: Connection, refs: Sequence[Ref] | None = None, groups: Collection[str] = GROUPS
+) -> dict[Ref, Answer[DomainStats]]:
+    """Figures of many domains; every domain, every group, unless told otherwise.
+
+    A driver that collects everything in one pass is asked once; another one once for each group that it knows.
+    A group that the driver does not know stays None.
+
+    :raises Invalid: for the name of a group that does not exist.
+    """
+    wrong = sorted(set(groups) - set(GROUPS))
+    if wrong:
+        raise Invalid(f"no statistics group {wrong[0]!r}", hint=f"groups: {', '.join(GROUPS)}")
+    asked = [handle.ref for handle in calls.domain_list()] if refs is None else list(refs)
+    if "stats_collect" in calls.supports:
+        return calls.stats_collect(asked, frozenset(groups))
+    answers: dict[Ref, Answer[DomainStats]] = {ref: Answer(DomainStats()) for ref in asked}
+    if "state" in groups:
+        _merge(answers, "state", calls.domain_state(asked))
+    for group, hook in _SINGLE.items():
+        if group in groups and hook in calls.supports:
+            _merge(answers, group, getattr(calls, hook)(asked))
+    return answers
+
+
+def _merge(answers: dict[Ref, Answer[DomainStats]], group: str, part: Mapping[Ref, Answer[Any]]) -> None:
+    for ref, answer in part.items():
+        before = answers[ref]
+        if before.error is not None:
+            continue
+        if answer.error is not None:
+            answers[ref] = Answer(error=answer.error, at=answer.at)
+            continue
+        value = tuple(answer.value) if isinstance(answer.value, list) else answer.value
+        assert before.value is not None
+        change: dict[str, Any] = {group: value}
+        answers[ref] = Answer(replace(before.value, **change), at=answer.at)
+
+
+@derived("domain_block_info", covers={"virDomainGetBlockInfo": ()})
+def block_info(calls: Connection, ref: Ref, disk: str) -> BlockInfo:
+    """The three sizes of one disk.
+
+    :param disk: target name in the guest, such as ``vda``.
+    :raises Invalid: where the domain has no such disk; it names those that it has.
+    """
+    infos = calls.domain_block_info([ref])[ref].get()
+    for info in infos:
+        if info.target == disk:
+            return info
+    there = ", ".join(info.target for info in infos) or "none"
+    raise Invalid(f"domain {str(ref)!r} has no disk {disk!r}", hint=f"its disks: {there}")
+
+
+@derived("domain_state")
+def wait_for(calls: Connection, ref: Ref, states: Collection[State]) -> Status:
+    """Wait until the domain is in one of ``states``; its status then.
+
+    :raises Interrupted: (``deadline``) when the call's time is up first.
+    """
+    deadline, pause = current(), 0.02
+    while True:
+        try:
+            status = calls.domain_state([ref])[ref].get()
+        except NotFound:
+            if State.SHUTOFF in states:  # a transient domain is gone when it stops
+                return Status(State.SHUTOFF)
+            raise
+        if status.state in states:
+            return status
+        if deadline.over():
+            raise Interrupted("deadline", f"{ref} is {status}")
+        left = deadline.left()
+        time.sleep(pause if left is None else min(pause, left))
+        pause = min(pause * 1.5, 0.25)
+
+
+@derived("host_facts")
+def facts(calls: Connection) -> tuple[Fact, ...]:
+    """What every plug-in of the connection found out about the host."""
+    found: list[Fact] = []
+    for name, answer in calls.host_facts().items():
+        if answer.error is not None:
+            found.append(Fact(f"{name} facts", "unknown", str(answer.error)))
+        else:
+            found.extend(answer.value or ())
+    return tuple(found)
+
+
+@derived("host_capabilities", covers={"virConnectGetCapabilities": ()})
+def capabilities(calls: Connection) -> Document[Any]:
+    """The capabilities document, merged from the parts of every plug-in."""
+    from anyvirt.document import Document
+    from anyvirt.model.capabilities import merged
+
+    parts = [answer.get().model for answer in calls.host_capabilities().values()]
+    return Document.of(merged(parts))
+
+
+@derived()
+def recover(calls: Connection) -> tuple[str, ...]:
+    """Clean up after killed processes and settle jobs without an owner; one sentence for each thing done."""
+    done: list[str] = []
+    problems: list[VirtError] = []
+    if "connect_recover" in calls.supports:
+        for answer in calls.connect_recover().values():
+            done.extend(answer.value or ())
+            problems += [answer.error] if answer.error else []
+    done.extend(_settle_jobs(calls, problems))
+    if problems:
+        raise problems[0]
+    return tuple(done)
+
+
+def _settle_jobs(calls: Connection, problems: list[VirtError]) -> list[str]:
+    from anyvirt.identity import ProcessId
+
+    done = []
+    book = calls.session.host.jobs
+    for record in book.all():
+        if record.owner and ProcessId.from_json(record.owner).alive() is not False:
+            continue
+        sentences = [f"{record.hook} {record.id}: forgotten"]
+        if "job_recover" in calls.supports:
+            answers = calls.session.call("job_recover", {"record": record}).values()
+            failed = [answer.error for answer in answers if answer.error]
+            problems.extend(failed)
+            if failed:
+                continue
+            sentences = [answer.value for answer in answers if answer.value] or sentences
+        book.drop(record.id)
+        done.extend(sentences)
+    return done

@@ -1,0 +1,193 @@
+"""What the generated clients stand on: a session, handles, and the two ways to wait."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from anyvirt.deadline import within
+from anyvirt.document import Document
+from anyvirt.errors import Interrupted
+from anyvirt.lanes import lanes
+from anyvirt.model.state import State, Status
+from anyvirt.ref import Answer, Ref
+from anyvirt.session import Pending, Session, Supports, Timeout
+
+if TYPE_CHECKING:
+    from anyvirt.feed import Feed
+    from anyvirt.jobs import Job
+    from anyvirt.uri import Uri
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Link:
+    """A connection's session, and what does not wait."""
+
+    def __init__(self, session: Session) -> None:
+        self.session = session
+
+    @property
+    def uri(self) -> Uri:
+        """Where it leads."""
+        return self.session.uri
+
+    @property
+    def supports(self) -> Supports:
+        """What can be asked for: ``"domain_reset" in connection.supports``."""
+        return self.session.supports
+
+    def events(self, after: str | None = None) -> Feed:
+        """What happens from now on, or since the event whose ``token`` is given.
+
+        Iterate it (``for`` or ``async for``), close it when done; see ``anyvirt.api.Event``.
+        """
+        from anyvirt.feed import Feed
+
+        return Feed(self.session.key, self.session.feeds("events_follow", {}), after)
+
+    def _job(self, hook: str, arguments: dict[str, Any], timeout: Timeout) -> Job[Any]:
+        return self.session.job(hook, arguments, timeout)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({str(self.uri)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        from anyvirt.opening import reopen
+
+        return reopen, (type(self), str(self.uri))
+
+
+class SyncLink(Link):
+    """Waits on the caller's thread, until the deadline and no longer."""
+
+    def close(self) -> None:
+        """Close the connection; guests go on."""
+        self.session.close()
+
+    def _call(self, hook: str, arguments: dict[str, Any], timeout: Timeout) -> Any:
+        return self.session.call(hook, arguments, timeout)
+
+    def _bulk(self, hook: str, arguments: dict[str, Any], timeout: Timeout) -> dict[Ref, Answer[Any]]:
+        return self.session.bulk(hook, arguments, timeout)
+
+    def _derive(
+        self, function: Callable[Concatenate[Any, P], T], timeout: Timeout, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        with within(self.session.deadline(timeout)):
+            return function(self, *args, **kwargs)
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class AsyncLink(Link):
+    """Waits without holding the event loop. Cancelling an awaited call ends the wait, not the work."""
+
+    async def close(self) -> None:
+        """Close the connection; guests go on."""
+        await settled(lanes.start(f"{self.session.key}:close", self.session.close, self.session.deadline()))
+
+    async def _call(self, hook: str, arguments: dict[str, Any], timeout: Timeout) -> Any:
+        pending = self.session.begin(hook, arguments, timeout)
+        try:
+            return await settled(pending)
+        except Interrupted as error:
+            if not pending.again(error):
+                raise
+        return await settled(self.session.begin(hook, arguments, pending.call.deadline.left()))
+
+    async def _bulk(self, hook: str, arguments: dict[str, Any], timeout: Timeout) -> dict[Ref, Answer[Any]]:
+        answers: dict[Ref, Answer[Any]] = await settled(self.session.begin_bulk(hook, arguments, timeout))
+        return answers
+
+    async def _derive(
+        self, function: Callable[Concatenate[Any, P], T], timeout: Timeout, *args: P.args, **kwargs: P.kwargs
+    ) -> T:
+        from anyvirt.client._generated_sync import Connection
+
+        work = partial(function, Connection(self.session), *args, **kwargs)
+        result: T = await settled(lanes.start(f"{self.session.key}:derived", work, self.session.deadline(timeout)))
+        return result
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+async def settled(pending: Any) -> Any:
+    """Await a ``Pending`` or a lane's ``Call`` without holding the event loop."""
+    import asyncio
+
+    loop = asyncio.get_running_loop()
+    done = asyncio.Event()
+    call = pending.call if isinstance(pending, Pending) else pending
+
+    def wake() -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(done.set)
+
+    call.watch(wake)
+    try:
+        async with asyncio.timeout(call.deadline.left()):
+            await done.wait()
+    except TimeoutError:
+        call.deadline.expire()
+    return pending.result()
+
+
+class Handle:
+    """One object of a connection; two handles are equal when connection and ref are."""
+
+    __slots__ = ("connection", "ref")
+    connection: Any
+    ref: Ref
+
+    def __init__(self, connection: Any, ref: Ref) -> None:
+        self.connection, self.ref = connection, ref
+
+    @property
+    def name(self) -> str:
+        """The name, as last seen."""
+        return self.ref.name or self.ref.key
+
+    @property
+    def uuid(self) -> str | None:
+        """The UUID, as last seen."""
+        return self.ref.uuid
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Handle) and self.ref == other.ref and self.connection.uri == other.connection.uri
+
+    def __hash__(self) -> int:
+        return hash(self.ref)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name!r}, {str(self.connection.uri)!r})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.connection, self.ref)
+
+
+def ref_of(what: Handle | Ref) -> Ref:
+    """The ref of a handle, or the ref itself."""
+    return what.ref if isinstance(what, Handle) else what
+
+
+def refs_of(what: Iterable[Handle | Ref]) -> tuple[Ref, ...]:
+    """The refs of handles and refs."""
+    return tuple(ref_of(one) for one in what)
+
+
+def document(what: Any) -> Document[Any]:
+    """A document from text, bytes, a model or a document."""
+    return Document.of(what)
+
+
+def statuses(answers: dict[Ref, Answer[State | Status]]) -> dict[Ref, Answer[Status]]:
+    """States that a driver gave bare, with an unknown reason."""
+    return {
+        ref: Answer(Status(answer.value), None, answer.at) if isinstance(answer.value, State) else answer  # type: ignore[misc]
+        for ref, answer in answers.items()
+    }

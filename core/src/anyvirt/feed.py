@@ -1,0 +1,150 @@
+"""Events of a whole connection as one stream, for any number of threads or for asyncio."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from threading import Condition
+from typing import Final
+
+from anyvirt.deadline import Deadline
+from anyvirt.errors import Cancelled, Interrupted, VirtError
+from anyvirt.events import Event, Gap, stamped
+from anyvirt.lanes import lanes
+
+ROOM: Final = 10_000
+
+
+class Feed:
+    """What every plug-in of a connection tells, in the order it comes in.
+
+    An event's ``token`` stands for the whole connection. When nobody reads for so long that
+    the queue is full, the oldest make way for one ``Gap``.
+
+    :param streams: for each plug-in, how to begin its stream after a token of its own.
+    :param after: a token of an earlier event, to go on from there.
+    """
+
+    def __init__(
+        self, key: str, streams: Mapping[str, Callable[[str | None], Iterator[Event]]], after: str | None = None
+    ) -> None:
+        self._tokens = _unpack(after) if after else {}
+        self._queue: deque[Event] = deque()
+        self._ready = Condition()
+        self._watchers: list[Callable[[], None]] = []
+        self._error: VirtError | None = None
+        self._open = len(streams)
+        self._closed = False
+        self._deadlines = []
+        for name, begin in streams.items():
+            deadline = Deadline(None)
+            self._deadlines.append(deadline)
+            start = self._tokens.get(name, "?") if after else None
+            lanes.start(f"{key}:feed:{name}", partial(self._follow, name, begin, start), deadline)
+
+    def get(self, timeout: float | None = None) -> Event:
+        """The next event.
+
+        :raises Interrupted: (``deadline``) when none comes in time; (``lost``) when the feed has ended.
+        """
+        end = Deadline(timeout)
+        with self._ready:
+            while not self._queue:
+                self._ended()
+                end.check("events")
+                self._ready.wait(end.left())
+            return self._queue.popleft()
+
+    def poll(self) -> Event | None:
+        """The next event if there is one now.
+
+        :raises Interrupted: (``lost``) when the feed has ended and nothing is left.
+        """
+        with self._ready:
+            if self._queue:
+                return self._queue.popleft()
+            self._ended()
+            return None
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have ``watcher`` called, on some thread, whenever there is something new."""
+        self._watchers.append(watcher)
+
+    def close(self) -> None:
+        """End it; whoever waits gets ``Interrupted("lost")``."""
+        self._closed = True
+        for deadline in self._deadlines:
+            deadline.cancel()
+        self._wake()
+
+    def __iter__(self) -> Iterator[Event]:
+        """Events for ever, until the feed is closed or a plug-in's stream fails."""
+        while True:
+            try:
+                event = self.get()
+            except Interrupted:
+                if self._closed:
+                    return
+                raise
+            yield event
+
+    def __enter__(self) -> Feed:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _ended(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._closed or not self._open:
+            raise Interrupted("lost", "events: the feed has ended")
+
+    def _follow(self, name: str, begin: Callable[[str | None], Iterator[Event]], after: str | None) -> None:
+        try:
+            for event in begin(after):
+                self._put(name, event)
+                if self._closed:
+                    return
+        except Cancelled:
+            return
+        except VirtError as error:
+            self._error = error
+        finally:
+            self._open -= 1
+            self._wake()
+
+    def _put(self, name: str, event: Event) -> None:
+        with self._ready:
+            if event.token:
+                self._tokens[name] = event.token
+            event = stamped(event, token=_pack(self._tokens))
+            if len(self._queue) >= ROOM:
+                first = self._queue.popleft()
+                gap = first if isinstance(first, Gap) else Gap(since=first.at, reason="queue full", token=first.token)
+                self._queue.popleft()
+                self._queue.appendleft(gap)
+            self._queue.append(event)
+        self._wake()
+
+    def _wake(self) -> None:
+        with self._ready:
+            self._ready.notify_all()
+        for watcher in list(self._watchers):
+            watcher()
+
+
+def _pack(tokens: Mapping[str, str]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(tokens, sort_keys=True).encode()).decode()
+
+
+def _unpack(token: str) -> dict[str, str]:
+    try:
+        tokens = json.loads(base64.urlsafe_b64decode(token.encode()))
+    except ValueError:
+        return {}
+    known = isinstance(tokens, dict) and all(isinstance(value, str) for value in tokens.values())
+    return tokens if known else {}

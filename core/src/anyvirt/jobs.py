@@ -1,0 +1,231 @@
+"""Long work: a generator of ``Progress``, stepped on a lane, with a record that outlives the process."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Generator, Iterator
+from contextlib import ExitStack
+from contextvars import ContextVar
+from dataclasses import replace
+from enum import Enum
+from threading import Condition
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+
+from anyvirt.deadline import Deadline, within
+from anyvirt.errors import BadDriver, Cancelled, Interrupted, VirtError
+from anyvirt.lanes import lanes
+from anyvirt.model.values import JobRecord
+from anyvirt.progress import Progress
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from anyvirt.ref import Ref
+
+T = TypeVar("T")
+STALL: Final = 30.0
+UNDO: Final = 30.0
+
+
+class JobState(Enum):
+    """How a job stands."""
+
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class JobBook(Protocol):
+    """Where records of jobs are kept while they run."""
+
+    def write(self, record: JobRecord) -> None:
+        """Keep the record, in place of an earlier one of its id; durable when this returns."""
+
+    def drop(self, job: str) -> None:
+        """Forget the record of a job that ended."""
+
+    def all(self) -> tuple[JobRecord, ...]:
+        """Every record, the oldest first."""
+
+
+class MemoryBook:
+    """A book for drivers whose objects end with the process."""
+
+    def __init__(self) -> None:
+        self._records: dict[str, JobRecord] = {}
+
+    def write(self, record: JobRecord) -> None:
+        self._records[record.id] = record
+
+    def drop(self, job: str) -> None:
+        self._records.pop(job, None)
+
+    def all(self) -> tuple[JobRecord, ...]:
+        return tuple(self._records.values())
+
+
+class Job(Generic[T]):
+    """A running piece of long work; from any thread: look, wait, cancel.
+
+    :param steps: makes the generator; called on the job's own thread.
+    :param stall: a step that takes longer is broken and ends the job with ``Interrupted("deadline")``.
+    """
+
+    def __init__(
+        self,
+        hook: str,
+        ref: Ref | None,
+        steps: Callable[[], Generator[Progress, None, T]],
+        *,
+        book: Callable[[], JobBook],
+        key: str,
+        owner: Callable[[], dict[str, Any]] = dict,
+        timeout: float | None = None,
+        stall: float = STALL,
+        wrap: Callable[[Callable[[], T]], T] = lambda proceed: proceed(),
+    ) -> None:
+        self.id = uuid.uuid4().hex[:12]
+        self.hook, self.ref = hook, ref
+        self.progress = Progress()
+        self.state = JobState.RUNNING
+        self._steps, self._book, self._stall, self._wrap = steps, book, stall, wrap
+        self._owner = owner
+        self._record: JobRecord | None = None
+        self._whole = Deadline(timeout)
+        self._step = Deadline(stall)
+        self._changed = Condition()
+        self._cancelled = False
+        self._value: T | None = None
+        self._error: BaseException | None = None
+        lanes.start(f"{key}:job:{self.id}", self._run, Deadline(None))
+
+    def wait(self, timeout: float | None = None) -> T:
+        """The job's value when it is done; its error raised when it failed or was cancelled.
+
+        :raises Interrupted: (``deadline``) when ``timeout`` passes first; the job goes on.
+        """
+        end = Deadline(timeout)
+        with self._changed:
+            while self.state is JobState.RUNNING:
+                end.check(self.hook)
+                self._changed.wait(end.left())
+        if self._error is not None:
+            raise self._error
+        value: Any = self._value
+        result: T = value
+        return result
+
+    def cancel(self) -> None:
+        """Ask it to stop and undo; ``wait`` tells when it has. Nothing happens to one that has ended."""
+        self._cancelled = True
+        self._step.cancel()
+
+    def __iter__(self) -> Iterator[Progress]:
+        """Progress as it changes, until the job has ended; ``wait`` gives its outcome."""
+        last: Progress | None = None
+        while True:
+            with self._changed:
+                while self.progress is last and self.state is JobState.RUNNING:
+                    self._changed.wait()
+                if self.progress is last:
+                    return
+                last = self.progress
+            yield last
+
+    def phase(self, name: str, *, native: str = "", **undo: Any) -> None:
+        """Write down what is about to be done, before it is done."""
+        if self._record is None:
+            self._record = JobRecord(self.id, self.hook, self.ref, name, owner=self._owner(), started=time.time())
+        record = replace(
+            self._record, phase=name, undo={**self._record.undo, **undo}, native=native or self._record.native
+        )
+        self._book().write(record)
+        self._record = record
+
+    def _run(self) -> None:
+        token = _job.set(self)
+        try:
+            self._value = self._wrap(self._drive)
+            state = JobState.DONE
+        except Cancelled as error:
+            self._error, state = error, JobState.CANCELLED
+        except VirtError as error:
+            self._error, state = error, JobState.FAILED
+        except Exception as error:  # noqa: BLE001 - a plug-in's slip must reach whoever waits
+            wrong = BadDriver(self.hook, f"{type(error).__name__}: {error}")
+            wrong.__cause__ = error
+            self._error, state = wrong, JobState.FAILED
+        finally:
+            _job.reset(token)
+        try:
+            if self._record is not None:
+                self._book().drop(self.id)
+        except VirtError as error:
+            self._error, state = self._error or error, JobState.FAILED
+        with self._changed:
+            self.state = state
+            self._changed.notify_all()
+
+    def _drive(self) -> T:
+        steps = self._steps()
+        try:
+            while True:
+                try:
+                    progress = self._advance(steps)
+                except StopIteration as stop:
+                    value: T = stop.value
+                    return value
+                with self._changed:
+                    self.progress = progress
+                    self._changed.notify_all()
+        finally:
+            steps.close()
+
+    def _advance(self, steps: Generator[Progress, None, T]) -> Progress:
+        left = self._whole.left()
+        self._step = Deadline(self._stall if left is None else min(left, self._stall))
+        end: VirtError | None = None
+        if self._cancelled:
+            end = Cancelled(self.hook)
+        elif self._whole.over():
+            end = Interrupted("deadline", self.hook)
+        if end is not None:
+            with within(Deadline(UNDO)):  # the undo that this sets off has its own time
+                return steps.throw(end)
+        with within(self._step):
+            return next(steps)
+
+
+_job: ContextVar[Job[Any] | None] = ContextVar("anyvirt_job", default=None)
+
+
+def phase(name: str, *, native: str = "", **undo: Any) -> None:
+    """What a job's hook says *before* each lasting effect; see ``Job.phase``. Nothing outside of a job."""
+    job = _job.get()
+    if job is not None:
+        job.phase(name, native=native, **undo)
+
+
+class Undo(ExitStack):
+    """Steps to take back, newest first, should the block fail; kept from the deadline that ended it.
+
+    ::
+
+        with Undo() as undo:
+            files.mkdir(path)
+            undo.callback(files.remove, path)
+            ...                     # whatever fails here removes the folder again
+            undo.keep()
+    """
+
+    def keep(self) -> None:
+        """All went well: take nothing back."""
+        self.pop_all()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> bool:
+        with within(Deadline(UNDO)):
+            return bool(super().__exit__(kind, error, trace))

@@ -1,0 +1,149 @@
+"""``open`` and ``open_async``: from a URI to a connection."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from anyvirt import discovery
+from anyvirt.deadline import Deadline, within
+from anyvirt.errors import BadDriver, VirtError
+from anyvirt.host import Host
+from anyvirt.lanes import lanes
+from anyvirt.session import Member, Session, Wrapper
+from anyvirt.settings import Settings
+from anyvirt.uri import Uri
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from anyvirt.client._generated_async import AsyncConnection
+    from anyvirt.client._generated_sync import Connection
+    from anyvirt.client.link import Link
+
+
+def open(  # noqa: A001 - the design's word
+    uri: str | Uri | None = None,
+    *,
+    auth: Any = None,
+    readonly: bool = False,
+    timeout: float | None = 30.0,
+    wrappers: Sequence[Wrapper] = (),
+    state_dir: Path | None = None,
+) -> Connection:
+    """Open a connection.
+
+    :param uri: ``qemu:///session`` ...; None is ``ANYVIRT_URI``, else what is installed here.
+    :param auth: an ``Auth`` or a callback that answers ``Question``s; without one, missing
+        credentials raise ``AuthNeeded``.
+    :param readonly: refuse changes and secrets in core; no security boundary.
+    :param timeout: seconds that any call may take unless it is given its own; None for no limit.
+    :param wrappers: ``around(call, proceed)`` functions for audit or timing, outermost first.
+    :param state_dir: where definitions are kept, instead of the usual place.
+    :raises Unsupported: (``connect.no-driver``) where no plug-in serves the scheme.
+    :raises Unreachable: where the hypervisor does not answer.
+    """
+    from anyvirt.client._generated_sync import Connection
+
+    return Connection(
+        session(uri, auth=auth, readonly=readonly, timeout=timeout, wrappers=wrappers, state_dir=state_dir)
+    )
+
+
+async def open_async(
+    uri: str | Uri | None = None,
+    *,
+    auth: Any = None,
+    readonly: bool = False,
+    timeout: float | None = 30.0,
+    wrappers: Sequence[Wrapper] = (),
+    state_dir: Path | None = None,
+) -> AsyncConnection:
+    """Open a connection for asyncio; as ``open`` in everything else."""
+    from functools import partial
+
+    from anyvirt.client._generated_async import AsyncConnection
+    from anyvirt.client.link import settled
+
+    work = partial(session, uri, auth=auth, readonly=readonly, timeout=timeout, wrappers=wrappers, state_dir=state_dir)
+    return AsyncConnection(await settled(lanes.start(f"open:{uri}", work, Deadline(timeout))))
+
+
+def reopen(kind: type[Link], uri: str) -> Link:
+    """What an unpickled connection is: a new one to the same place."""
+    return kind(session(uri))
+
+
+def session(
+    uri: str | Uri | None = None,
+    *,
+    auth: Any = None,
+    readonly: bool = False,
+    timeout: float | None = 30.0,
+    wrappers: Sequence[Wrapper] = (),
+    state_dir: Path | None = None,
+    settings: Settings | None = None,
+) -> Session:
+    """Find the driver, open it and its services with one host, and check them against the specs."""
+    settings = settings or Settings.read()
+    where = uri if isinstance(uri, Uri) else Uri.of(uri or default_uri(settings))
+    plugin = discovery.driver(where.scheme, settings)
+    host = Host(where, settings, state_dir=state_dir, timeout=timeout)
+    if auth is not None:
+        host.given["auth"] = auth
+    deadline = Deadline(timeout)
+    driver = lanes.call(f"open:{where}", lambda: _opened(plugin, "connect_open", where, host), deadline)
+    members = [Member(plugin.name, plugin.distribution, plugin.version, driver)]
+    for name in getattr(driver, "services", ()):
+        service = discovery.one(discovery.SERVICES, name, settings, distribution=where.param(f"service.{name}"))
+        if service is not None:
+            opened = lanes.call(f"open:{where}", _opener(service, where, host), deadline)
+            members.append(Member(name, service.distribution, service.version, opened))
+    made = Session(where, host, members, readonly=readonly, timeout=timeout, wrappers=wrappers)
+    if "connect_ready" in made.supports:
+        _tell_ready(made, deadline)
+    return made
+
+
+def default_uri(settings: Settings) -> str:
+    """``ANYVIRT_URI``, else QEMU's where that plug-in is installed, else ``test:///default``."""
+    if settings.uri:
+        return settings.uri
+    import os
+
+    if discovery.one(discovery.DRIVERS, "qemu", settings) is not None:
+        return "qemu:///system" if os.getuid() == 0 else "qemu:///session"
+    return "test:///default"
+
+
+def _opener(service: discovery.Plugin, where: Uri, host: Host) -> Any:
+    return lambda: _opened(service, "service_open", where, host)
+
+
+def _opened(plugin: discovery.Plugin, opener: str, where: Uri, host: Host) -> Any:
+    function = getattr(plugin.load(), opener, None)
+    if not callable(function):
+        raise BadDriver(plugin.distribution, f"{plugin.value} has no {opener}(uri, host)", version=plugin.version)
+    names = list(inspect.signature(function).parameters)
+    if not set(names) <= {"uri", "host"}:
+        text = f"{opener}{inspect.signature(function)}: its parameters are uri and host"
+        raise BadDriver(plugin.distribution, text, version=plugin.version)
+    given = {"uri": where, "host": host}
+    try:
+        return function(**{name: given[name] for name in names})
+    except VirtError:
+        raise
+    except Exception as error:
+        text = f"{opener} raised {type(error).__name__}: {error}"
+        raise BadDriver(plugin.distribution, text, version=plugin.version) from error
+
+
+def _tell_ready(made: Session, deadline: Deadline) -> None:
+    from anyvirt.client._generated_sync import Connection
+
+    calls = Connection(Session(made.uri, made.host, made.members, timeout=made.timeout))
+    calls.session.key = made.key
+    with within(deadline):
+        for answer in made.call("connect_ready", {"calls": calls}).values():
+            answer.get()

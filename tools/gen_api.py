@@ -1,0 +1,124 @@
+"""Write ``anyvirt/api.py``, the one module that users and driver authors import from.
+
+``python tools/gen_api.py`` writes it; ``--check`` fails where it is stale. Every name is
+imported when it is first asked for, so that importing one costs no more than it needs.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+TARGET: Final = Path(__file__).parents[1] / "core/src/anyvirt/api.py"
+
+# module -> names that it gives to the world
+NAMES: Final[dict[str, str]] = {
+    "anyvirt.auth": "Auth Question Secret",
+    "anyvirt.client._generated_async": "AsyncConnection AsyncDomain AsyncInterface AsyncNetwork AsyncPool AsyncVolume",
+    "anyvirt.client._generated_sync": "Connection",
+    "anyvirt.client.derived": "Overview",
+    "anyvirt.deadline": "Deadline breaks current left within",
+    "anyvirt.discovery": "plugins",
+    "anyvirt.document": "Document",
+    "anyvirt.errors": (
+        "Ambiguous AuthNeeded BadDriver Busy CODES Cancelled Denied Exists Failed Interrupted Invalid NotFound "
+        "Problem StoreNewer Unreachable Unsupported VirtError WrongState"
+    ),
+    "anyvirt.events": (
+        "AgentLifecycle Autostart BalloonChange Change DeviceRemoved Event Gap IoError JobChange Lifecycle Reboot "
+        "RtcChange TrayChange Watchdog from_row stamped"
+    ),
+    "anyvirt.feed": "Feed",
+    "anyvirt.hooks.spec": "impl",
+    "anyvirt.host": "Host",
+    "anyvirt.identity": "ProcessId",
+    "anyvirt.jobs": "Job JobState MemoryBook Undo phase",
+    "anyvirt.lanes": "fan_out",
+    "anyvirt.model.capabilities": "Capabilities",
+    "anyvirt.model.domain": "Domain",
+    "anyvirt.model.element": "Element",
+    "anyvirt.model.state": "Op Reason State Status require",
+    "anyvirt.model.stats": "Balloon Block BlockInfo Cpu DomainStats GROUPS Net Vcpu",
+    "anyvirt.model.storage": "Pool Volume",
+    "anyvirt.model.snapshot": "Snapshot",
+    "anyvirt.model.values": (
+        "DomainFacts Fact HostInfo Imported JobRecord NetworkInfo PoolInfo ShutdownMode VolumeInfo Which"
+    ),
+    "anyvirt.opening": "default_uri open open_async",
+    "anyvirt.progress": "Progress",
+    "anyvirt.ref": "Answer Ref",
+    "anyvirt.scope": "Scope",
+    "anyvirt.settings": "Settings",
+    "anyvirt.transport.files": "Files",
+    "anyvirt.transport.run": "Output Run",
+    "anyvirt.transport.stream": "Stream",
+    "anyvirt.uri": "Uri",
+}
+
+TEMPLATE: Final = '''"""Everything that a user or the author of a driver imports; written by tools/gen_api.py: do not edit.
+
+A name is imported from its own module when it is first asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+{imports}
+
+_HOMES: Final = {{
+{homes}
+}}
+
+__all__ = [
+{names}
+]
+
+
+def __getattr__(name: str) -> Any:
+    home = _HOMES.get(name)
+    if home is None:
+        msg = f"module 'anyvirt.api' has no attribute {{name!r}}"
+        raise AttributeError(msg)
+    found = globals()[name] = getattr(import_module(home), name)
+    return found
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
+'''
+
+
+def main() -> int:
+    """Write or check the module."""
+    homes = {name: module for module, names in NAMES.items() for name in names.split()}
+    imports = "\n".join(
+        f"    from {module} import {', '.join(sorted(names.split()))}" for module, names in NAMES.items()
+    )
+    text = TEMPLATE.format(
+        imports=imports,
+        homes="\n".join(f'    "{name}": "{homes[name]}",' for name in sorted(homes)),
+        names="\n".join(f'    "{name}",' for name in sorted(homes)),
+    )
+    for step in (
+        ["check", "--fix", "--select", "I,RUF022", "--stdin-filename", str(TARGET), "-"],
+        ["format", "--line-length", "120", "-"],
+    ):
+        text = subprocess.run(
+            [sys.executable, "-m", "ruff", *step], input=text, capture_output=True, text=True, check=True
+        ).stdout
+    if "--check" in sys.argv:
+        if TARGET.read_text() != text:
+            print(f"{TARGET} is stale: run python tools/gen_api.py")
+            return 1
+        return 0
+    TARGET.write_text(text)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
