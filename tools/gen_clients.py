@@ -46,7 +46,7 @@ from collections.abc import {abc}
 from typing import TYPE_CHECKING, Any
 
 from anyvirt.client import derived
-from anyvirt.client.link import {link}, Handle, document, ref_of, refs_of, statuses
+from anyvirt.client.link import {link}, Handle, admitted, ref_of, refs_of, statuses
 {plain}
 
 if TYPE_CHECKING:
@@ -66,6 +66,10 @@ class Parameter:
     @property
     def text(self) -> str:
         return f"{self.name}: {self.annotation}" + (f" = {self.default}" if self.default else "")
+
+
+KEEP_UNKNOWN: Final = Parameter("keep_unknown", "bool", "False", "keep_unknown")
+KEEP_UNKNOWN_DOC: Final = "    :param keep_unknown: let elements and attributes through that anyvirt does not know."
 
 
 class Writer:
@@ -110,13 +114,17 @@ class Writer:
         returns = str(function.__annotations__["return"])
         given = self._returned(spec, returns)
         names = ", ".join(f'"{p.name}": {p.hand_over}' for p in parameters)
+        text = doc(function)
+        if any(p.hand_over.startswith("admitted") for p in parameters):
+            parameters.append(KEEP_UNKNOWN)
+            text = with_line(text, KEEP_UNKNOWN_DOC)
         call = {"call": "_call", "bulk": "_bulk", "job": "_job", "stream": "_call"}[spec.kind]
         wait = "" if spec.kind == "job" else self.wait
         define = "def" if spec.kind == "job" else self.define
         value = f'{wait}self.{call}("{spec.name}", {{{names}}}, timeout)'
         body = self._wrapped(spec, returns, value)
         default = "None" if spec.kind == "job" else "..."
-        self.connection.append(self._method(define, spec.name, parameters, given, body, doc(function), default))
+        self.connection.append(self._method(define, spec.name, parameters, given, body, text, default))
         self._on_handle(spec, parameters, given, returns, default)
 
     def _on_handle(self, spec: Spec, parameters: list[Parameter], given: str, returns: str, default: str) -> None:
@@ -153,7 +161,8 @@ class Writer:
             return Parameter(name, "Iterable[Handle | Ref]", default, f"refs_of({name})")
         if annotation.startswith("Document["):
             model = model_name(annotation[9:-1])
-            return Parameter(name, f"Document[{model}] | {model} | str | bytes", default, f"document({name})")
+            over = f"admitted({name}, keep_unknown=keep_unknown)"
+            return Parameter(name, f"Document[{model}] | {model} | str | bytes", default, over)
         return Parameter(name, annotation, default, name)
 
     def _answer(self, returns: str) -> str:
@@ -274,6 +283,15 @@ def doc(function: Any) -> str:
     """The docstring as it stands in a method."""
     text = inspect.cleandoc(function.__doc__ or "")
     return textwrap.indent(text, "    ").strip() + ("\n    " if "\n" in text else "")
+
+
+def with_line(text: str, line: str) -> str:
+    """A docstring with one more field, before the others."""
+    lines = text.split("\n")
+    at = next((number for number, one in enumerate(lines) if one.strip().startswith(":")), None)
+    if at is None:
+        return f"{text.rstrip()}\n\n{line}\n    "
+    return "\n".join([*lines[:at], line, *lines[at:]])
 
 
 def derived_functions() -> Iterator[tuple[str, FunctionType]]:

@@ -61,8 +61,9 @@ class Host:
     @cached_property
     def jobs(self) -> JobBook:
         """Records of running jobs; a driver whose objects end with the process sets a ``MemoryBook``."""
-        book: JobBook = self.scope.store(self.uri.scheme).jobs
-        return book
+        from anyvirt.store import StoreBook
+
+        return StoreBook(self.scope.store(self.uri.scheme))
 
     @cached_property
     def auth(self) -> Auth:

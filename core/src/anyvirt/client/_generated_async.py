@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence, Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from anyvirt.client import derived
-from anyvirt.client.link import AsyncLink, Handle, document, ref_of, refs_of, statuses
+from anyvirt.client.link import AsyncLink, Handle, admitted, ref_of, refs_of, statuses
 from anyvirt.model.stats import Balloon, Block, BlockInfo, Cpu, DomainStats, GROUPS, Net, Vcpu
 from anyvirt.model.values import (
     DomainFacts,
@@ -119,14 +119,21 @@ class AsyncConnection(AsyncLink):
         return result
 
     async def domain_define(
-        self, config: Document[DomainModel] | DomainModel | str | bytes, *, timeout: Timeout = ...
+        self,
+        config: Document[DomainModel] | DomainModel | str | bytes,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
     ) -> AsyncDomain:
         """Store a definition: new, or in place of the one with the same UUID and name. A running guest is untouched.
 
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
         :raises Invalid: with every problem, before anything changed.
         :raises Exists: where the name belongs to another UUID, or the UUID to another name.
         """
-        return AsyncDomain(self, await self._call("domain_define", {"config": document(config)}, timeout))
+        return AsyncDomain(
+            self, await self._call("domain_define", {"config": admitted(config, keep_unknown=keep_unknown)}, timeout)
+        )
 
     async def domain_undefine(
         self, ref: AsyncDomain | Ref, keep_nvram: bool = False, *, timeout: Timeout = ...
@@ -167,14 +174,23 @@ class AsyncConnection(AsyncLink):
         await self._call("domain_start", {"ref": ref_of(ref), "paused": paused}, timeout)
 
     async def domain_create(
-        self, config: Document[DomainModel] | DomainModel | str | bytes, paused: bool = False, *, timeout: Timeout = ...
+        self,
+        config: Document[DomainModel] | DomainModel | str | bytes,
+        paused: bool = False,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
     ) -> AsyncDomain:
         """Boot a transient domain: nothing is left of it when it stops.
 
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
         :raises Exists: where the name or UUID is taken; a domain that runs under both already is ``WrongState``.
         """
         return AsyncDomain(
-            self, await self._call("domain_create", {"config": document(config), "paused": paused}, timeout)
+            self,
+            await self._call(
+                "domain_create", {"config": admitted(config, keep_unknown=keep_unknown), "paused": paused}, timeout
+            ),
         )
 
     async def domain_shutdown(
@@ -282,13 +298,20 @@ class AsyncConnection(AsyncLink):
         return result
 
     async def pool_define(
-        self, config: Document[PoolModel] | PoolModel | str | bytes, *, timeout: Timeout = ...
+        self,
+        config: Document[PoolModel] | PoolModel | str | bytes,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
     ) -> AsyncPool:
         """Store a pool's definition.
 
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
         :raises Exists: where name or UUID is taken.
         """
-        return AsyncPool(self, await self._call("pool_define", {"config": document(config)}, timeout))
+        return AsyncPool(
+            self, await self._call("pool_define", {"config": admitted(config, keep_unknown=keep_unknown)}, timeout)
+        )
 
     async def pool_undefine(self, ref: AsyncPool | Ref, *, timeout: Timeout = ...) -> None:
         """Remove a stopped pool's definition; its content stays.
@@ -337,14 +360,18 @@ class AsyncConnection(AsyncLink):
         self,
         pool: AsyncPool | Ref,
         config: Document[VolumeModel] | VolumeModel | str | bytes,
+        keep_unknown: bool = False,
         *,
         timeout: Timeout = None,
     ) -> Job[Ref]:
         """Make a volume; the job's value is its ref. Cancelled, nothing is left.
 
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
         :raises Exists: where the pool has one of that name.
         """
-        result: Job[Ref] = self._job("volume_create", {"pool": ref_of(pool), "config": document(config)}, timeout)
+        result: Job[Ref] = self._job(
+            "volume_create", {"pool": ref_of(pool), "config": admitted(config, keep_unknown=keep_unknown)}, timeout
+        )
         return result
 
     async def volume_delete(self, ref: AsyncVolume | Ref, *, timeout: Timeout = ...) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Sequence, Set as AbstractSet
 from typing import TYPE_CHECKING, Any
 
 from anyvirt.client import derived
-from anyvirt.client.link import SyncLink, Handle, document, ref_of, refs_of, statuses
+from anyvirt.client.link import SyncLink, Handle, admitted, ref_of, refs_of, statuses
 from anyvirt.model.stats import Balloon, Block, BlockInfo, Cpu, DomainStats, GROUPS, Net, Vcpu
 from anyvirt.model.values import (
     DomainFacts,
@@ -117,14 +117,21 @@ class Connection(SyncLink):
         return result
 
     def domain_define(
-        self, config: Document[DomainModel] | DomainModel | str | bytes, *, timeout: Timeout = ...
+        self,
+        config: Document[DomainModel] | DomainModel | str | bytes,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
     ) -> Domain:
         """Store a definition: new, or in place of the one with the same UUID and name. A running guest is untouched.
 
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
         :raises Invalid: with every problem, before anything changed.
         :raises Exists: where the name belongs to another UUID, or the UUID to another name.
         """
-        return Domain(self, self._call("domain_define", {"config": document(config)}, timeout))
+        return Domain(
+            self, self._call("domain_define", {"config": admitted(config, keep_unknown=keep_unknown)}, timeout)
+        )
 
     def domain_undefine(self, ref: Domain | Ref, keep_nvram: bool = False, *, timeout: Timeout = ...) -> None:
         """Remove the definition; a running guest becomes transient and goes on.
@@ -163,13 +170,24 @@ class Connection(SyncLink):
         self._call("domain_start", {"ref": ref_of(ref), "paused": paused}, timeout)
 
     def domain_create(
-        self, config: Document[DomainModel] | DomainModel | str | bytes, paused: bool = False, *, timeout: Timeout = ...
+        self,
+        config: Document[DomainModel] | DomainModel | str | bytes,
+        paused: bool = False,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
     ) -> Domain:
         """Boot a transient domain: nothing is left of it when it stops.
 
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
         :raises Exists: where the name or UUID is taken; a domain that runs under both already is ``WrongState``.
         """
-        return Domain(self, self._call("domain_create", {"config": document(config), "paused": paused}, timeout))
+        return Domain(
+            self,
+            self._call(
+                "domain_create", {"config": admitted(config, keep_unknown=keep_unknown), "paused": paused}, timeout
+            ),
+        )
 
     def domain_shutdown(self, ref: Domain | Ref, mode: ShutdownMode | None = None, *, timeout: Timeout = ...) -> None:
         """Ask the guest to power itself off; comes back when it was asked, not when it is off.
@@ -269,12 +287,19 @@ class Connection(SyncLink):
         result: dict[Ref, Answer[Document[PoolModel]]] = self._bulk("pool_config", {"refs": refs_of(refs)}, timeout)
         return result
 
-    def pool_define(self, config: Document[PoolModel] | PoolModel | str | bytes, *, timeout: Timeout = ...) -> Pool:
+    def pool_define(
+        self,
+        config: Document[PoolModel] | PoolModel | str | bytes,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> Pool:
         """Store a pool's definition.
 
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
         :raises Exists: where name or UUID is taken.
         """
-        return Pool(self, self._call("pool_define", {"config": document(config)}, timeout))
+        return Pool(self, self._call("pool_define", {"config": admitted(config, keep_unknown=keep_unknown)}, timeout))
 
     def pool_undefine(self, ref: Pool | Ref, *, timeout: Timeout = ...) -> None:
         """Remove a stopped pool's definition; its content stays.
@@ -316,13 +341,21 @@ class Connection(SyncLink):
         return result
 
     def volume_create(
-        self, pool: Pool | Ref, config: Document[VolumeModel] | VolumeModel | str | bytes, *, timeout: Timeout = None
+        self,
+        pool: Pool | Ref,
+        config: Document[VolumeModel] | VolumeModel | str | bytes,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = None,
     ) -> Job[Ref]:
         """Make a volume; the job's value is its ref. Cancelled, nothing is left.
 
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
         :raises Exists: where the pool has one of that name.
         """
-        result: Job[Ref] = self._job("volume_create", {"pool": ref_of(pool), "config": document(config)}, timeout)
+        result: Job[Ref] = self._job(
+            "volume_create", {"pool": ref_of(pool), "config": admitted(config, keep_unknown=keep_unknown)}, timeout
+        )
         return result
 
     def volume_delete(self, ref: Volume | Ref, *, timeout: Timeout = ...) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from anyvirt.deadline import within
 from anyvirt.document import Document
-from anyvirt.errors import Interrupted
+from anyvirt.errors import Interrupted, Invalid
 from anyvirt.lanes import lanes
 from anyvirt.model.state import State, Status
 from anyvirt.ref import Answer, Ref
@@ -180,9 +180,18 @@ def refs_of(what: Iterable[Handle | Ref]) -> tuple[Ref, ...]:
     return tuple(ref_of(one) for one in what)
 
 
-def document(what: Any) -> Document[Any]:
-    """A document from text, bytes, a model or a document."""
-    return Document.of(what)
+def admitted(what: Any, *, keep_unknown: bool) -> Document[Any]:
+    """A document that may be stored or started: well-formed, nothing in it unknown, nothing contradictory.
+
+    :raises Invalid: with every problem, by path and line.
+    """
+    from anyvirt.model.api import check, unknown
+
+    given = Document.of(what)
+    problems = (*(() if keep_unknown else unknown(given.model)), *check(given.model))
+    if problems:
+        raise Invalid(problems)
+    return given
 
 
 def statuses(answers: dict[Ref, Answer[State | Status]]) -> dict[Ref, Answer[Status]]:
