@@ -1,0 +1,85 @@
+"""The domain: a guest's whole definition."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from anyvirt.model.devices.char import Channel, Console, Parallel, Serial
+from anyvirt.model.devices.disk import Disk
+from anyvirt.model.devices.interface import Interface
+from anyvirt.model.element import Element, at
+from anyvirt.model.os import Os
+from anyvirt.model.rest import Xml
+from anyvirt.model.types import UUID, Count, CpuSet, Genid, OnOff, Size, YesNo
+
+
+class DomainType(StrEnum):
+    """What runs the domain."""
+
+    QEMU = "qemu"
+    KQEMU = "kqemu"
+    KVM = "kvm"
+    XEN = "xen"
+    LXC = "lxc"
+    UML = "uml"
+    OPENVZ = "openvz"
+    TEST = "test"
+    VMWARE = "vmware"
+    HYPERV = "hyperv"
+    VBOX = "vbox"
+    PHYP = "phyp"
+    PARALLELS = "parallels"
+    VZ = "vz"
+    BHYVE = "bhyve"
+    HVF = "hvf"
+
+
+class LifecycleAction(StrEnum):
+    """What happens when the guest ends in some way."""
+
+    DESTROY = "destroy"
+    RESTART = "restart"
+    PRESERVE = "preserve"
+    RENAME_RESTART = "rename-restart"
+    COREDUMP_DESTROY = "coredump-destroy"
+    COREDUMP_RESTART = "coredump-restart"
+
+
+class Domain(Element, tag="domain"):
+    """A guest."""
+
+    type: DomainType | None = at("@type", "What runs the domain", default=None)
+    id: Count | None = at("@id", "Number of the running domain, live only", default=None)
+    name: str = at("name", "Name, unique on the host", key=True)
+    uuid: UUID | None = at("uuid", "UUID, unique on the host", default=None)
+    genid: Genid | None = at("genid", "Generation ID; empty asks for a new one", default=None)
+    title: str | None = at("title", "Short description in one line", default=None)
+    description: str | None = at("description", "Description", default=None)
+    metadata: Xml | None = at("metadata", "Elements of others, one for each namespace", default=None)
+    max_memory: Size | None = at("maxMemory", "Memory that hot-plug can reach", default=None)
+    max_memory_slots: Count | None = at("maxMemory/@slots", "Slots for memory modules", default=None)
+    memory: Size | None = at("memory", "Memory at boot", default=None)
+    memory_dump_core: OnOff | None = at("memory/@dumpCore", "The guest's memory is in core dumps", default=None)
+    current_memory: Size | None = at("currentMemory", "Memory that the balloon leaves", default=None)
+    vcpu: Count | None = at("vcpu", "Virtual CPUs at most", default=None)
+    vcpu_placement: Literal["static", "auto"] | None = at("vcpu/@placement", "Who chooses the host CPUs", default=None)
+    vcpu_cpuset: CpuSet | None = at("vcpu/@cpuset", "Host CPUs that may run the guest", default=None)
+    vcpu_current: Count | None = at("vcpu/@current", "Virtual CPUs at boot", default=None)
+    os: Os | None = at("os", "What is booted", default=None)
+    on_poweroff: LifecycleAction | None = at("on_poweroff", "When the guest powers off", default=None)
+    on_reboot: LifecycleAction | None = at("on_reboot", "When the guest reboots", default=None)
+    on_crash: LifecycleAction | None = at("on_crash", "When the guest crashes", default=None)
+    on_lockfailure: Literal["poweroff", "restart", "pause", "ignore"] | None = at(
+        "on_lockfailure", "When a lock on a disk is lost", default=None
+    )
+    suspend_to_mem: YesNo | None = at("pm/suspend-to-mem/@enabled", "The guest is offered suspend to memory", default=None)
+    suspend_to_disk: YesNo | None = at("pm/suspend-to-disk/@enabled", "The guest is offered suspend to disk", default=None)
+    emulator: str | None = at("devices/emulator", "Program that runs the guest", default=None)
+    disks: tuple[Disk, ...] = at("devices/disk", "Disks", default=())
+    interfaces: tuple[Interface, ...] = at("devices/interface", "Network interfaces", default=())
+    serials: tuple[Serial, ...] = at("devices/serial", "Serial ports", default=())
+    parallels: tuple[Parallel, ...] = at("devices/parallel", "Parallel ports", default=())
+    consoles: tuple[Console, ...] = at("devices/console", "Consoles", default=())
+    channels: tuple[Channel, ...] = at("devices/channel", "Channels", default=())
+    extensions: tuple[Element, ...] = at(".", "Elements of namespaces that plug-ins registered", default=())

@@ -1,0 +1,225 @@
+"""Declaring models: ``Element`` and ``at``; everything else is derived from the declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, dataclass_transform, overload
+
+if TYPE_CHECKING:
+    import inspect
+
+    from anyvirt.model.rest import Rest
+
+T = TypeVar("T")
+MISSING: Final[Any] = object()
+
+
+class At:
+    """Where a field stands in the XML, and the sentence that documents it."""
+
+    __slots__ = ("default", "doc", "key", "path")
+
+    def __init__(self, path: str, doc: str, default: Any, key: bool) -> None:
+        self.path, self.doc, self.default, self.key = path, doc, default, key
+
+    @property
+    def required(self) -> bool:
+        return self.default is MISSING
+
+
+@overload
+def at(path: str, doc: str, *, default: T, key: bool = False) -> T: ...
+@overload
+def at(path: str, doc: str, *, key: bool = False) -> Any: ...
+def at(path: str, doc: str, *, default: Any = MISSING, key: bool = False) -> Any:
+    """Declare a field.
+
+    :param path: ``a/b/@c``, ``a/b``, ``@c`` or ``.`` (own text, or children of any declared tag), relative to the element.
+    :param doc: one sentence for the reference.
+    :param default: value where the XML has nothing; None, False or (). Without it the field is required.
+    :param key: the field identifies the element among its siblings.
+    """
+    return At(path, doc, default, key)
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=True, field_specifiers=(at,))
+class ElementType(type):
+    """Turns annotated ``at`` declarations into slots; nothing is compiled before first use."""
+
+    _fields: dict[str, At]
+    _tag: str
+    _when: tuple[str, str] | None
+    _namespace: tuple[str, str] | None
+
+    def __new__(
+        cls,
+        name: str,
+        bases: tuple[type, ...],
+        body: dict[str, Any],
+        *,
+        tag: str = "",
+        when: tuple[str, str] | None = None,
+        namespace: tuple[str, str] | None = None,
+    ) -> ElementType:
+        own = {key: value for key, value in body.items() if isinstance(value, At)}
+        for key in own:
+            del body[key]
+        body.setdefault("__slots__", tuple(own))
+        made = super().__new__(cls, name, bases, body)
+        fields = dict(own)
+        for base in bases:
+            for key, value in getattr(base, "_fields", {}).items():
+                fields.setdefault(key, value)
+        parent = bases[0] if bases else None
+        made._fields = fields
+        made._tag = tag or getattr(parent, "_tag", "")
+        made._when = when
+        made._namespace = namespace or getattr(parent, "_namespace", None)
+        return made
+
+    @property
+    def __signature__(cls) -> inspect.Signature:
+        import inspect  # noqa: PLC0415 - only documentation tools and editors ask
+
+        return inspect.Signature(
+            [
+                inspect.Parameter(
+                    name,
+                    inspect.Parameter.KEYWORD_ONLY,
+                    default=inspect.Parameter.empty if spec.required else spec.default,
+                    annotation=cls.__annotations__.get(name, inspect.Parameter.empty),
+                )
+                for name, spec in cls._fields.items()
+            ]
+        )
+
+
+class Element(metaclass=ElementType):
+    """A frozen value that stands for one XML element; build it with keywords, change it with ``replace``.
+
+    Equality is semantic: spelling, units and line numbers do not count, unknown content does.
+    """
+
+    __slots__ = ("_line", "_raw", "_rest")
+
+    def __init__(self, **values: Any) -> None:
+        cls = type(self)
+        put = object.__setattr__
+        for name, spec in cls._fields.items():
+            if name in values:
+                value = values.pop(name)
+                if type(value) is list:
+                    value = tuple(value)
+            elif spec.default is MISSING:
+                msg = f"{cls.__name__} needs {name}= ({spec.doc})"
+                raise TypeError(msg)
+            else:
+                value = spec.default
+            put(self, name, value)
+        if values:
+            msg = f"{cls.__name__} has no field {next(iter(values))!r}"
+            raise TypeError(msg)
+        put(self, "_rest", None)
+        put(self, "_raw", None)
+        put(self, "_line", None)
+
+    def replace(self, **changes: Any) -> Self:
+        """The same value with some fields changed; unknown content stays and moves with its neighbours."""
+        cls = type(self)
+        for name in changes:
+            if name not in cls._fields:
+                msg = f"{cls.__name__} has no field {name!r}"
+                raise TypeError(msg)
+        values = {name: changes[name] if name in changes else getattr(self, name) for name in cls._fields}
+        new = cls(**values)
+        rest, raw, line = hidden(self)
+        if rest is not None:
+            rest = rest.after(self, new, changes)
+        if raw is not None:
+            raw = {name: text for name, text in raw.items() if name not in changes} or None
+        conceal(new, rest, raw, line)
+        return new
+
+    __replace__ = replace
+
+    def __setattr__(self, name: str, value: object) -> None:
+        msg = f"{type(self).__name__} is frozen; use .replace({name}=...)"
+        raise AttributeError(msg)
+
+    def __delattr__(self, name: str) -> None:
+        msg = f"{type(self).__name__} is frozen; use .replace({name}=None)"
+        raise AttributeError(msg)
+
+    def __eq__(self, other: object) -> bool:
+        if self is other:
+            return True
+        if type(other) is not type(self):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in type(self)._fields) and (
+            rest_of(self) == rest_of(other)
+        )
+
+    def __hash__(self) -> int:
+        return hash((type(self), *(getattr(self, name) for name in type(self)._fields)))
+
+    def __repr__(self) -> str:
+        parts = []
+        for name, spec in type(self)._fields.items():
+            value = getattr(self, name)
+            if value != spec.default or type(value) is not type(spec.default):
+                parts.append(f"{name}={value!r}")
+        rest = rest_of(self)
+        if rest is not None and rest.count:
+            parts.append(f"<{rest.count} unknown>")
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    def __copy__(self) -> Self:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Self:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        cls = type(self)
+        values = {
+            name: value for name, spec in cls._fields.items() if (value := getattr(self, name)) is not spec.default
+        }
+        return restore, (cls, values, *hidden(self))
+
+
+def hidden(x: Any) -> tuple[Rest | None, Mapping[str, Any] | None, int | Mapping[str, int] | None]:
+    """What an element carries besides its fields: unknown content, original spellings, line numbers."""
+    return x._rest, x._raw, x._line
+
+
+def rest_of(x: Any) -> Rest | None:
+    """Unknown content of an element, or None."""
+    rest: Rest | None = x._rest
+    return rest
+
+
+def line_of(x: Any, node: str = "") -> int | None:
+    """Line of the document where the element, or the node ``a/b`` inside it, began."""
+    lines = x._line
+    if isinstance(lines, dict):
+        found: int | None = lines.get(node, lines.get(""))
+        return found
+    return lines if isinstance(lines, int) else None
+
+
+def conceal(x: Element, rest: Rest | None, raw: Mapping[str, Any] | None, line: Any) -> None:
+    """Set what ``hidden`` returns; for the engine, right after construction."""
+    put = object.__setattr__
+    put(x, "_rest", rest)
+    put(x, "_raw", raw)
+    put(x, "_line", line)
+
+
+def restore(cls: type[Element], values: Mapping[str, Any], rest: Any, raw: Any, line: Any) -> Element:
+    """Rebuild an element; the counterpart of pickling."""
+    new = cls.__new__(cls)
+    put = object.__setattr__
+    for name, spec in cls._fields.items():
+        put(new, name, values.get(name, spec.default))
+    conceal(new, rest, raw, line)
+    return new

@@ -1,0 +1,346 @@
+"""Scalar types of the models: each an annotated Python type with a codec for its spelling in XML."""
+
+from __future__ import annotations
+
+import re
+from enum import Enum
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
+
+_INT: Final = re.compile(r"\s*([+-]?[0-9]+)\s*", re.ASCII)
+_HEX32: Final = re.compile(r"[0-9a-f]{32}")
+_MAC: Final = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}")
+_CPUS_MAX: Final = 16384
+LOWEST: Final = -(2**63)
+HIGHEST: Final = 2**64 - 1
+_SCALE: Final[dict[str, int]] = {"": 1, "b": 1, "byte": 1, "bytes": 1, "k": 1 << 10}
+_SCALE.update({f"{unit}": 1 << (10 * power) for power, unit in enumerate("kmgtpe", 1)})
+_SCALE.update({f"{unit}ib": 1 << (10 * power) for power, unit in enumerate("kmgtpe", 1)})
+_SCALE.update({f"{unit}b": 1000**power for power, unit in enumerate("kmgtpe", 1)})
+
+
+class Codec:
+    """Spelling of a scalar: ``read`` raises ValueError for what is outside the type.
+
+    ``beside`` names attributes of the same element that belong to the value, such as ``unit``; their
+    texts (None when absent) follow the main text. ``exact`` says that one value has one spelling.
+    """
+
+    name = "text"
+    beside: tuple[str, ...] = ()
+    exact = False
+    words: tuple[str, ...] = ()
+    absent: Any = None
+
+    def read(self, raw: str, *beside: str | None) -> Any:
+        raise NotImplementedError
+
+    def write(self, value: Any) -> Any:
+        """The text, or a tuple of the text and the texts of ``beside``."""
+        raise NotImplementedError
+
+
+class Text(Codec):
+    """Any text."""
+
+    exact = True
+
+    def read(self, raw: str, *beside: str | None) -> str:  # noqa: ARG002
+        return raw
+
+    def write(self, value: str) -> str:
+        if not isinstance(value, str):
+            raise ValueError("must be text")
+        return value
+
+
+class Given(Text):
+    """Text of a required field: the empty text is no value."""
+
+    absent = ""
+
+    def read(self, raw: str, *beside: str | None) -> str:  # noqa: ARG002
+        if not raw:
+            raise ValueError("is empty")
+        return raw
+
+
+class Integer(Codec):
+    """A decimal number inside bounds."""
+
+    name = "integer"
+
+    def __init__(self, low: int = LOWEST, high: int = HIGHEST) -> None:
+        self.low, self.high = low, high
+        if (low, high) != (LOWEST, HIGHEST):
+            self.name = f"integer {low}..{high}"
+
+    def read(self, raw: str, *beside: str | None) -> int:  # noqa: ARG002
+        found = _INT.fullmatch(raw) if len(raw) < 40 else None
+        if found is None:
+            raise ValueError("is no number")
+        return self._bounded(int(found[1]))
+
+    def write(self, value: int) -> str:
+        if not isinstance(value, int):
+            raise ValueError("must be a number")
+        return str(self._bounded(int(value)))
+
+    def _bounded(self, value: int) -> int:
+        if not self.low <= value <= self.high:
+            raise ValueError(f"is outside {self.low}..{self.high}")
+        return value
+
+
+class Hexadecimal(Integer):
+    """A number written ``0x..`` with a fixed width; decimal and octal are understood."""
+
+    def __init__(self, width: int, high: int) -> None:
+        super().__init__(0, high)
+        self.name = f"hexadecimal 0..{high:#x}"
+        self.width = width
+
+    def read(self, raw: str, *beside: str | None) -> int:  # noqa: ARG002
+        text = raw.strip().lower()
+        if not text.isascii() or not text.isalnum() or len(text) > 40:
+            raise ValueError("is no number")
+        octal = text.startswith("0") and text.isdigit()
+        return self._bounded(int(text, 8 if octal else 0))
+
+    def write(self, value: int) -> str:
+        if not isinstance(value, int):
+            raise ValueError("must be a number")
+        return f"0x{self._bounded(value):0{self.width}x}"
+
+
+class Words(Codec):
+    """A few words, each standing for a value."""
+
+    exact = True
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self._values = values
+        self._texts = {value: word for word, value in values.items()}
+        self.words = tuple(values)
+        self.name = " or ".join(values) if len(values) <= 2 else "word"
+
+    def read(self, raw: str, *beside: str | None) -> Any:  # noqa: ARG002
+        try:
+            return self._values[raw]
+        except KeyError:
+            raise ValueError(f"is not {' | '.join(self.words)}") from None
+
+    def write(self, value: Any) -> str:
+        try:
+            return self._texts[value]
+        except (KeyError, TypeError):
+            raise ValueError(f"is not {' | '.join(self.words)}") from None
+
+
+class Presence(Codec):
+    """An empty element that is there or is not."""
+
+    name = "present or absent"
+    exact = True
+    absent = False
+
+    def read(self, raw: str, *beside: str | None) -> bool:  # noqa: ARG002
+        if raw and not raw.isspace():
+            raise ValueError("takes no text")
+        return True
+
+    def write(self, value: bool) -> str:  # noqa: ARG002
+        return ""
+
+
+class Switch(Codec):
+    """An element with an optional ``state``; without it the feature is on."""
+
+    name = "on or off"
+    words = ("on", "off")
+
+    def __init__(self, attribute: str = "state", on: str = "on", off: str = "off") -> None:
+        self.beside = (attribute,)
+        self.words = (on, off)
+
+    def read(self, raw: str, *beside: str | None) -> bool:
+        state = beside[0]
+        if raw and not raw.isspace():
+            raise ValueError("takes no text")
+        if state is None or state in self.words:
+            return state != self.words[1]
+        raise ValueError(f"is not {' | '.join(self.words)}")
+
+    def write(self, value: bool) -> tuple[str, str]:
+        return "", self.words[0 if value else 1]
+
+
+class Bytes(Codec):
+    """A size with a unit; the value is bytes.
+
+    :param unit: what a size without a unit counts in, and the unit of the canonical form.
+    """
+
+    name = "size"
+    beside: tuple[str, ...] = ("unit",)
+
+    def __init__(self, unit: str = "KiB", attribute: str = "unit") -> None:
+        self.unit, self.scale = unit, _SCALE[unit.lower()]
+        self.beside = (attribute,) if attribute else ()
+
+    def read(self, raw: str, *beside: str | None) -> int:
+        unit = beside[0] if beside else None
+        scale = self.scale if unit is None else _SCALE.get(unit.lower())
+        found = _INT.fullmatch(raw) if len(raw) < 40 else None
+        if found is None:
+            raise ValueError("is no number")
+        if scale is None:
+            raise ValueError(f"has the unknown unit {unit!r}")
+        value = int(found[1]) * scale
+        if not 0 <= value <= HIGHEST:
+            raise ValueError("is negative or past 64 bits")
+        return value
+
+    def write(self, value: int) -> Any:
+        if not isinstance(value, int) or not 0 <= value <= HIGHEST:
+            raise ValueError("must be a number of bytes")
+        if not self.beside:
+            return str(value // self.scale)
+        if value % self.scale:
+            return str(value), "bytes"
+        return str(value // self.scale), self.unit
+
+
+class Uuid(Codec):
+    """A UUID; dashes and case are free, the value is lower case with dashes."""
+
+    name = "UUID"
+
+    def __init__(self, empty: bool = False) -> None:
+        self._empty = empty
+
+    def read(self, raw: str, *beside: str | None) -> str:  # noqa: ARG002
+        if self._empty and not raw:
+            return ""
+        text = raw.strip().replace("-", "").lower()
+        if not _HEX32.fullmatch(text):
+            raise ValueError("is no UUID")
+        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+
+    def write(self, value: str) -> str:
+        return self.read(value)
+
+
+class MacAddress(Codec):
+    """A MAC address; the value is lower case with two digits a byte."""
+
+    name = "MAC address"
+
+    def read(self, raw: str, *beside: str | None) -> str:  # noqa: ARG002
+        if not _MAC.fullmatch(raw):
+            raise ValueError("is no MAC address")
+        return ":".join(part.rjust(2, "0") for part in raw.lower().split(":"))
+
+    def write(self, value: str) -> str:
+        return self.read(value)
+
+
+class CpuNumbers(Codec):
+    """A set of numbers written ``0-3,^2,5``."""
+
+    name = "CPU set"
+
+    def read(self, raw: str, *beside: str | None) -> frozenset[int]:  # noqa: ARG002
+        chosen: set[int] = set()
+        for part in raw.split(","):
+            text = part.strip()
+            minus = text.startswith("^")
+            first, dash, last = text.removeprefix("^").partition("-")
+            low = _small(first)
+            high = _small(last) if dash else low
+            if high < low:
+                raise ValueError("has a range that runs backwards")
+            span = range(low, high + 1)
+            chosen.difference_update(span) if minus else chosen.update(span)
+        return frozenset(chosen)
+
+    def write(self, value: frozenset[int]) -> str:
+        if not value:
+            raise ValueError("must name at least one number")
+        numbers = sorted(value)
+        runs: list[list[int]] = []
+        for number in numbers:
+            if runs and runs[-1][1] == number - 1:
+                runs[-1][1] = number
+            else:
+                runs.append([number, number])
+        return ",".join(f"{low}" if low == high else f"{low}-{high}" for low, high in runs)
+
+
+def _small(text: str) -> int:
+    text = text.strip()
+    if not (text.isascii() and text.isdigit()) or len(text) > 6 or int(text) > _CPUS_MAX:
+        raise ValueError(f"is no list of numbers up to {_CPUS_MAX}")
+    return int(text)
+
+
+class Opaque(Codec):
+    """A whole element kept as XML text."""
+
+    name = "any XML"
+    exact = True
+
+    def read(self, raw: str, *beside: str | None) -> str:  # noqa: ARG002
+        return raw
+
+    def write(self, value: str) -> str:
+        return str(value)
+
+
+YesNo = Annotated[bool, Words({"yes": True, "no": False})]
+OnOff = Annotated[bool, Words({"on": True, "off": False})]
+Present = Annotated[bool, Presence()]
+State = Annotated[bool, Switch()]
+Enabled = Annotated[bool, Switch("enabled", "yes", "no")]
+Size = Annotated[int, Bytes("KiB")]
+MebiSize = Annotated[int, Bytes("MiB")]
+ByteSize = Annotated[int, Bytes("bytes")]
+KiB = Annotated[int, Bytes("KiB", "")]
+UUID = Annotated[str, Uuid()]
+Genid = Annotated[str, Uuid(empty=True)]
+Mac = Annotated[str, MacAddress()]
+CpuSet = Annotated[frozenset[int], CpuNumbers()]
+Count = Annotated[int, Integer(0, 2**32 - 1)]
+Unsigned = Annotated[int, Integer(0, HIGHEST)]
+Port = Annotated[int, Integer(-1, 65535)]
+BootOrder = Annotated[int, Integer(1, 2**32 - 1)]
+Hex4 = Annotated[int, Hexadecimal(4, 0xFFFF)]
+Hex2 = Annotated[int, Hexadecimal(2, 0xFF)]
+Hex1 = Annotated[int, Hexadecimal(1, 7)]
+Hex32 = Annotated[int, Hexadecimal(8, 0xFFFFFFFF)]
+Hex64 = Annotated[int, Hexadecimal(1, HIGHEST)]
+
+_TEXT: Final = Text()
+_GIVEN: Final = Given()
+_INTEGER: Final = Integer()
+_OPAQUE: Final = Opaque()
+
+
+def codec_of(hint: Any, *, required: bool = False) -> Codec:
+    """The codec of a scalar type hint, with ``None`` already taken off."""
+    if get_origin(hint) is Annotated:
+        for extra in get_args(hint)[1:]:
+            if isinstance(extra, Codec):
+                return extra
+    if get_origin(hint) is Literal:
+        return Words({word: word for word in get_args(hint)})
+    if hint is str:
+        return _GIVEN if required else _TEXT
+    if hint is int:
+        return _INTEGER
+    if isinstance(hint, type):
+        if issubclass(hint, Enum):
+            return Words({member.value: member for member in hint})
+        if hint.__name__ == "Xml":
+            return _OPAQUE
+    msg = f"{hint!r} is no type that a field can have"
+    raise TypeError(msg)
