@@ -233,11 +233,13 @@ def _parse(path: Path, data: bytes) -> dict[str, dict[str, str]]:
 
 def _read(path: Path) -> tuple[bytes, os.stat_result]:
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-    with os.fdopen(fd, "rb") as file:
+    try:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise Denied(f"{path} is no regular file")
-        return file.read(_CAP), status
+        return os.read(fd, _CAP), status
+    finally:
+        os.close(fd)
 
 
 def _password(path: Path) -> str:

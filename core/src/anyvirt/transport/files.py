@@ -100,10 +100,12 @@ class LocalFiles:
     def read(self, path: str, cap: int = CAP) -> bytes:
         with _named(path):
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            with os.fdopen(fd, "rb", buffering=0) as file:
+            try:
                 if not stat.S_ISREG(os.fstat(fd).st_mode):
                     raise Denied(f"{path!r} is no regular file")
-                return _read(file.fileno(), path, cap)
+                return _read(fd, path, cap)
+            finally:
+                os.close(fd)
 
     def write(self, path: str, data: bytes, mode: int = 0o600) -> None:
         folder, name = _split(path)
