@@ -19,6 +19,8 @@ LIMIT: Final = 600
 SEPARATE: Final = ("debian", "qemu10")
 # What the second QEMU generation is put through: the real-QEMU part of the suite.
 QEMU_SUITE: Final = ("plugins/qemu/tests", "tests/lab/guest", "tests/lab/qemu")
+# What runs as a user without rights: the contract on ``qemu:///session``, and what such a user meets.
+SESSION_SUITE: Final = ("tests/lab/session", "plugins/qemu/tests/test_contract.py")
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Section:
 
 def everything() -> list[Section]:
     """All sections of ``./bootstrap tests``, those that take long first so that the lanes end together."""
-    return [*_plugins(), *_labs(), *_folders(), *_checks()]
+    return [*_plugins(), _as_user(), *_labs(), *_folders(), *_checks()]
 
 
 def labs() -> list[Section]:
@@ -56,8 +58,14 @@ def _labs(*, separate: bool = False) -> list[Section]:
     return [
         _pytest(f"lab-{path.name}", str(path.relative_to(ROOT)), lab="qemu" if path.name == "guest" else path.name)
         for path in found
-        if separate or path.name not in SEPARATE
+        if path.name != "session" and (separate or path.name not in SEPARATE)
     ]
+
+
+def _as_user() -> Section:
+    paths = [path for path in SESSION_SUITE if (ROOT / path).exists()]
+    argv = (sys.executable, "tests/lab/session_user.py", "-q", "--durations=5", *paths)
+    return Section("session-user", argv, cases=True)
 
 
 def _folders() -> list[Section]:
