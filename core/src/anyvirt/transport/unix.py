@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Self
 
 from anyvirt import deadline
-from anyvirt.errors import Busy, Denied, Failed, Interrupted, Unreachable
+from anyvirt.errors import Busy, Denied, Failed, Interrupted, Invalid, Unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,13 +60,14 @@ def listen(dirfd: int, name: str, *, backlog: int = 16) -> socket.socket:
 
     :raises Busy: the name exists; a caller who knows it to be dead removes it first.
     """
+    place = _within(dirfd, name)
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         os.fchmod(sock.fileno(), 0o600)
-        sock.bind(_within(dirfd, name))
+        sock.bind(place)
         mode = os.stat(name, dir_fd=dirfd, follow_symlinks=False).st_mode
         if stat.S_IMODE(mode) != 0o600:
-            os.chmod(_within(dirfd, name), 0o600)  # noqa: PTH101 - relative to a descriptor
+            os.chmod(place, 0o600)  # noqa: PTH101 - relative to a descriptor
         sock.listen(backlog)
     except OSError as error:
         sock.close()
@@ -189,7 +190,7 @@ class LineSocket:
 
 def _within(folder: int, name: str) -> str:
     if not name or "/" in name or "\0" in name or name in {".", ".."} or len(os.fsencode(name)) > _LETTERS_LEFT:
-        raise Failed(f"{name!r} is no name for a socket", hint=f"one part of a path, at most {_LETTERS_LEFT} bytes")
+        raise Invalid(f"{name!r} is no name for a socket", hint=f"one part of a path, at most {_LETTERS_LEFT} bytes")
     return f"/proc/self/fd/{folder}/{name}"
 
 
