@@ -8,10 +8,9 @@ import signal as signals
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from anyvirt.deadline import current
 from anyvirt.errors import NotFound, Unsupported
@@ -53,8 +52,7 @@ def _stat(pid: int) -> tuple[str, int] | None:
     return fields[0].decode("ascii"), int(fields[19])
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessId:
+class ProcessId(NamedTuple):
     """One process for good.
 
     :param start: when it began, in clock ticks since boot (field 22 of ``/proc/PID/stat``).

@@ -8,7 +8,7 @@ import re
 import stat
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from anyvirt.errors import Denied, Invalid
 from anyvirt.identity import boot_id
@@ -17,6 +17,8 @@ from anyvirt.store.faults import coded
 from anyvirt.store.names import quote
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from anyvirt.settings import Settings
     from anyvirt.store.sqlite import SqliteStore
 
@@ -73,8 +75,9 @@ class Scope:
         else:
             state = SYSTEM_STATE if kind == "system" else settings.user_state_dir / machine_id()
         run = SYSTEM_RUN if state == SYSTEM_STATE else state / "run"
+        mounts = _mounts()
         for folder in (state, run, state / "locks"):
-            prepare(folder)
+            prepare(folder, mounts)
         return cls(kind, state, run)
 
     @cached_property
@@ -125,12 +128,14 @@ def machine_id() -> str:
     return "host-" + quote(os.uname().nodename)
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, mounts: Sequence[Mount] | None = None) -> None:
     """Make ``folder`` where missing; see that it is ours, closed to others, and on a local file system.
 
+    :param mounts: what is mounted; looked up unless given.
     :raises Denied: it is not.
     """
-    refuse_remote(_mount_by_path(str(folder)), folder)  # before it is touched: a dead server would hang us
+    mounts = _mounts() if mounts is None else mounts
+    refuse_remote(_mount_by_path(str(folder), mounts), folder)  # before it is touched: a dead server would hang us
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         try:
@@ -149,7 +154,7 @@ def prepare(folder: Path) -> None:
             )
         if stat.S_IMODE(found.st_mode) & 0o077:
             os.fchmod(fd, 0o700)
-        refuse_remote(_mount_by_fd(fd), folder)
+        refuse_remote(_mount_by_fd(fd, mounts), folder)
     finally:
         os.close(fd)
 
@@ -186,8 +191,16 @@ def _driver(name: str) -> str:
     return name
 
 
-def _mounts() -> list[tuple[str, str, str]]:
-    """Id, place and file system of every mount, in order of mounting."""
+class Mount(NamedTuple):
+    """One line of ``/proc/self/mountinfo``: its id, its place and its file system."""
+
+    number: str
+    place: str
+    filesystem: str
+
+
+def _mounts() -> list[Mount]:
+    """Every mount, in order of mounting."""
     try:
         lines = Path("/proc/self/mountinfo").read_text("utf-8", "surrogateescape").splitlines()
     except OSError:
@@ -195,25 +208,31 @@ def _mounts() -> list[tuple[str, str, str]]:
     found = []
     for line in lines:
         words = line.split(" ")
-        place = re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), words[4])
-        found.append((words[0], place, words[words.index("-") + 1]))
+        place = _unescaped(words[4])
+        found.append(Mount(words[0], place, words[words.index("-") + 1]))
     return found
 
 
-def _mount_by_path(path: str) -> str:
+def _unescaped(place: str) -> str:
+    if "\\" not in place:
+        return place
+    return re.sub(r"\\(\d{3})", lambda code: chr(int(code[1], 8)), place)
+
+
+def _mount_by_path(path: str, mounts: Sequence[Mount]) -> str:
     """The file system that ``path`` would be on if no link led elsewhere; nothing is touched."""
     best, filesystem = -1, ""
-    for _, place, kind in _mounts():
+    for _, place, kind in mounts:
         if (place in ("/", path) or path.startswith(place + "/")) and len(place) >= best:
             best, filesystem = len(place), kind
     return filesystem
 
 
-def _mount_by_fd(fd: int) -> str:
+def _mount_by_fd(fd: int, mounts: Sequence[Mount]) -> str:
     """The file system that an open folder is on."""
     try:
         lines = Path(f"/proc/self/fdinfo/{fd}").read_text("ascii").splitlines()
     except OSError:
         return ""
     number = next((line.split()[1] for line in lines if line.startswith("mnt_id:")), "")
-    return next((kind for mount, _, kind in _mounts() if mount == number), "")
+    return next((kind for mount, _, kind in mounts if mount == number), "")

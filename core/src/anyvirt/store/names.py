@@ -61,7 +61,7 @@ def check_text(text: str, kind: str) -> None:
 
 
 def quote(name: str) -> str:
-    """``name`` with every byte but plain letters, digits and ``._+@=-`` as ``%XX``; the first is a letter, digit or ``_``.
+    """``name`` with all but letters, digits and ``._+@=-`` as ``%XX``; the first is a letter, a digit or ``_``.
 
     What grows past 160 bytes is cut and ends in ``%~`` and a digest; ``unquote`` gives None for it.
     """
