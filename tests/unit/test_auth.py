@@ -5,8 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-
-from anyvirt.auth import Auth, Login, Question, Secret
+from anyvirt.auth import Ask, Auth, Keyring, Login, Question, Secret
 from anyvirt.errors import AuthNeeded, Denied, Invalid, NotFound
 from anyvirt.settings import Settings
 from anyvirt.uri import Uri
@@ -33,7 +32,7 @@ def nothing(service: str, user: str) -> str | None:
     return None
 
 
-def auth(uri: str, tmp_path: Path, keyring=nothing, ask=None, **env: str) -> Auth:  # type: ignore[no-untyped-def]
+def auth(uri: str, tmp_path: Path, keyring: Keyring = nothing, ask: Ask | None = None, **env: str) -> Auth:
     settings = Settings.read({"HOME": str(tmp_path), **env})
     return Auth(Uri.of(uri), settings, ask, keyring=keyring)
 
@@ -105,9 +104,9 @@ def test_a_damaged_auth_file_is_named_but_not_shown(tmp_path: Path, text: str) -
 
 
 def test_a_password_file_comes_after_the_auth_file(tmp_path: Path, conf: Path, password_file: Path) -> None:
-    both = {"ANYVIRT_AUTH_FILE": str(conf), "ANYVIRT_PASSWORD_FILE": str(password_file)}
-    assert auth("esx://h/", tmp_path, **both).login("esx").password == Secret("plain")
-    assert auth("esx://root@h/", tmp_path, **both).login("esx").password == Secret("from file")
+    for uri, password in (("esx://h/", "plain"), ("esx://root@h/", "from file")):
+        both = auth(uri, tmp_path, ANYVIRT_AUTH_FILE=str(conf), ANYVIRT_PASSWORD_FILE=str(password_file))
+        assert both.login("esx").password == Secret(password)
 
 
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o644, 0o660])
@@ -174,7 +173,7 @@ def test_a_secret_never_shows(tmp_path: Path) -> None:
     login = Login("root", secret)
     credentials = auth("esx://root@h/", tmp_path, ask=Person(password="hunter2"))
     credentials.login("esx")
-    shown = f"{secret} {secret!r} {secret:>9} {str(secret)} {login} {login!r} {[secret]} {credentials!r} %s" % secret
+    shown = f"{secret} {secret!r} {secret:>9} {secret!s} {login} {login!r} {[secret]} {credentials!r} %s" % secret
     assert "hunter2" not in shown
     assert secret.reveal() == "hunter2"
 

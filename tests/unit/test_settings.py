@@ -5,7 +5,6 @@ import pwd
 from pathlib import Path
 
 import pytest
-
 from anyvirt.errors import Invalid
 from anyvirt.settings import Settings
 

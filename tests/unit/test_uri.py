@@ -3,11 +3,10 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
-
 from anyvirt.errors import Invalid
 from anyvirt.uri import Uri
+from hypothesis import given
+from hypothesis import strategies as st
 
 LIBVIRT = """
 qemu:///system qemu:///session qemu:///embed?root=/srv/x xen:///system xen:/// lxc:///system bhyve:///system
@@ -15,10 +14,10 @@ vbox:///session vz:///system parallels:///system vmwarefusion:///session esx://r
 gsx://host:8333/ vpx://user@vcenter:443/folder/dc/cluster/server?transport=http&no_verify=1&proxy=socks5://p:1080
 hyperv://admin@host:5986/?transport=https phyp://hscroot@hmc/system-9 test:///default test:///srv/node.xml
 network:///system qemu+ssh://root@host/system?keyfile=/root/.ssh/id&socket=/run/x qemu+tls://host/system
-""".split()
+"""
 
 
-@pytest.mark.parametrize("text", LIBVIRT)
+@pytest.mark.parametrize("text", LIBVIRT.split())
 def test_every_uri_that_libvirt_documents_comes_back_as_it_was(text: str) -> None:
     assert str(Uri.of(text)) == text
 

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-
-from anyvirt.errors import Denied, Exists, Failed, Interrupted, Invalid, NotFound, VirtError
 from anyvirt.deadline import Deadline, within
+from anyvirt.errors import Denied, Exists, Failed, Interrupted, Invalid, NotFound, VirtError
 from anyvirt.settings import Settings
 from anyvirt.transport.files import FarFiles, Files, Kind, LocalFiles, files
 from anyvirt.transport.run import LocalRun, Output
@@ -202,7 +201,7 @@ def test_a_call_after_its_deadline_touches_nothing(tmp_path: Path) -> None:
 def test_a_far_write_whose_line_is_cut_leaves_the_old_content(tmp_path: Path) -> None:
     local = LocalRun()
 
-    def cut(*argv: str, input: bytes | str | object = None, env: object = None) -> Output:
+    def cut(*argv: str, input: bytes | str | object = None, env: object = None) -> Output:  # noqa: A002
         assert isinstance(input, bytes)
         return local(*argv, input=input[:-1])
 
@@ -215,7 +214,7 @@ def test_a_far_write_whose_line_is_cut_leaves_the_old_content(tmp_path: Path) ->
 
 
 def test_rubbish_from_a_far_stat_is_a_failure() -> None:
-    def rubbish(*argv: str, input: object = None, env: object = None) -> Output:
+    def rubbish(*argv: str, input: object = None, env: object = None) -> Output:  # noqa: A002
         return Output(0, b"one two three")
 
     with pytest.raises(Failed, match="one two three"):

@@ -9,7 +9,6 @@ from pathlib import Path
 from threading import Timer
 
 import pytest
-
 from anyvirt.auth import Secret
 from anyvirt.deadline import Deadline, within
 from anyvirt.errors import Cancelled, Denied, Failed, Interrupted, Invalid, Unsupported
@@ -121,7 +120,7 @@ def test_a_program_that_may_not_be_run_is_denied(run: LocalRun, tmp_path: Path) 
 
 def test_what_no_program_can_be_given_is_refused(run: LocalRun) -> None:
     attempts: list[Callable[[], Output]] = [
-        lambda: run(),
+        run,
         lambda: run("", "x"),
         lambda: run("echo", "a\0b"),
         lambda: run("echo", env={"A=B": "c"}),

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from threading import Thread, Timer
 
 import pytest
-
 from anyvirt.deadline import Deadline, within
 from anyvirt.errors import Failed, Interrupted
 from anyvirt.transport.stream import Stream

@@ -10,7 +10,6 @@ from pathlib import Path
 from threading import Thread, Timer
 
 import pytest
-
 from anyvirt.deadline import Deadline, within
 from anyvirt.errors import Busy, Cancelled, Denied, Failed, Interrupted, Invalid, Unreachable
 from anyvirt.transport.unix import LineSocket, connect, listen
@@ -103,7 +102,11 @@ def test_a_full_queue_ends_at_the_deadline(folder: int) -> None:
 
 def test_a_full_queue_that_empties_is_waited_for(folder: int) -> None:
     with listen(folder, "sock", backlog=0) as server, connect((folder, "sock")):
-        timer = Timer(0.3, lambda: server.accept()[0].close())
+
+        def take_one() -> None:
+            server.accept()[0].close()
+
+        timer = Timer(0.3, take_one)
         timer.start()
         with within(Deadline(5)):
             connect((folder, "sock")).close()

@@ -128,7 +128,7 @@ class LocalFiles:
 
     def list(self, path: str) -> tuple[str, ...]:
         with _named(path):
-            return tuple(sorted(os.listdir(path)))  # noqa: PTH208 - names, not paths
+            return tuple(sorted(os.listdir(path)))
 
     def stat(self, path: str) -> Stat:
         with _named(path):
@@ -146,14 +146,14 @@ class LocalFiles:
     def remove(self, path: str) -> None:
         with _named(path):
             if _is_folder(path, None):
-                os.rmdir(path)  # noqa: PTH106 - paths are str here
+                os.rmdir(path)
             else:
-                os.unlink(path)  # noqa: PTH108 - the same
+                os.unlink(path)
 
     def mkdir(self, path: str, mode: int = 0o700) -> bool:
         with _named(path):
             try:
-                os.mkdir(path, mode & 0o700)  # noqa: PTH102 - the same
+                os.mkdir(path, mode & 0o700)
             except FileExistsError:
                 if not _is_folder(path, None):
                     raise

@@ -77,11 +77,12 @@ class SshRun:
     Query parameters: ``ssh_config``, ``keyfile``, ``known_hosts``, each one word for ssh.
 
     :param auth: who is asked for a password or passphrase when keys do not suffice; nobody unless given.
+    :param linger: seconds that the connection outlasts its last call when nobody closes it.
     :raises Invalid: host or user are nothing that ssh should see.
     """
 
-    def __init__(self, uri: Uri, settings: Settings, auth: Auth | None = None) -> None:
-        self._uri, self._auth = uri, auth
+    def __init__(self, uri: Uri, settings: Settings, auth: Auth | None = None, *, linger: int = LINGER) -> None:
+        self._uri, self._auth, self._linger = uri, auth, linger
         self._host = uri.host or "localhost"
         if self._host.startswith("-") or _NOT_IN_USER.intersection(uri.user or "") or (uri.user or "").startswith("-"):
             raise Invalid(f"ssh cannot be asked for {uri.user!r} at {self._host!r}", code="connect.invalid-uri")
@@ -110,7 +111,7 @@ class SshRun:
         """End the shared connection; any number of times. A later call opens another."""
         with self._lock:
             socket, self._socket = self._socket, None
-        if socket is not None and os.path.exists(socket):  # noqa: PTH110 - str is what argv holds
+        if socket is not None and os.path.exists(socket):
             self._local(*self._words(socket, "-O", "exit"))
             Path(socket).unlink(missing_ok=True)
 
@@ -119,7 +120,7 @@ class SshRun:
         while not self._lock.acquire(timeout=_LOCK_TRY):
             deadline.current().check(self._host)
         try:
-            if self._socket is None or not os.path.exists(self._socket):  # noqa: PTH110 - str is what argv holds
+            if self._socket is None or not os.path.exists(self._socket):
                 self._socket = self._connect()
             return self._socket
         finally:
@@ -129,7 +130,7 @@ class SshRun:
         folder = _private_folder(self._runtime)
         socket = f"{folder}/ssh-{secrets.token_hex(6)}"
         left = deadline.left(_CONNECT) or 0
-        master = ("-N", "-o", "ControlMaster=yes", "-o", f"ControlPersist={LINGER}")
+        master = ("-N", "-o", "ControlMaster=yes", "-o", f"ControlPersist={self._linger}")
         words = self._words(socket, *master, "-o", f"ConnectTimeout={max(1, math.ceil(left))}")
         out = self._local(*words)
         if out.code and b"Permission denied" in out.err and self._auth is not None:

@@ -42,11 +42,11 @@ def connect(place: Place) -> socket.socket:
     if len(os.fsencode(place)) <= LONGEST:
         return _connect(str(place), shown)
     try:
-        folder = os.open(os.path.dirname(place), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # noqa: PTH120 - or a str
+        folder = os.open(os.path.dirname(place), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise _coded(error, shown) from error
     try:
-        return _connect(_within(folder, os.path.basename(place)), shown)  # noqa: PTH119 - the same
+        return _connect(_within(folder, os.path.basename(place)), shown)
     finally:
         os.close(folder)
 
@@ -67,7 +67,7 @@ def listen(dirfd: int, name: str, *, backlog: int = 16) -> socket.socket:
         sock.bind(place)
         mode = os.stat(name, dir_fd=dirfd, follow_symlinks=False).st_mode
         if stat.S_IMODE(mode) != 0o600:
-            os.chmod(place, 0o600)  # noqa: PTH101 - relative to a descriptor
+            os.chmod(place, 0o600)
         sock.listen(backlog)
     except OSError as error:
         sock.close()
