@@ -5,10 +5,25 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
+from anyvirt.model.clock import Clock
+from anyvirt.model.cpu import CpuSpec
 from anyvirt.model.devices.char import Channel, Console, Parallel, Serial
+from anyvirt.model.devices.controller import Controller
 from anyvirt.model.devices.disk import Disk
+from anyvirt.model.devices.filesystem import Filesystem
+from anyvirt.model.devices.graphics import Graphics
+from anyvirt.model.devices.input import Input
 from anyvirt.model.devices.interface import Interface
+from anyvirt.model.devices.memballoon import Memballoon
+from anyvirt.model.devices.panic import Panic
+from anyvirt.model.devices.rng import Rng
+from anyvirt.model.devices.sound import Audio, Sound
+from anyvirt.model.devices.tpm import Tpm
+from anyvirt.model.devices.video import Video
+from anyvirt.model.devices.vsock import Vsock
+from anyvirt.model.devices.watchdog import Watchdog
 from anyvirt.model.element import Element, at
+from anyvirt.model.features import Features
 from anyvirt.model.os import Os
 from anyvirt.model.rest import Xml
 from anyvirt.model.types import UUID, Count, CpuSet, Genid, OnOff, Size, YesNo
@@ -66,7 +81,12 @@ class Domain(Element, tag="domain"):
     vcpu_placement: Literal["static", "auto"] | None = at("vcpu/@placement", "Who chooses the host CPUs", default=None)
     vcpu_cpuset: CpuSet | None = at("vcpu/@cpuset", "Host CPUs that may run the guest", default=None)
     vcpu_current: Count | None = at("vcpu/@current", "Virtual CPUs at boot", default=None)
+    bootloader: str | None = at("bootloader", "Program on the host that finds the kernel", default=None)
+    bootloader_args: str | None = at("bootloader_args", "Its arguments", default=None)
     os: Os | None = at("os", "What is booted", default=None)
+    features: Features | None = at("features", "Features of the hardware", default=None)
+    cpu: CpuSpec | None = at("cpu", "The CPU that the guest sees", default=None)
+    clock: Clock | None = at("clock", "The guest's clock", default=None)
     on_poweroff: LifecycleAction | None = at("on_poweroff", "When the guest powers off", default=None)
     on_reboot: LifecycleAction | None = at("on_reboot", "When the guest reboots", default=None)
     on_crash: LifecycleAction | None = at("on_crash", "When the guest crashes", default=None)
@@ -77,9 +97,22 @@ class Domain(Element, tag="domain"):
     suspend_to_disk: YesNo | None = at("pm/suspend-to-disk/@enabled", "The guest is offered suspend to disk", default=None)
     emulator: str | None = at("devices/emulator", "Program that runs the guest", default=None)
     disks: tuple[Disk, ...] = at("devices/disk", "Disks", default=())
+    controllers: tuple[Controller, ...] = at("devices/controller", "Controllers", default=())
+    filesystems: tuple[Filesystem, ...] = at("devices/filesystem", "Shared file systems", default=())
     interfaces: tuple[Interface, ...] = at("devices/interface", "Network interfaces", default=())
     serials: tuple[Serial, ...] = at("devices/serial", "Serial ports", default=())
     parallels: tuple[Parallel, ...] = at("devices/parallel", "Parallel ports", default=())
     consoles: tuple[Console, ...] = at("devices/console", "Consoles", default=())
     channels: tuple[Channel, ...] = at("devices/channel", "Channels", default=())
+    inputs: tuple[Input, ...] = at("devices/input", "Keyboards, mice, tablets", default=())
+    tpms: tuple[Tpm, ...] = at("devices/tpm", "Trusted platform modules", default=())
+    graphics: tuple[Graphics, ...] = at("devices/graphics", "Ways to see the screen", default=())
+    sounds: tuple[Sound, ...] = at("devices/sound", "Sound cards", default=())
+    audios: tuple[Audio, ...] = at("devices/audio", "Audio back ends", default=())
+    videos: tuple[Video, ...] = at("devices/video", "Video cards", default=())
+    watchdogs: tuple[Watchdog, ...] = at("devices/watchdog", "Watchdogs", default=())
+    memballoon: Memballoon | None = at("devices/memballoon", "Memory balloon", default=None)
+    rngs: tuple[Rng, ...] = at("devices/rng", "Sources of random numbers", default=())
+    panics: tuple[Panic, ...] = at("devices/panic", "Panic notifiers", default=())
+    vsock: Vsock | None = at("devices/vsock", "Sockets between host and guest", default=None)
     extensions: tuple[Element, ...] = at(".", "Elements of namespaces that plug-ins registered", default=())

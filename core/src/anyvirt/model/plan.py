@@ -76,6 +76,10 @@ class Node:
         self.order: list[Child] = []
         self.foreign: Field | None = None
 
+    def positions(self) -> dict[str, int]:
+        """Where each known child is written, by name."""
+        return {child.name: place for place, child in enumerate(self.order)}
+
 
 class Plan:
     """Everything the engine needs to know about one model class."""

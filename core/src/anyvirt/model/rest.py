@@ -66,8 +66,12 @@ class Stray(NamedTuple):
     line: int | None
 
     @property
+    def place(self) -> tuple[str, str, int]:
+        return (self.node, self.after, self.index)
+
+    @property
     def meaning(self) -> tuple[Any, ...]:
-        return (self.node, self.after, self.index, self.text.strip() if self.why == "text" else self.text)
+        return (*self.place, self.text.strip() if self.why == "text" else self.text)
 
 
 class Rest:
@@ -89,9 +93,13 @@ class Rest:
             return NotImplemented
         return (
             sorted(self.attributes) == sorted(other.attributes)
-            and [stray.meaning for stray in self.strays] == [stray.meaning for stray in other.strays]
+            and self._meanings() == other._meanings()
             and set(self.bare) == set(other.bare)
         )
+
+    def _meanings(self) -> list[tuple[Any, ...]]:
+        # Order counts among what stands at one place, and nowhere else.
+        return [stray.meaning for stray in sorted(self.strays, key=lambda stray: stray.place)]
 
     def __hash__(self) -> int:
         return hash((len(self.attributes), len(self.strays)))

@@ -62,11 +62,12 @@ def _line(node: Any) -> int | None:
 class _Found:
     """Collects, while one element is read, what goes beside its fields."""
 
-    __slots__ = ("attributes", "bare", "lines", "raw", "strays")
+    __slots__ = ("attributes", "bare", "latest", "lines", "raw", "strays")
 
     def __init__(self) -> None:
         self.attributes: list[Attribute] = []
         self.strays: list[Stray] = []
+        self.latest: dict[tuple[str, str], tuple[int, int, str]] = {}
         self.bare: list[str] = []
         self.raw: dict[str, Any] = {}
         self.lines: dict[str, int | None] = {}
@@ -292,7 +293,16 @@ def _foreign(child: Any, tag: str, node: Node, values: list[Any]) -> int:
 def _stray(child: Any, node: Node, after: str, index: int, found: _Found, why: str) -> None:
     tag = child.tag
     name = tag if tag[0] != "{" else f"{child.prefix or ''}:{tag.rpartition('}')[2]}".lstrip(":")
-    found.strays.append(Stray(node.path, after, index, why, name, Xml(outer(child)), child.sourceline))
+    # What bears one name keeps its order, wherever the known values that it stood beside are written.
+    order = node.positions()
+    place = (order.get(after, -1), index, after)
+    earliest = found.latest.get((node.path, tag), (-2, 0, ""))
+    if why == "repeat":
+        own = node.children[tag].name
+        earliest = max(earliest, (order[own], 0, own))
+    place = max(place, earliest)
+    found.latest[node.path, tag] = place
+    found.strays.append(Stray(node.path, place[2], place[1], why, name, Xml(outer(child)), child.sourceline))
 
 
 def outer(node: Any) -> str:
@@ -301,7 +311,7 @@ def outer(node: Any) -> str:
     if "xmlns:" in text and len(node.nsmap):
         first = _FIRST_TAG.match(text)
         if first is not None:
-            kept = _DECLARED.sub(lambda hit: hit[0] if text.count(f"{hit[1]}:") > 1 else "", first[0])
+            kept = _DECLARED.sub(lambda hit: hit[0] if f"{hit[1]}:" in text else "", first[0])
             text = kept + text[first.end() :]
     return text
 
