@@ -27,26 +27,27 @@ _LETTERS_LEFT: Final = LONGEST - len("/proc/self/fd/1234567890/")
 Place = str | Path | tuple[int, str]
 
 
-def connect(place: Place) -> socket.socket:
+def connect(place: Place, *, wait: bool = True) -> socket.socket:
     """A stream socket to the listener at a path, or at a name within an open folder ``(dirfd, name)``.
 
     Paths may be of any length; what counts is the last name.
 
+    :param wait: wait for room in the listener's queue; otherwise a full one is ``Unreachable`` (stage ``queue``).
     :raises Unreachable: nobody listens there.
     :raises Denied: its mode, or that of a folder on the way.
     :raises Interrupted: the deadline passed while its queue was full.
     """
     shown = place[1] if isinstance(place, tuple) else str(place)
     if isinstance(place, tuple):
-        return _connect(_within(*place), shown)
+        return _connect(_within(*place), shown, wait=wait)
     if len(os.fsencode(place)) <= LONGEST:
-        return _connect(str(place), shown)
+        return _connect(str(place), shown, wait=wait)
     try:
         folder = os.open(os.path.dirname(place), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise _coded(error, shown) from error
     try:
-        return _connect(_within(folder, os.path.basename(place)), shown)
+        return _connect(_within(folder, os.path.basename(place)), shown, wait=wait)
     finally:
         os.close(folder)
 
@@ -194,16 +195,19 @@ def _within(folder: int, name: str) -> str:
     return f"/proc/self/fd/{folder}/{name}"
 
 
-def _connect(path: str, shown: str) -> socket.socket:
+def _connect(path: str, shown: str, *, wait: bool) -> socket.socket:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
+        sock.setblocking(wait)
         # A connect that waits for room in the queue is woken by nothing but its own time-out.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _TRY)
         while True:
             deadline.current().check(shown)
             try:
                 sock.connect(path)
-            except BlockingIOError:
+            except BlockingIOError as error:
+                if not wait:
+                    raise Unreachable(shown, "queue", hint="the listener does not take new connections") from error
                 continue
             break
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _FOREVER)
