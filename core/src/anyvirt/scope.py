@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from anyvirt.settings import Settings
+    from anyvirt.store.files import FileStore
     from anyvirt.store.sqlite import SqliteStore
 
 Kind = Literal["session", "system"]
@@ -114,6 +115,12 @@ class Scope:
         from anyvirt.store.sqlite import SqliteStore
 
         return SqliteStore(self.folder(_driver(driver)) / "store.db", driver)
+
+    def files(self, driver: str) -> FileStore:
+        """The store of ``driver`` in plain files, for drivers whose other end is a shell."""
+        from anyvirt.store.files import FileStore  # most drivers use the other one
+
+        return FileStore.local(self.folder(_driver(driver)), driver, self.lock(f"store-{driver}"))
 
 
 def machine_id() -> str:

@@ -11,6 +11,7 @@ LONGEST: Final = 255  # bytes of UTF-8; libvirt's tools and QEMU's -name live wi
 _LONGEST_FILE: Final = 160
 _PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+@=-]*")
 _INNER: Final = frozenset(b"._+@=-")
+_KIND: Final = re.compile(r"[a-z][a-z0-9-]{0,30}")
 _KEY: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:+-]{0,79}")
 
 
@@ -44,6 +45,27 @@ def check_key(key: str, kind: str) -> None:
     if not _KEY.fullmatch(key):
         text = f"{key[:100]!r} can be no key in a store"
         raise Invalid([Problem("config.invalid", f"/{kind}/uuid", None, text, "give a UUID")])
+
+
+def check_ref(ref: str, kind: str) -> None:
+    """Refuse what could not be told again from a file name.
+
+    :raises Invalid: it can be no name, or is too long with its odd characters quoted.
+    """
+    check_name(ref, kind)
+    if unquote(quote(ref)) is None:
+        raise Invalid(
+            [Problem("config.invalid", f"/{kind}", None, f"{ref[:40]!r}... is too long", "choose a shorter key")]
+        )
+
+
+def check_kind(kind: str) -> None:
+    """Refuse what is no kind of object.
+
+    :raises Invalid: it is no lower-case word.
+    """
+    if not _KIND.fullmatch(kind):
+        raise Invalid(f"{kind!r} is no kind of object")
 
 
 def check_text(text: str, kind: str) -> None:

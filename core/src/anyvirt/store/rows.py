@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -24,7 +24,7 @@ class Row(NamedTuple):
     :param transient: it is gone with this run or this boot, whichever ends first.
     :param run: id of the run that it is in, as the driver last wrote it; empty without one.
     :param boot: boot id of a transient one; empty for others.
-    :param at: when it was last defined, as ``time.time()``.
+    :param at: when it was last defined, as ``time.time()``; 0 where the store does not note it.
     """
 
     kind: str
@@ -35,7 +35,7 @@ class Row(NamedTuple):
     autostart: bool
     run: str
     boot: str
-    at: float
+    at: float = 0.0
 
 
 class Defined(NamedTuple):
@@ -134,7 +134,7 @@ def encoded(entry: Told) -> tuple[float, str, str, str, str]:
     return entry.at or time.time(), entry.run, ref_text(entry.ref), entry.kind, plain(dict(entry.detail_row()))
 
 
-def entries(given: Told | Iterable[Told] | None) -> Sequence[Told]:
+def entries(given: Told | Iterable[Told] | None) -> tuple[Told, ...]:
     """One, several or no entries as a sequence."""
     if given is None:
         return ()

@@ -14,7 +14,7 @@ from anyvirt.identity import boot_id
 from anyvirt.store.bell import Bell
 from anyvirt.store.connection import Connections
 from anyvirt.store.log import follow
-from anyvirt.store.names import check_key, check_name, check_text
+from anyvirt.store.names import check_key, check_name, check_ref, check_text
 from anyvirt.store.rows import (
     KEPT_ROWS,
     KEPT_SECONDS,
@@ -198,8 +198,8 @@ class SqliteStore:
         return dict(self._connections.read(lambda sql: sql.execute(query, (self.driver, kind, key)).fetchall()))
 
     def set_blob(self, kind: str, ref: str, key: str, value: bytes | None) -> None:
-        check_name(ref, kind)
-        check_name(key, kind)
+        check_ref(ref, kind)
+        check_ref(key, kind)
         place = (self.driver, kind, ref, key)
         if value is None:
             query = "DELETE FROM blob WHERE driver = ? AND kind = ? AND ref = ? AND key = ?"
