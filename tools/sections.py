@@ -87,8 +87,8 @@ def _checks() -> list[Section]:
         Section("lint", (python, "-m", "ruff", "check", "--quiet", ".")),
         Section("format", (python, "-m", "ruff", "format", "--quiet", "--check", ".")),
     ]
-    if (ROOT / "tools" / "gen_clients.py").exists():
-        checks.append(Section("generated", (python, "tools/gen_clients.py", "--check")))
+    generators = [path for path in sorted((ROOT / "tools").glob("gen_*.py")) if '"--check"' in path.read_text("utf-8")]
+    checks += [Section(path.stem.replace("_", "-"), (python, str(path), "--check")) for path in generators]
     return [section for section in checks if section.name != "docs" or (ROOT / "docs" / "conf.py").exists()]
 
 
