@@ -39,7 +39,7 @@ class Host:
             return self.given["run"]  # type: ignore[no-any-return]
         from anyvirt.transport.run import runner
 
-        return runner(self.uri, self.settings)
+        return runner(self.uri, self.settings, self.auth)
 
     @cached_property
     def files(self) -> Files:
@@ -68,11 +68,10 @@ class Host:
     @cached_property
     def auth(self) -> Auth:
         """Credentials for the host."""
-        if "auth" in self.given:
-            return self.given["auth"]  # type: ignore[no-any-return]
         from anyvirt.auth import Auth
 
-        return Auth(self.uri, self.settings)
+        given = self.given.get("auth")
+        return given if isinstance(given, Auth) else Auth(self.uri, self.settings, given)
 
     def close(self) -> None:
         """End what was opened on the way to the host."""
