@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import json
 import lzma
+import os
 import shutil
+import signal
 import stat
 import subprocess
+import sys
+import time
 from pathlib import Path
 
+import guest
 import pytest
 from guest.builder import GuestError, build
 from guest.cpio import Archive
@@ -89,3 +95,85 @@ def test_no_apt_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(GuestError, match="apt-get is not here"):
         build(tmp_path / "cache", progress=lambda line: None)
     assert not any((tmp_path / "cache").glob(".building-*"))
+
+
+APT = """#!/bin/sh
+case "$*" in
+*update) echo updated >>"{root}/log" ;;
+*"depends linux-image-cloud-amd64") echo "  Depends: linux-image-9.9.0-cloud-amd64" ;;
+*download*)
+    for package; do :; done
+    echo "$package" >>"{root}/log"
+    printf 'half of ' >"${{package}}_1_amd64.deb"
+    {middle}
+    echo "$package" >>"${{package}}_1_amd64.deb" ;;
+*) exit 100 ;;
+esac
+"""
+DPKG = """#!/bin/sh
+grep -q 'half of .' "$2" || exit 2
+mkdir -p "$3/boot" "$3/bin" "$3/lib/modules/9.9.0/kernel"
+case "$2" in
+*busybox*) echo busybox >"$3/bin/busybox" ;;
+*) echo kernel >"$3/boot/vmlinuz-9.9.0" ;;
+esac
+"""
+
+
+class Mirror:
+    """Stand-ins for apt and dpkg that make packages of two words."""
+
+    def __init__(self, root: Path, middle: str = ":") -> None:
+        self.root = root
+        (root / "bin").mkdir(exist_ok=True)
+        for name, text in (("apt-get", APT), ("apt-cache", APT), ("dpkg-deb", DPKG)):
+            path = root / "bin" / name
+            path.write_text(text.format(root=root, middle=middle) if text is APT else text, encoding="utf-8")
+            path.chmod(0o755)
+
+    def builder(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "guest"],
+            cwd=Path(guest.__file__).parents[1],
+            env={"PATH": f"{self.root / 'bin'}:/usr/bin:/bin", "XDG_CACHE_HOME": str(self.root / "cache")},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+
+    def fetched(self) -> list[str]:
+        return sorted((self.root / "log").read_text(encoding="utf-8").split())
+
+
+def test_builders_at_the_same_time_fetch_and_build_once(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path, middle="sleep 0.3")
+    builders = [mirror.builder() for _ in range(3)]
+    said = [json.loads(builder.communicate()[0]) for builder in builders]
+    assert said[0] == said[1] == said[2]
+    assert Path(said[0]["kernel"]).read_text(encoding="utf-8") == "kernel\n"
+    assert mirror.fetched() == ["busybox-static", "linux-image-9.9.0-cloud-amd64"]
+
+
+def test_what_a_killed_builder_had_fetched_by_half_is_never_used(tmp_path: Path) -> None:
+    stuck = Mirror(tmp_path, middle=f"echo $PPID >{tmp_path}/stuck; exec sleep 60").builder()
+    end = time.monotonic() + 20
+    while not (tmp_path / "stuck").exists():
+        assert time.monotonic() < end, "the builder never came to fetching"
+        time.sleep(0.01)
+    os.killpg(stuck.pid, signal.SIGKILL)
+    stuck.communicate()
+    assert list((tmp_path / "cache").rglob("*_1_amd64.deb"))
+    again = Mirror(tmp_path).builder()
+    out, err = again.communicate()
+    assert again.returncode == 0, err
+    assert Path(json.loads(out)["kernel"]).exists()
+    assert not list((tmp_path / "cache").rglob(".*-*"))
+
+
+def test_a_second_build_asks_nobody(tmp_path: Path) -> None:
+    mirror = Mirror(tmp_path)
+    mirror.builder().communicate()
+    (tmp_path / "log").unlink()
+    again = mirror.builder()
+    assert again.communicate()[1] == b""
+    assert not (tmp_path / "log").exists()
