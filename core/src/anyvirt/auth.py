@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hmac
-import logging
 import os
 import stat
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +13,6 @@ from anyvirt.errors import AuthNeeded, Denied, Invalid, NotFound
 from anyvirt.settings import Settings
 from anyvirt.uri import Uri
 
-_log = logging.getLogger(__name__)
 _CAP: Final = 1 << 20
 _ETC: Final = Path("/etc/libvirt/auth.conf")
 
@@ -46,7 +43,7 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(_raw(self._text), _raw(other._text))
+        return self._text == other._text
 
     def __hash__(self) -> int:
         return hash((Secret, self._text))
@@ -193,10 +190,6 @@ class Auth:
         return [(self._settings.user_config_dir / "libvirt/auth.conf", False), (_ETC, False)]
 
 
-def _raw(text: str) -> bytes:
-    return text.encode("utf-8", "surrogateescape")
-
-
 def _secret(text: str | None) -> Secret | None:
     return None if text is None else Secret(text)
 
@@ -210,7 +203,7 @@ def _read_groups(path: Path, needed: bool) -> dict[str, dict[str, str]]:
     except OSError as error:
         if needed:
             raise Denied(f"auth file {path} cannot be read: {error.strerror}") from error
-        _log.debug("auth file %s passed over: %s", path, error.strerror)
+        _passed_over(f"auth file {path}", error.strerror)
     return {}
 
 
@@ -265,6 +258,12 @@ def _from_keyring(service: str, user: str) -> str | None:
     try:
         found = keyring.get_password(service, user)
     except keyring.errors.KeyringError as error:
-        _log.debug("keyring passed over: %s", type(error).__name__)
+        _passed_over("keyring", type(error).__name__)
         return None
     return found if isinstance(found, str) else None
+
+
+def _passed_over(what: str, why: str | None) -> None:
+    import logging  # costs start-up time
+
+    logging.getLogger(__name__).debug("%s passed over: %s", what, why)

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 CODE: Final = "connect.invalid-uri"
 LONGEST: Final = 8192
+# libvirt has its own names for ways of using ssh; the system's ssh stands for all of them
+SSH: Final = frozenset({"ssh", "libssh", "libssh2", "ext"})
 _LETTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyz")
 _UNRESERVED: Final = _LETTERS | frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~")
 _IN_USER: Final = _UNRESERVED | frozenset("!$*+,;=")
@@ -109,6 +111,11 @@ class Uri:
     def local(self) -> bool:
         """Whether no host is named."""
         return self.host is None
+
+    @property
+    def far(self) -> bool:
+        """Whether programs and files are those of another host, reached over ssh."""
+        return self.transport in SSH or (self.host is not None and self.transport != "unix")
 
     def param(self, name: str, default: str | None = None) -> str | None:
         """The first value of a query parameter, or ``default``."""

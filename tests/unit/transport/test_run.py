@@ -13,7 +13,7 @@ from anyvirt.auth import Secret
 from anyvirt.deadline import Deadline, within
 from anyvirt.errors import Cancelled, Denied, Failed, Interrupted, Invalid, Unsupported
 from anyvirt.settings import Settings
-from anyvirt.transport.run import LocalRun, Output, is_far, runner
+from anyvirt.transport.run import LocalRun, Output, runner
 from anyvirt.transport.ssh import SshRun
 from anyvirt.uri import Uri
 
@@ -228,7 +228,7 @@ def test_an_outputs_repr_has_no_output(run: LocalRun) -> None:
     ],
 )
 def test_a_uri_says_where_programs_run(uri: str, far: bool) -> None:
-    assert is_far(Uri.of(uri)) is far
+    assert Uri.of(uri).far is far
     assert isinstance(runner(Uri.of(uri), Settings.read({})), SshRun if far else LocalRun)
 
 

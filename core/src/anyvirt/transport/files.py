@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -13,7 +12,6 @@ from typing import TYPE_CHECKING, Final, NoReturn, Protocol
 
 from anyvirt import deadline
 from anyvirt.errors import Denied, Exists, Failed, Invalid, NotFound, VirtError
-from anyvirt.transport.run import is_far
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -282,7 +280,7 @@ def _split(path: str) -> tuple[str, str]:
 
 def _unfinished(name: str) -> str:
     """A name beside ``name`` that nobody has, and that says what it was for."""
-    return f".{name[:60]}.{secrets.token_hex(8)}.new"
+    return f".{name[:60]}.{os.urandom(8).hex()}.new"
 
 
 @contextmanager
@@ -364,4 +362,4 @@ def _stat(mode: int, size: int, uid: int, mtime_ns: int) -> Stat:
 
 def files(uri: Uri, settings: Settings, run: Run) -> Files:  # noqa: ARG001 - the settings are part of the call's shape
     """The files of the host that a URI names: this one's, or through ``run``."""
-    return FarFiles(run) if is_far(uri) else LocalFiles()
+    return FarFiles(run) if uri.far else LocalFiles()

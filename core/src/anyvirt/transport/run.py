@@ -15,6 +15,7 @@ from anyvirt import deadline
 from anyvirt.auth import Auth, Secret
 from anyvirt.errors import Denied, Failed, Interrupted, Invalid, Unsupported
 from anyvirt.settings import Settings
+from anyvirt.uri import SSH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -315,14 +316,6 @@ def _is_zombie(pid: int) -> bool:
     return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
-_SSH: Final = frozenset({"ssh", "libssh", "libssh2", "ext"})
-
-
-def is_far(uri: Uri) -> bool:
-    """Whether a URI names another host than this one: it has a host, or the transport ``ssh``."""
-    return uri.transport in _SSH or (uri.host is not None and uri.transport != "unix")
-
-
 def runner(uri: Uri, settings: Settings, auth: Auth | None = None) -> Run:
     """``Run`` for the host that a URI names: this one, or over ssh; nothing is connected before the first call.
 
@@ -330,9 +323,9 @@ def runner(uri: Uri, settings: Settings, auth: Auth | None = None) -> Run:
 
     :raises Unsupported: a transport that cannot run programs, such as ``tls``.
     """
-    if not is_far(uri):
+    if not uri.far:
         return LocalRun(settings)
-    if uri.transport is not None and uri.transport not in _SSH:
+    if uri.transport is not None and uri.transport not in SSH:
         raise Unsupported("anyvirt", f"running programs over {uri.transport}", hint="use the transport ssh")
     from anyvirt.transport.ssh import SshRun
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import os
-import secrets
 import stat
 import tempfile
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
@@ -29,11 +29,14 @@ _CONNECT: Final = 30
 _PLAIN: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@%+=:,./-_")
 _NOT_IN_USER: Final = frozenset("'`\"$\\;&<>|(){}\n\t ")
 _LOCK_TRY: Final = 0.1
+_GOODBYE: Final = 5.0
 # What ssh says, and how far it had got then.
 _STAGES: Final = (
     ("Could not resolve", "resolve"),
     ("Host key verification failed", "host-key"),
     ("REMOTE HOST IDENTIFICATION HAS CHANGED", "host-key"),
+    ("kex_exchange_identification", "greeting"),
+    ("banner", "greeting"),
     ("Connection refused", "connect"),
     ("No route to host", "connect"),
     ("Network is unreachable", "connect"),
@@ -41,8 +44,6 @@ _STAGES: Final = (
     ("timed out", "connect"),
     ("Bad configuration option", "configuration"),
     ("Can't open user config file", "configuration"),
-    ("kex_exchange_identification", "greeting"),
-    ("banner", "greeting"),
 )
 # Whatever the user's configuration asks for in a terminal is left out of a program's connection.
 _FIXED: Final = (
@@ -112,7 +113,9 @@ class SshRun:
         with self._lock:
             socket, self._socket = self._socket, None
         if socket is not None and os.path.exists(socket):
-            self._local(*self._words(socket, "-O", "exit"))
+            # A connection that is stuck is left to end by itself.
+            with suppress(Interrupted), deadline.within(deadline.Deadline(_GOODBYE)):
+                self._local(*self._words(socket, "-O", "exit"))
             Path(socket).unlink(missing_ok=True)
 
     def _connected(self) -> str:
@@ -128,7 +131,7 @@ class SshRun:
 
     def _connect(self) -> str:
         folder = _private_folder(self._runtime)
-        socket = f"{folder}/ssh-{secrets.token_hex(6)}"
+        socket = f"{folder}/ssh-{os.urandom(6).hex()}"
         left = deadline.left(_CONNECT) or 0
         master = ("-N", "-o", "ControlMaster=yes", "-o", f"ControlPersist={self._linger}")
         words = self._words(socket, *master, "-o", f"ConnectTimeout={max(1, math.ceil(left))}")
