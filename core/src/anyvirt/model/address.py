@@ -18,6 +18,17 @@ class PciAddress(Element, tag="address", when=("type", "pci")):
     zpci_fid: Hex32 | None = at("zpci/@fid", "s390 function identifier", default=None)
 
 
+class HostPci(Element, tag="address"):
+    """A slot on a PCI bus of the host."""
+
+    domain: Hex4 | None = at("@domain", "PCI domain", default=None)
+    bus: Hex2 | None = at("@bus", "Bus", default=None)
+    slot: Hex2 | None = at("@slot", "Slot", default=None)
+    function: Hex1 | None = at("@function", "Function", default=None)
+    type: str | None = at("@type", "Always pci", default=None)
+    multifunction: OnOff | None = at("@multifunction", "The device has other functions", default=None)
+
+
 class DriveAddress(Element, tag="address", when=("type", "drive")):
     """A unit on a disk controller."""
 

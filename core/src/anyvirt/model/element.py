@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, dataclass_transform, overload
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ class Element(metaclass=ElementType):
         for name, spec in type(self)._fields.items():
             value = getattr(self, name)
             if value != spec.default or type(value) is not type(spec.default):
-                parts.append(f"{name}={value!r}")
+                parts.append(f"{name}={_shown(value)}")
         rest = rest_of(self)
         if rest is not None and rest.count:
             parts.append(f"<{rest.count} unknown>")
@@ -185,6 +186,10 @@ class Element(metaclass=ElementType):
             name: value for name, spec in cls._fields.items() if (value := getattr(self, name)) is not spec.default
         }
         return restore, (cls, values, *hidden(self))
+
+
+def _shown(value: Any) -> str:
+    return f"{type(value).__name__}.{value.name}" if isinstance(value, Enum) else repr(value)
 
 
 def hidden(x: Any) -> tuple[Rest | None, Mapping[str, Any] | None, int | Mapping[str, int] | None]:

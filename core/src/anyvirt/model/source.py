@@ -5,9 +5,9 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from anyvirt.model.address import Address
+from anyvirt.model.address import HostPci
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import UUID, Count, Enabled, ByteSize, Unsigned, YesNo
+from anyvirt.model.types import UUID, ByteSize, Count, Enabled, Unsigned, YesNo
 
 
 class SourceType(StrEnum):
@@ -141,7 +141,7 @@ class Source(Element, tag="source"):
         "@startupPolicy", "What happens when the source is missing", default=None
     )
     index: Count | None = at("@index", "Number of the image in its chain, live only", default=None)
-    address: Address | None = at("address", "Host address of an NVMe device", default=None)
+    address: HostPci | None = at("address", "Host address of an NVMe device", default=None)
     hosts: tuple[SourceHost, ...] = at("host", "Servers", default=())
     snapshot: str | None = at("snapshot/@name", "Internal snapshot that is shown", default=None)
     config: str | None = at("config/@file", "Configuration file of the rbd client", default=None)

@@ -85,6 +85,9 @@ class Mirror(Element, tag="mirror"):
     file: str | None = at("@file", "Path of the copy, old form", default=None)
     old_format: str | None = at("@format", "Format of the copy, old form", default=None)
     format: str | None = at("format/@type", "Format of the copy", default=None)
+    metadata_cache: ByteSize | None = at(
+        "format/metadata_cache/max_size", "Most memory for cached metadata", default=None
+    )
     source: Source | None = at("source", "Where the copy is", default=None)
     backing_store: BackingStore | None = at("backingStore", "The image below the copy", default=None)
 

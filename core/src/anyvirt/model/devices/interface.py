@@ -8,7 +8,7 @@ from typing import Literal
 from anyvirt.model.address import Address
 from anyvirt.model.devices.device import Boot, Device, Rom
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import Count, Enabled, Mac, OnOff, Unsigned, YesNo, UUID
+from anyvirt.model.types import UUID, Count, Enabled, Mac, OnOff, Unsigned, YesNo
 
 
 class InterfaceType(StrEnum):
@@ -56,7 +56,7 @@ class InterfaceSource(Element, tag="source"):
 
     network: str | None = at("@network", "Virtual network", default=None)
     portgroup: str | None = at("@portgroup", "Port group of the network", default=None)
-    portid: UUID | None = at("@portid", "Port of the network, live only, or of a distributed switch", default=None)
+    portid: str | None = at("@portid", "Port of the network, live only, or of a distributed switch", default=None)
     bridge: str | None = at("@bridge", "Host bridge", default=None)
     dev: str | None = at("@dev", "Host interface (direct, user) or device (vdpa)", default=None)
     mode: Literal["vepa", "bridge", "private", "passthrough", "client", "server"] | None = at(

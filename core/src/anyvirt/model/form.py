@@ -1,0 +1,150 @@
+"""Models as plain data, ready for JSON, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final, TypeVar
+
+from anyvirt.errors import Invalid, Problem
+from anyvirt.model.element import Element, conceal, rest_of
+from anyvirt.model.plan import Field, plan_of
+from anyvirt.model.rest import Attribute, Rest, Stray, Xml
+from anyvirt.model.walk import place
+
+E = TypeVar("E", bound=Element)
+KIND: Final = "$kind"
+UNKNOWN: Final = "$unknown"
+
+
+def to_json(x: Element) -> dict[str, Any]:
+    """Fields that are set, as dicts, lists, strings, numbers and booleans; sizes in bytes.
+
+    What is one of several classes has ``$kind``; unknown content is under ``$unknown``.
+    """
+    made: dict[str, Any] = {}
+    for field in plan_of(type(x)).fields:
+        value = getattr(x, field.name)
+        if value is None or value == field.at.default:
+            continue
+        made[field.name] = [_out(field, item) for item in value] if field.many else _out(field, value)
+    rest = rest_of(x)
+    if rest is not None:
+        made[UNKNOWN] = {
+            "attributes": [list(item) for item in rest.attributes],
+            "content": [[*item[:5], str(item.text)] for item in rest.strays],
+            "bare": list(rest.bare),
+        }
+    return made
+
+
+def _out(field: Field, value: Any) -> Any:
+    if isinstance(value, Element):
+        made = to_json(value)
+        if len(field.classes) > 1 or field.classes == (Element,):
+            made[KIND] = value._when[1] if value._when else value._tag
+        return made
+    if isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, frozenset):
+        return field.codec.write(value) if field.codec and value else sorted(value)
+    return str(value)
+
+
+def from_json(cls: type[E], data: Mapping[str, Any]) -> E:
+    """The model that ``to_json`` came from.
+
+    :raises Invalid: every key and value that does not fit, by path.
+    """
+    problems: list[Problem] = []
+    made = _element(cls, data, "", problems)
+    if problems or made is None:
+        raise Invalid(problems or [Problem("xml.value", "/", None, "must be an object")])
+    return made
+
+
+def _element(cls: type[E], data: Any, path: str, problems: list[Problem]) -> E | None:
+    plan = plan_of(cls)
+    if not isinstance(data, Mapping):
+        problems.append(Problem("xml.value", path or "/", None, "must be an object"))
+        return None
+    values: dict[str, Any] = {}
+    for name, value in data.items():
+        field = plan.by_name.get(name)
+        if field is not None:
+            values[name] = _field(field, value, place(field, path), problems)
+        elif name not in (UNKNOWN, KIND):
+            from anyvirt.model.strict import near  # noqa: PLC0415 - only for a wrong name
+
+            hint = near(name, list(plan.by_name))
+            problems.append(Problem("xml.unknown-element", f"{path}/{name}", None, f"no field {name!r}", hint))
+    for field in plan.fields:
+        if field.at.required and field.name not in values:
+            problems.append(Problem("xml.value", place(field, path), None, "is missing", field.at.doc))
+    if problems:
+        return None
+    made = cls(**values)
+    if UNKNOWN in data:
+        conceal(made, _rest(data[UNKNOWN], path, problems), None, None)
+    return made
+
+
+def _field(field: Field, value: Any, path: str, problems: list[Problem]) -> Any:
+    if field.many:
+        if not isinstance(value, list):
+            problems.append(Problem("xml.value", path, None, "must be a list"))
+            return ()
+        return tuple(_item(field, item, f"{path}[{index}]", problems) for index, item in enumerate(value))
+    return None if value is None else _item(field, value, path, problems)
+
+
+def _item(field: Field, value: Any, path: str, problems: list[Problem]) -> Any:
+    if field.classes:
+        cls = _class(field, value)
+        if cls is None:
+            problems.append(Problem("xml.value", path, None, f"needs {KIND}", "name one of the kinds of the reference"))
+            return None
+        return _element(cls, value, path, problems)
+    codec = field.codec
+    assert codec is not None
+    try:
+        if isinstance(value, str) and codec.name != "text":
+            read = Xml(value) if codec.name == "any XML" else codec.read(value, *(None for _ in codec.beside))
+        elif isinstance(value, list):
+            read = frozenset(value)
+        else:
+            read = value
+        codec.write(read)
+    except (ValueError, TypeError) as error:
+        hint = f"use one of {', '.join(codec.words)}" if codec.words else ""
+        problems.append(Problem("xml.value", path, None, f"{value!r} {error}", hint))
+        return None
+    return read
+
+
+def _class(field: Field, value: Any) -> type[Element] | None:
+    if len(field.classes) == 1 and field.classes != (Element,):
+        return field.classes[0]
+    kind = value.get(KIND) if isinstance(value, Mapping) else None
+    classes = field.classes
+    if classes == (Element,):
+        from anyvirt.model.namespaces import registered  # noqa: PLC0415 - asks installed plug-ins
+
+        classes = tuple(registered().values())
+    return next((cls for cls in classes if kind == (cls._when[1] if cls._when else cls._tag)), None)
+
+
+def _rest(data: Any, path: str, problems: list[Problem]) -> Rest | None:
+    from anyvirt.model.xml import sound  # noqa: PLC0415 - lxml is loaded only where XML comes in
+
+    try:
+        attributes = tuple(Attribute(*map(str, item)) for item in data["attributes"])
+        strays = []
+        for node, after, index, why, tag, text in data["content"]:
+            wrong = sound(text) if tag else ""
+            if wrong:
+                problems.append(Problem("xml.value", f"{path}/{UNKNOWN}", None, wrong))
+            strays.append(Stray(node, after, int(index), why, tag, Xml(text) if tag else text, None))
+        return Rest(attributes, tuple(strays), tuple(data["bare"]))
+    except (KeyError, TypeError, ValueError) as error:
+        problems.append(Problem("xml.value", f"{path}/{UNKNOWN}", None, f"is not as written by to_json: {error!r}"))
+        return None

@@ -1,0 +1,94 @@
+"""Lists what a model keeps without knowing it, with the nearest names that it does know."""
+
+from __future__ import annotations
+
+from difflib import get_close_matches
+
+from anyvirt.errors import Problem
+from anyvirt.model.element import Element, line_of, rest_of
+from anyvirt.model.plan import GROUP, Node, Plan, plan_of
+from anyvirt.model.rest import Attribute, Stray
+from anyvirt.model.walk import walk
+
+
+def unknown(x: Element) -> tuple[Problem, ...]:
+    """Everything that the document has and no field claims, by path and line; empty for a document fully understood."""
+    found: list[Problem] = []
+    for path, element, _line in walk(x):
+        rest = rest_of(element)
+        if rest is None:
+            continue
+        plan = plan_of(type(element))
+        found += [_attribute(element, plan, path, item) for item in rest.attributes]
+        found += [_stray(plan, path, item) for item in rest.strays]
+    return tuple(sorted(found, key=lambda problem: problem.line or 0))
+
+
+def _attribute(x: Element, plan: Plan, path: str, item: Attribute) -> Problem:
+    here = "/".join(part for part in (path, item.node, f"@{item.name}") if part)
+    here = here if here.startswith("/") else f"/{here}"
+    line = line_of(x, item.node)
+    node = node_at(plan, item.node)
+    if item.why == "value":
+        return Problem("xml.value", here, line, *_wrong(plan, item.node, item.name, item.value))
+    known = sorted({*node.attributes, *node.beside}) if node else []
+    owner = item.node.rpartition("/")[2] or plan.tag
+    return Problem("xml.unknown-attribute", here, line, f"<{owner}> has no attribute {item.name!r}", near(item.name, known))
+
+
+def _stray(plan: Plan, path: str, item: Stray) -> Problem:
+    here = "/".join(part for part in (path, item.node, item.tag) if part)
+    here = here if here.startswith("/") else f"/{here}"
+    owner = item.node.rpartition("/")[2] or plan.tag
+    if item.why == "text" or (item.why == "value" and not item.tag):
+        if item.why == "value":
+            return Problem("xml.value", here, item.line, *_wrong(plan, item.node, "", item.text))
+        return Problem("xml.value", here, item.line, f"<{owner}> takes no text, but has {_short(item.text)}", "remove it")
+    if item.why == "value":
+        inner = f"{item.node}/{item.tag}".lstrip("/")
+        return Problem("xml.value", here, item.line, *_wrong(plan, inner, "", item.text))
+    if item.why == "repeat":
+        return Problem("xml.unknown-element", here, item.line, f"<{item.tag}> stands here a second time", "keep one")
+    if item.why == "foreign":
+        hint = "install the plug-in that brings it, or keep it with keep_unknown"
+        return Problem("xml.unknown-element", here, item.line, f"no installed plug-in knows <{item.tag}>", hint)
+    node = node_at(plan, item.node)
+    known = [tag.rpartition("}")[2] for tag in node.children] if node else []
+    return Problem("xml.unknown-element", here, item.line, f"<{owner}> has no element <{item.tag}>", near(item.tag, known))
+
+
+def _wrong(plan: Plan, node: str, attribute: str, value: str) -> tuple[str, str]:
+    """Text and hint for a value that its field does not take."""
+    field = next((field for field in plan.fields if (node, attribute) in field.places), None)
+    if field is None or field.codec is None:
+        if field is not None and field.classes:
+            kinds = sorted(cls._when[1] for cls in field.classes if cls._when)
+            return f"{_short(value[:200])} is of no known kind", f"known are {', '.join(kinds)}" if kinds else ""
+        return f"{_short(value)} is no known value", ""
+    words = field.codec.words
+    hint = near(value, list(words)) or (f"use one of {', '.join(words)}" if words else f"must be: {field.codec.name}")
+    try:
+        field.codec.read(value, *(None for _ in field.codec.beside))
+    except ValueError as error:
+        return f"{_short(value)} {error}", hint
+    return f"{_short(value)} is no {field.codec.name}", hint
+
+
+def node_at(plan: Plan, path: str) -> Node | None:
+    """The grouping node ``a/b`` of a model."""
+    node: Node | None = plan.root
+    for tag in path.split("/") if path else ():
+        child = node.children.get(plan.prefix + tag) if node else None
+        node = child.node if child is not None and child.op == GROUP else None
+    return node
+
+
+def near(name: str, known: list[str]) -> str:
+    """``did you mean ...`` for the nearest of the known names, ``""`` when none is near."""
+    matches = get_close_matches(name, known, n=1, cutoff=0.6)
+    return f"did you mean {matches[0]!r}?" if matches else ""
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return repr(text if len(text) <= 40 else f"{text[:37]}...")
