@@ -116,6 +116,12 @@ def build(session: nox.Session) -> None:
 
 
 @shared
+def mutants(session: nox.Session) -> None:
+    """Would the contract suite notice a hook that does nothing? ``nox -s mutants -- test``."""
+    python(session, "tools/mutants.py", *session.posargs)
+
+
+@shared
 def demo(session: nox.Session) -> None:
     """A small Linux guest on QEMU, from its definition to its end."""
     python(session, "examples/demo.py", *session.posargs, place="demo", group="build")
