@@ -1,0 +1,51 @@
+"""Errors for people: code, message, every problem, the cause's own words, a way out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from anyvirt.cli.paper import clean
+from anyvirt.errors import Invalid, NotFound, VirtError
+
+if TYPE_CHECKING:
+    from anyvirt.cli.invocation import Invocation
+
+
+def print_error(cli: Invocation, error: VirtError, prefix: str = "") -> None:
+    """Print ``error[CODE]: message`` with what belongs to it."""
+    head = f"error[{error.code}]:"
+    if cli.settings.color and cli.settings.term not in {"", "dumb"} and cli.err.isatty():
+        from anyvirt.cli.paper import colored
+
+        head = colored(head, "red")
+    lines = [f"{head} {clean(prefix + error.message)}"]
+    if isinstance(error, Invalid) and len(error.problems) > 1:
+        lines += [f"  {clean(problem)}" for problem in error.problems]
+    cause = error.__cause__
+    while cause is not None:
+        words = clean(cause).strip()
+        if words and words not in lines[0]:
+            lines.append(f"  because: {words}")
+        cause = cause.__cause__
+    hint = near(cli, error) or error.hint
+    if hint:
+        lines.append(f"hint: {clean(hint)}")
+    print("\n".join(lines), file=cli.err)
+
+
+def near(cli: Invocation, error: VirtError) -> str:
+    """Names like the one that was not found, where there are some."""
+    listing = {"domain": "domain_list", "pool": "pool_list", "network": "network_list", "interface": "interface_list"}
+    opened = cli.__dict__.get("connection")
+    hook = listing.get(getattr(error, "kind", ""))
+    if not isinstance(error, NotFound) or opened is None or hook is None:
+        return ""
+    from difflib import get_close_matches
+
+    try:
+        names = [handle.name for handle in getattr(opened, hook)()]
+    except VirtError:
+        return ""
+    close = get_close_matches(error.name, names, cutoff=0.5)
+    close = close or [name for name in names if error.name.lower() in name.lower()][:3]
+    return f"did you mean {' or '.join(close)}?" if close else ""

@@ -1,0 +1,75 @@
+"""How a command is declared: a function whose annotations say what Typer is to make of it.
+
+Annotations are strings until Typer asks for them, and the functions here import Typer only then,
+so that a command can be loaded and run without it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+EXITS: Final = "Exit status: 0 done; 1 failed, with error[CODE] on stderr; 2 wrong usage."
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Where a function stands in the tree of commands.
+
+    :param names: the first is shown in help; the others are spellings that virsh's users type.
+    :param examples: command lines with what they are for, shown at the end of the help.
+    :param exits: what its exit status means.
+    :param hidden: not shown in any list.
+    """
+
+    names: tuple[str, ...]
+    examples: tuple[str, ...] = ()
+    exits: str = EXITS
+    hidden: bool = False
+
+
+def command(*names: str, examples: tuple[str, ...] = (), exits: str = EXITS, hidden: bool = False) -> Callable[[F], F]:
+    """Put a function into the tree: ``@command("pool list", "pool-list")``."""
+
+    def mark(function: F) -> F:
+        function.anyvirt_command = Command(names, examples, exits, hidden)  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def opt(*flags: str, help: str, metavar: str | None = None, hidden: bool = False, **more: Any) -> Any:  # noqa: A002
+    """An option of a command; for ``Annotated``."""
+    import typer
+
+    return typer.Option(*flags, help=help, metavar=metavar, hidden=hidden, show_default=False, **more)
+
+
+def arg(help: str, metavar: str | None = None, **more: Any) -> Any:  # noqa: A002
+    """A positional argument of a command; for ``Annotated``."""
+    import typer
+
+    return typer.Argument(help=help, metavar=metavar, show_default=False, **more)
+
+
+def domain(help: str = "Name, UUID or number of a domain.") -> Any:  # noqa: A002
+    """The argument that names one domain."""
+    return arg(help, "DOMAIN", autocompletion=_domains)
+
+
+def domains(help: str = "Names, UUIDs or numbers of domains.") -> Any:  # noqa: A002
+    """The argument that names domains."""
+    return arg(help, "DOMAIN...", autocompletion=_domains)
+
+
+def named(kind: str) -> Any:
+    """The argument that names a pool, a volume, a network or an interface."""
+    return arg(f"Name or UUID of a {kind}.", kind.upper())
+
+
+def _domains(ctx: Any, incomplete: str) -> list[str]:
+    from anyvirt.cli.complete import domain_names
+
+    return domain_names(ctx, incomplete)

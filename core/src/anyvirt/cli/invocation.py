@@ -1,0 +1,167 @@
+"""One run of the command line: its global options, its connection, what it prints."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TextIO
+
+from anyvirt.cli import paper
+from anyvirt.errors import Invalid, VirtError
+
+if TYPE_CHECKING:
+    from anyvirt.client._generated_sync import Connection
+    from anyvirt.ref import Ref
+    from anyvirt.session import Session
+    from anyvirt.settings import Settings
+
+
+@dataclass(slots=True)
+class Globals:
+    """The options of anyvirt itself; they may stand before or after the command.
+
+    :param timeout: as typed; empty where it was not.
+    """
+
+    connect: str = ""
+    timeout: str = ""
+    json: bool = False
+    readonly: bool = False
+    quiet: bool = False
+    debug: bool = False
+
+    def update(self, given: Mapping[str, Any]) -> None:
+        """Take over what is set in ``given``."""
+        for name, value in given.items():
+            if value:
+                setattr(self, name, value)
+
+
+@dataclass
+class Invocation:
+    """What a command is given beside its own arguments.
+
+    :param opener: opens the session; another one in tests.
+    :param failed: set by a command that is partly done; the exit status is 1 then.
+    """
+
+    options: Globals
+    settings: Settings
+    out: TextIO = field(default_factory=lambda: sys.stdout)
+    err: TextIO = field(default_factory=lambda: sys.stderr)
+    opener: Any = None
+    failed: bool = False
+
+    @cached_property
+    def connection(self) -> Connection:
+        """The connection that ``-c`` names, opened when it is first needed."""
+        from anyvirt.client._generated_sync import Connection
+
+        if self.opener is not None:
+            session: Session = self.opener(self)
+            return Connection(session)
+        from anyvirt import opening
+
+        options = self.options
+        return Connection(
+            opening.session(
+                options.connect or None,
+                auth=self._ask,
+                readonly=options.readonly,
+                timeout=self.timeout,
+                settings=self.settings,
+            )
+        )
+
+    @property
+    def timeout(self) -> float | None:
+        """Seconds that a call may take."""
+        return seconds(self.options.timeout) if self.options.timeout else self.settings.timeout
+
+    @property
+    def patience(self) -> float | None:
+        """Seconds to wait for something that may never come: as told, for ever unless told."""
+        return seconds(self.options.timeout) if self.options.timeout else None
+
+    def close(self) -> None:
+        """Close the connection, if there is one; what fails then is nobody's concern any more."""
+        opened = self.__dict__.get("connection")
+        if opened is not None:
+            with suppress(VirtError):
+                opened.close()
+
+    # -- what it prints --------------------------------------------------------------------
+
+    def json(self, schema: str, **content: Any) -> bool:
+        """Print one JSON object where ``--json`` asks for it; whether it does."""
+        if not self.options.json:
+            return False
+        import json
+
+        print(json.dumps({"schema": schema, **content}, indent=2), file=self.out)
+        return True
+
+    def line(self, text: str = "") -> None:
+        """Print a line."""
+        print(text, file=self.out)
+
+    def note(self, text: str) -> None:
+        """Tell the person something that is not part of the result; not with ``--quiet``."""
+        if not self.options.quiet and not self.options.json:
+            print(text, file=self.err)
+
+    def table(self, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
+        """Print a table for people."""
+        for text in paper.table(heads, rows, right=right):
+            print(text, file=self.out)
+
+    def fields(self, pairs: Sequence[tuple[str, Any]]) -> None:
+        """Print labels and values, aligned; what is None is left out."""
+        for text in paper.fields(pairs):
+            print(text, file=self.out)
+
+    def colored(self, text: str, color: str) -> str:
+        """``text`` in a colour where the output is a terminal that may show one."""
+        good = self.settings.color and self.settings.term not in {"", "dumb"} and self.out.isatty()
+        return paper.colored(text, color) if good else text
+
+    def complain(self, error: VirtError, name: str = "") -> None:
+        """Report the failure of one of several, and remember it for the exit status."""
+        from anyvirt.cli.complaint import print_error
+
+        self.failed = True
+        print_error(self, error, prefix=f"{name}: " if name else "")
+
+    def row_error(self, error: VirtError) -> dict[str, Any]:
+        """An error as it stands in a row of JSON; remembered for the exit status."""
+        self.failed = True
+        return {"code": error.code, "message": error.message, "hint": error.hint}
+
+    def refs(self, names: Sequence[str]) -> list[Ref]:
+        """The refs of domains by name, UUID or number."""
+        return [self.connection.lookup(name).ref for name in names]
+
+    @staticmethod
+    def _ask(questions: Sequence[Any]) -> dict[str, str]:
+        from anyvirt.cli.prompt import ask
+
+        return ask(questions)
+
+
+def seconds(text: str) -> float | None:
+    """A number of seconds as it is typed; ``none`` for no limit.
+
+    :raises Invalid: where it is neither.
+    """
+    if text.lower() == "none":
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 < value < 1e9:
+        raise Invalid(f"--timeout {text!r} is no time", hint="write seconds above 0, or none")
+    return value

@@ -1,0 +1,142 @@
+"""Starting and stopping domains."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+from anyvirt.cli.declare import command, domains, opt
+from anyvirt.cli.invocation import Invocation
+from anyvirt.errors import VirtError
+
+_MODE = "acpi, agent, initctl, signal or paravirt; the driver's own choice without it."
+
+
+@command(
+    "start",
+    examples=("anyvirt start web", "anyvirt start web db --paused", "anyvirt --json start web"),
+)
+def start(
+    cli: Invocation,
+    domains: Annotated[list[str], domains()],
+    paused: Annotated[bool, opt("--paused", help="Leave the processors stopped.")] = False,
+) -> None:
+    """Boot defined domains.
+
+    Where the host cannot run a domain, every reason is listed with its way out before
+    anything has changed. Several domains start side by side; one that fails does not
+    keep the others back.
+    """
+    each(cli, "start", domains, {"paused": paused}, "Domain '{}' started")
+
+
+@command(
+    "shutdown",
+    examples=("anyvirt shutdown web", "anyvirt shutdown web --mode acpi", "anyvirt shutdown web && anyvirt wait web"),
+)
+def shutdown(
+    cli: Invocation,
+    domains: Annotated[list[str], domains()],
+    mode: Annotated[str, opt("--mode", help=f"How to ask: {_MODE}", metavar="MODE")] = "",
+) -> None:
+    """Ask guests to power themselves off.
+
+    Comes back when the guest was asked, not when it is off: ``wait`` waits for that. A
+    guest that does not listen goes on; ``destroy`` pulls the plug.
+    """
+    each(cli, "shutdown", domains, {"mode": _mode(mode)}, "Domain '{}' is being shutdown")
+
+
+@command("reboot", examples=("anyvirt reboot web", "anyvirt reboot web --mode agent"))
+def reboot(
+    cli: Invocation,
+    domains: Annotated[list[str], domains()],
+    mode: Annotated[str, opt("--mode", help=f"How to ask: {_MODE}", metavar="MODE")] = "",
+) -> None:
+    """Ask guests to shut down and come up again.
+
+    Comes back when the guest was asked.
+    """
+    each(cli, "reboot", domains, {"mode": _mode(mode)}, "Domain '{}' is being rebooted")
+
+
+@command("reset", examples=("anyvirt reset web",))
+def reset(cli: Invocation, domains: Annotated[list[str], domains()]) -> None:
+    """Press the reset button of domains.
+
+    The guest gets no warning; what it has not written is lost.
+    """
+    each(cli, "reset", domains, {}, "Domain '{}' was reset")
+
+
+@command("destroy", examples=("anyvirt destroy web", "anyvirt destroy web --graceful"))
+def destroy(
+    cli: Invocation,
+    domains: Annotated[list[str], domains()],
+    graceful: Annotated[
+        bool, opt("--graceful", help="Only ask the hypervisor's process to end; fail when it does not.")
+    ] = False,
+) -> None:
+    """Pull the plug of domains.
+
+    Needs no answer from the guest and works on one that hangs. The definition stays;
+    a transient domain is gone.
+    """
+    each(cli, "destroy", domains, {"graceful": graceful}, "Domain '{}' destroyed")
+
+
+@command("suspend", examples=("anyvirt suspend web",))
+def suspend(cli: Invocation, domains: Annotated[list[str], domains()]) -> None:
+    """Stop the processors of domains; memory stays."""
+    each(cli, "suspend", domains, {}, "Domain '{}' suspended")
+
+
+@command("resume", examples=("anyvirt resume web",))
+def resume(cli: Invocation, domains: Annotated[list[str], domains()]) -> None:
+    """Let the processors of paused domains go on."""
+    each(cli, "resume", domains, {}, "Domain '{}' resumed")
+
+
+def each(cli: Invocation, verb: str, names: Sequence[str], arguments: dict[str, Any], done: str) -> None:
+    """Call one hook for several domains side by side, and report each."""
+    session = cli.connection.session
+    begun: list[tuple[str, Any]] = []
+    rows = []
+    for name in names:
+        try:
+            ref = cli.connection.lookup(name).ref
+            begun.append((name, (ref, session.begin(f"domain_{verb}", {"ref": ref, **arguments}))))
+        except VirtError as error:
+            if len(names) == 1:
+                raise
+            begun.append((name, error))
+    for name, what in begun:
+        row: dict[str, Any] = {"name": name, "uuid": None, "done": False}
+        try:
+            if isinstance(what, VirtError):
+                raise what
+            ref, pending = what
+            row |= {"name": str(ref), "uuid": ref.uuid}
+            pending.result()
+            row["done"] = True
+            if not cli.options.json:
+                cli.line(done.format(row["name"]))
+        except VirtError as error:
+            if len(names) == 1:
+                raise
+            cli.complain(error, name)
+            row["error"] = cli.row_error(error)
+        rows.append(row)
+    cli.json(f"{verb}/1", domains=rows)
+
+
+def _mode(text: str) -> Any:
+    if not text:
+        return None
+    from anyvirt.cli.usage import Usage
+    from anyvirt.model.values import ShutdownMode
+
+    words = [word for mode in ShutdownMode for word in (mode.value,)]
+    if text not in words:
+        raise Usage(f"--mode {text!r} is no way to ask", hint=f"one of {', '.join(words)}")
+    return ShutdownMode(text)
