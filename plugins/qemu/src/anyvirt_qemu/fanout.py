@@ -62,7 +62,7 @@ def ask_all(
     for command in commands:
         if not command.reads:
             raise Invalid(f"{command.name} is no query: it is not asked of many guests at once")
-    loop = _Loop(commands, each, seat_wait)
+    loop: _Loop[K] = _Loop(commands, each, seat_wait)
     try:
         yield from loop.run(targets)
     finally:

@@ -16,7 +16,7 @@ GONE: Final = 30.0  # what the kernel may take after SIGKILL, with a disk in the
 def end(process: ProcessId, guest: str, *, graceful: bool = False) -> bool:
     """End QEMU: SIGTERM, ten seconds for its disks to be flushed, SIGKILL. True when SIGTERM was enough.
 
-    A stopped process takes no SIGTERM; it is continued for it. Nothing is asked of the guest.
+    A process that was stopped is continued, or SIGTERM would not reach it. Nothing is asked of the guest.
 
     :param graceful: stop at SIGTERM.
     :raises Busy: it lives still, in graceful mode or because the kernel cannot let go of it.

@@ -150,7 +150,7 @@ class RunDir:
         return _read(self.fd, name, READ_MAX)
 
     def log_tail(self, name: str, start: int = 0, limit: int = 65536) -> str:
-        """The end of a log in the guest's part, from ``start`` on, at most ``limit`` bytes; empty where there is none."""
+        """The end of a log in the guest's part, from ``start`` on, at most ``limit`` bytes; empty without one."""
         try:
             fd = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.q)
         except OSError:

@@ -9,7 +9,6 @@ at each start of a guest, so there are only built-in modules.
 """
 
 # pathlib alone costs more than all of this
-# ruff: noqa: PTH115, PTH116, PTH208
 from __future__ import annotations
 
 import _signal  # type: ignore[import-not-found]  # the built-in part of signal
