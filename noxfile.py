@@ -122,6 +122,14 @@ def mutants(session: nox.Session) -> None:
 
 
 @shared
+def fuzz(session: nox.Session) -> None:
+    """Every property test with thousands of new examples."""
+    folders = ["tests", *sorted(map(str, ROOT.glob("plugins/*/tests")))]
+    session.env["PYTHONPATH"] = str(ROOT / "tools")
+    python(session, "-m", "pytest", "-p", "fuzz_profile", "-m", "hypothesis", *folders, *session.posargs)
+
+
+@shared
 def demo(session: nox.Session) -> None:
     """A small Linux guest on QEMU, from its definition to its end."""
     python(session, "examples/demo.py", *session.posargs, place="demo", group="build")
