@@ -15,6 +15,7 @@ TARGET: Final = Path(__file__).parents[1] / "core/src/anyvirt/api.py"
 
 # module -> names that it gives to the world
 NAMES: Final[dict[str, str]] = {
+    "anyvirt": "deadline",
     "anyvirt.auth": "Auth Question Secret",
     "anyvirt.client._generated_async": "AsyncConnection AsyncDomain AsyncInterface AsyncNetwork AsyncPool AsyncVolume",
     "anyvirt.client._generated_sync": "Connection",
@@ -35,7 +36,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.host": "Host",
     "anyvirt.identity": "ProcessId",
     "anyvirt.jobs": "Job JobState MemoryBook Undo phase",
-    "anyvirt.lanes": "fan_out",
+    "anyvirt.lanes": "fan_out lanes",
     "anyvirt.model.capabilities": "Capabilities",
     "anyvirt.model.domain": "Domain",
     "anyvirt.model.element": "Element",
@@ -51,9 +52,15 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.ref": "Answer Ref",
     "anyvirt.scope": "Scope",
     "anyvirt.settings": "Settings",
+    "anyvirt.store": "Entry LogGap Row Store StoreBook",
+    "anyvirt.store.memory": "MemoryLocks MemoryStore",
+    "anyvirt.store": "Store",
+    "anyvirt.store.rows": "Entry LogGap Row",
     "anyvirt.transport.files": "Files",
     "anyvirt.transport.run": "Output Run",
     "anyvirt.transport.stream": "Stream",
+    "anyvirt.transport": "unix",
+    "anyvirt.transport.unix": "LineSocket",
     "anyvirt.uri": "Uri",
 }
 
@@ -84,7 +91,8 @@ def __getattr__(name: str) -> Any:
     if home is None:
         msg = f"module 'anyvirt.api' has no attribute {{name!r}}"
         raise AttributeError(msg)
-    found = globals()[name] = getattr(import_module(home), name)
+    module = import_module(home)
+    found = globals()[name] = getattr(module, name, None) or import_module(f"{{home}}.{{name}}")
     return found
 
 

@@ -9,6 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from anyvirt import deadline
     from anyvirt.auth import Auth, Question, Secret
     from anyvirt.client._generated_async import (
         AsyncConnection,
@@ -66,7 +67,7 @@ if TYPE_CHECKING:
     from anyvirt.host import Host
     from anyvirt.identity import ProcessId
     from anyvirt.jobs import Job, JobState, MemoryBook, Undo, phase
-    from anyvirt.lanes import fan_out
+    from anyvirt.lanes import fan_out, lanes
     from anyvirt.model.capabilities import Capabilities
     from anyvirt.model.domain import Domain
     from anyvirt.model.element import Element
@@ -91,9 +92,14 @@ if TYPE_CHECKING:
     from anyvirt.ref import Answer, Ref
     from anyvirt.scope import Scope
     from anyvirt.settings import Settings
+    from anyvirt.store import Store
+    from anyvirt.store.memory import MemoryLocks, MemoryStore
+    from anyvirt.store.rows import Entry, LogGap, Row
+    from anyvirt.transport import unix
     from anyvirt.transport.files import Files
     from anyvirt.transport.run import Output, Run
     from anyvirt.transport.stream import Stream
+    from anyvirt.transport.unix import LineSocket
     from anyvirt.uri import Uri
 
 _HOMES: Final = {
@@ -129,6 +135,7 @@ _HOMES: Final = {
     "DomainFacts": "anyvirt.model.values",
     "DomainStats": "anyvirt.model.stats",
     "Element": "anyvirt.model.element",
+    "Entry": "anyvirt.store.rows",
     "Event": "anyvirt.events",
     "Exists": "anyvirt.errors",
     "Fact": "anyvirt.model.values",
@@ -148,7 +155,11 @@ _HOMES: Final = {
     "JobRecord": "anyvirt.model.values",
     "JobState": "anyvirt.jobs",
     "Lifecycle": "anyvirt.events",
+    "LineSocket": "anyvirt.transport.unix",
+    "LogGap": "anyvirt.store.rows",
     "MemoryBook": "anyvirt.jobs",
+    "MemoryLocks": "anyvirt.store.memory",
+    "MemoryStore": "anyvirt.store.memory",
     "Net": "anyvirt.model.stats",
     "NetworkInfo": "anyvirt.model.values",
     "NotFound": "anyvirt.errors",
@@ -164,6 +175,7 @@ _HOMES: Final = {
     "Reason": "anyvirt.model.state",
     "Reboot": "anyvirt.events",
     "Ref": "anyvirt.ref",
+    "Row": "anyvirt.store.rows",
     "RtcChange": "anyvirt.events",
     "Run": "anyvirt.transport.run",
     "Scope": "anyvirt.scope",
@@ -173,6 +185,7 @@ _HOMES: Final = {
     "Snapshot": "anyvirt.model.snapshot",
     "State": "anyvirt.model.state",
     "Status": "anyvirt.model.state",
+    "Store": "anyvirt.store",
     "StoreNewer": "anyvirt.errors",
     "Stream": "anyvirt.transport.stream",
     "TrayChange": "anyvirt.events",
@@ -189,10 +202,12 @@ _HOMES: Final = {
     "WrongState": "anyvirt.errors",
     "breaks": "anyvirt.deadline",
     "current": "anyvirt.deadline",
+    "deadline": "anyvirt",
     "default_uri": "anyvirt.opening",
     "fan_out": "anyvirt.lanes",
     "from_row": "anyvirt.events",
     "impl": "anyvirt.hooks.spec",
+    "lanes": "anyvirt.lanes",
     "left": "anyvirt.deadline",
     "open": "anyvirt.opening",
     "open_async": "anyvirt.opening",
@@ -200,6 +215,7 @@ _HOMES: Final = {
     "plugins": "anyvirt.discovery",
     "require": "anyvirt.model.state",
     "stamped": "anyvirt.events",
+    "unix": "anyvirt.transport",
     "within": "anyvirt.deadline",
 }
 
@@ -237,6 +253,7 @@ __all__ = [
     "DomainFacts",
     "DomainStats",
     "Element",
+    "Entry",
     "Event",
     "Exists",
     "Fact",
@@ -255,7 +272,11 @@ __all__ = [
     "JobRecord",
     "JobState",
     "Lifecycle",
+    "LineSocket",
+    "LogGap",
     "MemoryBook",
+    "MemoryLocks",
+    "MemoryStore",
     "Net",
     "NetworkInfo",
     "NotFound",
@@ -271,6 +292,7 @@ __all__ = [
     "Reason",
     "Reboot",
     "Ref",
+    "Row",
     "RtcChange",
     "Run",
     "Scope",
@@ -280,6 +302,7 @@ __all__ = [
     "Snapshot",
     "State",
     "Status",
+    "Store",
     "StoreNewer",
     "Stream",
     "TrayChange",
@@ -296,10 +319,12 @@ __all__ = [
     "WrongState",
     "breaks",
     "current",
+    "deadline",
     "default_uri",
     "fan_out",
     "from_row",
     "impl",
+    "lanes",
     "left",
     "open",
     "open_async",
@@ -307,6 +332,7 @@ __all__ = [
     "plugins",
     "require",
     "stamped",
+    "unix",
     "within",
 ]
 
@@ -316,7 +342,8 @@ def __getattr__(name: str) -> Any:
     if home is None:
         msg = f"module 'anyvirt.api' has no attribute {name!r}"
         raise AttributeError(msg)
-    found = globals()[name] = getattr(import_module(home), name)
+    module = import_module(home)
+    found = globals()[name] = getattr(module, name, None) or import_module(f"{home}.{name}")
     return found
 
 
