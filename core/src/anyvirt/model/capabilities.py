@@ -140,4 +140,3 @@ class DomainCapabilities(Element, tag="domainCapabilities"):
     machine: str | None = at("machine", "Machine type", default=None)
     arch: str | None = at("arch", "Architecture", default=None)
     vcpu_max: Count | None = at("vcpu/@max", "Virtual CPUs at most", default=None)
-

@@ -129,11 +129,13 @@ def _cells(domain: Domain) -> Iterator[Problem]:
 def _boot(domain: Domain, steps: list[Step]) -> Iterator[Problem]:
     orders: dict[int, str] = {}
     for path, element, line in steps:
-        order = getattr(element, "order", None) if element._tag == "boot" else None
+        order = getattr(element, "order", None) if type(element)._tag == "boot" else None
         if order is None:
             continue
         if order in orders:
-            yield _wrong(f"{path}/@order", line, f"boot order {order} is taken by {orders[order]}", "use another number")
+            yield _wrong(
+                f"{path}/@order", line, f"boot order {order} is taken by {orders[order]}", "use another number"
+            )
         orders.setdefault(order, path.removesuffix("/boot"))
     os = domain.os
     if os is None:
@@ -157,8 +159,10 @@ def _disks(domain: Domain) -> Iterator[Problem]:
         if not disk.target:
             yield _wrong(f"{path}/target/@dev", line, "the target is missing", "such as <target dev='vda'/>")
         elif disk.target in seen:
-            text = f"target {disk.target!r} is taken by the disk of line {seen[disk.target]}" if seen[disk.target] else (
-                f"target {disk.target!r} is taken by another disk"
+            text = (
+                f"target {disk.target!r} is taken by the disk of line {seen[disk.target]}"
+                if seen[disk.target]
+                else (f"target {disk.target!r} is taken by another disk")
             )
             yield _wrong(f"{path}/target/@dev", line_of(disk, "target") or line, text, "use another name")
         else:
@@ -211,7 +215,7 @@ def _addresses(steps: list[Step]) -> Iterator[Problem]:
             continue
         owner = path.removesuffix("/address")
         if where in taken:
-            name = "{1:04x}:{2:02x}:{3:02x}.{4:x}".format(*where)
+            name = ":".join(str(part) for part in where[1:])
             yield _wrong(path, line, f"PCI address {name} is taken by {taken[where]}", "use another slot or function")
         taken.setdefault(where, owner)
 
@@ -224,25 +228,27 @@ def _unique(steps: list[Step]) -> Iterator[Problem]:
         alias = getattr(element, "alias", None)
         if isinstance(alias, str) and alias.startswith("ua-"):
             if alias in aliases:
-                yield _wrong(f"{path}/alias/@name", line, f"alias {alias!r} is taken by {aliases[alias]}", "use another")
+                yield _wrong(
+                    f"{path}/alias/@name", line, f"alias {alias!r} is taken by {aliases[alias]}", "use another"
+                )
             aliases.setdefault(alias, path)
         number = _number(element)
         if number is not None:
             if number in numbers:
-                text = f"{element._tag} {number[1]} stands here twice"
+                text = f"{type(element)._tag} {number[1]} stands here twice"
                 yield _wrong(path, line, text, "use another number")
             numbers[number] = path
 
 
 def _number(element: Element) -> tuple[str, object] | None:
-    if element._tag == "controller":
+    if type(element)._tag == "controller":
         kind, index = getattr(element, "type", None), getattr(element, "index", None)
         # A USB controller and its companions share an index.
         companion = getattr(element, "master", None) is not None or "ich9" in (getattr(element, "model", None) or "")
         if kind is not None and index is not None and not companion:
             return ("controller", f"{kind} {index}")
-    if element._tag == "filesystem" and getattr(element, "target", None):
+    if type(element)._tag == "filesystem" and getattr(element, "target", None):
         return ("filesystem", repr(getattr(element, "target", None)))
-    if element._tag == "audio" and getattr(element, "id", None) is not None and hasattr(element, "timer_period"):
+    if type(element)._tag == "audio" and getattr(element, "id", None) is not None and hasattr(element, "timer_period"):
         return ("audio", getattr(element, "id", None))
     return None

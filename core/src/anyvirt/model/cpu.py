@@ -69,7 +69,9 @@ class Cell(Element, tag="cell"):
     id: Count | None = at("@id", "Number of the cell, from 0", default=None, key=True)
     cpus: CpuSet | None = at("@cpus", "Virtual CPUs of the cell", default=None)
     memory: Size | None = at("@memory", "Memory of the cell", default=None)
-    mem_access: Literal["shared", "private"] | None = at("@memAccess", "Whether others may map the memory", default=None)
+    mem_access: Literal["shared", "private"] | None = at(
+        "@memAccess", "Whether others may map the memory", default=None
+    )
     discard: YesNo | None = at("@discard", "The memory's content is dropped when the guest ends", default=None)
     distances: tuple[Sibling, ...] = at("distances/sibling", "Distances to other cells", default=())
     caches: tuple[CellCache, ...] = at("cache", "Memory-side caches", default=())
@@ -108,8 +110,12 @@ class CpuSpec(Element, tag="cpu"):
     model_vendor_id: str | None = at("model/@vendor_id", "Vendor that the guest sees, 12 characters", default=None)
     vendor: str | None = at("vendor", "Vendor that the host must have", default=None)
     topology: Topology | None = at("topology", "How virtual CPUs are packed", default=None)
-    cache_level: Literal["1", "2", "3"] | None = at("cache/@level", "Level of the cache that is described", default=None)
-    cache_mode: Literal["emulate", "passthrough", "disable"] | None = at("cache/@mode", "What cache is seen", default=None)
+    cache_level: Literal["1", "2", "3"] | None = at(
+        "cache/@level", "Level of the cache that is described", default=None
+    )
+    cache_mode: Literal["emulate", "passthrough", "disable"] | None = at(
+        "cache/@mode", "What cache is seen", default=None
+    )
     maxphysaddr_mode: Literal["emulate", "passthrough"] | None = at(
         "maxphysaddr/@mode", "Where the width of addresses comes from", default=None
     )

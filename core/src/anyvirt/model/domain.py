@@ -93,8 +93,12 @@ class Domain(Element, tag="domain"):
     on_lockfailure: Literal["poweroff", "restart", "pause", "ignore"] | None = at(
         "on_lockfailure", "When a lock on a disk is lost", default=None
     )
-    suspend_to_mem: YesNo | None = at("pm/suspend-to-mem/@enabled", "The guest is offered suspend to memory", default=None)
-    suspend_to_disk: YesNo | None = at("pm/suspend-to-disk/@enabled", "The guest is offered suspend to disk", default=None)
+    suspend_to_mem: YesNo | None = at(
+        "pm/suspend-to-mem/@enabled", "The guest is offered suspend to memory", default=None
+    )
+    suspend_to_disk: YesNo | None = at(
+        "pm/suspend-to-disk/@enabled", "The guest is offered suspend to disk", default=None
+    )
     emulator: str | None = at("devices/emulator", "Program that runs the guest", default=None)
     disks: tuple[Disk, ...] = at("devices/disk", "Disks", default=())
     controllers: tuple[Controller, ...] = at("devices/controller", "Controllers", default=())

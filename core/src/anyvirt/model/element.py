@@ -35,7 +35,7 @@ def at(path: str, doc: str, *, key: bool = False) -> Any: ...
 def at(path: str, doc: str, *, default: Any = MISSING, key: bool = False) -> Any:
     """Declare a field.
 
-    :param path: ``a/b/@c``, ``a/b``, ``@c`` or ``.`` (own text, or children of any declared tag), relative to the element.
+    :param path: ``a/b/@c``, ``a/b``, ``@c`` or ``.`` (own text, or children of any declared tag).
     :param doc: one sentence for the reference.
     :param default: value where the XML has nothing; None, False or (). Without it the field is required.
     :param key: the field identifies the element among its siblings.
@@ -80,7 +80,7 @@ class ElementType(type):
 
     @property
     def __signature__(cls) -> inspect.Signature:
-        import inspect  # noqa: PLC0415 - only documentation tools and editors ask
+        import inspect
 
         return inspect.Signature(
             [

@@ -41,7 +41,7 @@ def _out(field: Field, value: Any) -> Any:
     if isinstance(value, Element):
         made = to_json(value)
         if len(field.classes) > 1 or field.classes == (Element,):
-            made[KIND] = value._when[1] if value._when else value._tag
+            made[KIND] = _kind(type(value))
         return made
     if isinstance(value, (bool, int)):
         return value
@@ -73,13 +73,15 @@ def _element(cls: type[E], data: Any, path: str, problems: list[Problem]) -> E |
         if field is not None:
             values[name] = _field(field, value, place(field, path), problems)
         elif name not in (UNKNOWN, KIND):
-            from anyvirt.model.strict import near  # noqa: PLC0415 - only for a wrong name
+            from anyvirt.model.strict import near
 
             hint = near(name, list(plan.by_name))
             problems.append(Problem("xml.unknown-element", f"{path}/{name}", None, f"no field {name!r}", hint))
-    for field in plan.fields:
-        if field.at.required and field.name not in values:
-            problems.append(Problem("xml.value", place(field, path), None, "is missing", field.at.doc))
+    problems += [
+        Problem("xml.value", place(field, path), None, "is missing", field.at.doc)
+        for field in plan.fields
+        if field.at.required and field.name not in values
+    ]
     if problems:
         return None
     made = cls(**values)
@@ -121,20 +123,24 @@ def _item(field: Field, value: Any, path: str, problems: list[Problem]) -> Any:
     return read
 
 
+def _kind(cls: type[Element]) -> str:
+    return cls._when[1] if cls._when else cls._tag
+
+
 def _class(field: Field, value: Any) -> type[Element] | None:
     if len(field.classes) == 1 and field.classes != (Element,):
         return field.classes[0]
     kind = value.get(KIND) if isinstance(value, Mapping) else None
     classes = field.classes
     if classes == (Element,):
-        from anyvirt.model.namespaces import registered  # noqa: PLC0415 - asks installed plug-ins
+        from anyvirt.model.namespaces import registered
 
         classes = tuple(registered().values())
-    return next((cls for cls in classes if kind == (cls._when[1] if cls._when else cls._tag)), None)
+    return next((cls for cls in classes if kind == _kind(cls)), None)
 
 
 def _rest(data: Any, path: str, problems: list[Problem]) -> Rest | None:
-    from anyvirt.model.xml import sound  # noqa: PLC0415 - lxml is loaded only where XML comes in
+    from anyvirt.model.xml import sound
 
     try:
         attributes = tuple(Attribute(*map(str, item)) for item in data["attributes"])

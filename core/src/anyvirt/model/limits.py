@@ -30,7 +30,9 @@ _BOMS: Final = (
     (b"\xff\xfe", "utf-16"),
     (b"\xfe\xff", "utf-16"),
 )
-_ENCODINGS: Final = frozenset({"utf-8", "utf8", "us-ascii", "ascii", "utf-16", "iso-8859-1", "latin1", "iso-8859-15", "windows-1252"})
+_ENCODINGS: Final = frozenset(
+    {"utf-8", "utf8", "us-ascii", "ascii", "utf-16", "iso-8859-1", "latin1", "iso-8859-15", "windows-1252"}
+)
 
 
 def admit(document: str | bytes, limits: Limits = DEFAULT) -> bytes:
@@ -41,8 +43,7 @@ def admit(document: str | bytes, limits: Limits = DEFAULT) -> bytes:
     if len(document) > limits.size:
         raise Invalid([_limit(f"{len(document):,} bytes or more", f"{limits.size:,} bytes")])
     text = document if isinstance(document, str) else _decoded(document)
-    if text.startswith("\ufeff"):
-        text = text[1:]
+    text = text.removeprefix("\ufeff")
     declaration = _DECLARATION.match(text)
     if declaration:  # the line numbers of what follows stay right
         text = "\n" * text.count("\n", 0, declaration.end()) + text[declaration.end() :]
@@ -121,7 +122,9 @@ def _markup(data: bytes, place: int) -> tuple[int, int | None]:
 
 
 def _limit(has: str, allowed: str, line: int | None = None) -> Problem:
-    return Problem("xml.limits", "", line, f"the document has {has}; {allowed} are allowed", "raise the limit if it is meant")
+    return Problem(
+        "xml.limits", "", line, f"the document has {has}; {allowed} are allowed", "raise the limit if it is meant"
+    )
 
 
 def _malformed(line: int, text: str) -> Problem:

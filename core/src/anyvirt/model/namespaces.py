@@ -19,7 +19,7 @@ def registered() -> dict[str, type[Element]]:
     ``namespace=(uri, prefix)``. One that cannot be imported is left out: its content then stays unknown,
     and ``anyvirt drivers`` tells about the plug-in.
     """
-    from importlib_metadata import entry_points  # noqa: PLC0415 - slow, and rarely needed
+    from importlib_metadata import entry_points
 
     found: dict[str, type[Element]] = {}
     for point in entry_points(group=GROUP):

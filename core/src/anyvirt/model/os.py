@@ -95,4 +95,6 @@ class Os(Element, tag="os"):
     bios_reboot_timeout: Annotated[int, Integer(-1, 65535)] | None = at(
         "bios/@rebootTimeout", "Milliseconds until a failed boot starts again; -1 never", default=None
     )
-    smbios: Literal["emulate", "host", "sysinfo"] | None = at("smbios/@mode", "Where SMBIOS data comes from", default=None)
+    smbios: Literal["emulate", "host", "sysinfo"] | None = at(
+        "smbios/@mode", "Where SMBIOS data comes from", default=None
+    )

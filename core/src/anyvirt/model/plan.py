@@ -92,9 +92,7 @@ class Plan:
         hints = get_type_hints(cls, include_extras=True)
         self.cls, self.tag = cls, cls._tag
         self.prefix = f"{{{cls._namespace[0]}}}" if cls._namespace else ""
-        self.fields = [
-            Field(index, name, spec, hints[name]) for index, (name, spec) in enumerate(cls._fields.items())
-        ]
+        self.fields = [Field(index, name, spec, hints[name]) for index, (name, spec) in enumerate(cls._fields.items())]
         self.by_name = {field.name: field for field in self.fields}
         self.keys = tuple(field.name for field in self.fields if field.at.key)
         self.defaults = [None if field.at.default is MISSING else field.at.default for field in self.fields]
@@ -107,7 +105,9 @@ class Plan:
         self.constant = cls._when
         self.root = Node("", self.tag)
         if cls._when:
-            self.root.attributes[cls._when[0]] = Field(len(self.fields), "", At(f"@{cls._when[0]}", "", None, False), str)
+            self.root.attributes[cls._when[0]] = Field(
+                len(self.fields), "", At(f"@{cls._when[0]}", "", None, False), str
+            )
         for field in self.fields:
             self._place(field)
 

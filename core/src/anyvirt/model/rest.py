@@ -30,7 +30,7 @@ class Xml(str):
 
 def canonical_xml(text: str) -> str:
     """The text in exclusive canonical form, without indentation; text that is no XML stays as it is."""
-    from anyvirt.model.xml import canonical_text  # noqa: PLC0415 - lxml is loaded only where XML is compared
+    from anyvirt.model.xml import canonical_text
 
     return canonical_text(str(text))
 
@@ -53,13 +53,13 @@ class Stray(NamedTuple):
 
     :param node: the element inside the owner that holds it, ``""`` for the owner itself.
     :param after: name of the known child that it followed, ``""`` when it came first.
-    :param index: position among the values of that child.
+    :param number: position among the values of that child.
     :param why: ``unknown``, ``value``, ``repeat``, ``foreign`` or ``text``.
     """
 
     node: str
     after: str
-    index: int
+    number: int
     why: str
     tag: str
     text: str
@@ -67,7 +67,7 @@ class Stray(NamedTuple):
 
     @property
     def place(self) -> tuple[str, str, int]:
-        return (self.node, self.after, self.index)
+        return (self.node, self.after, self.number)
 
     @property
     def meaning(self) -> tuple[Any, ...]:
@@ -112,7 +112,7 @@ class Rest:
 
     def after(self, old: Element, new: Element, changes: Mapping[str, Any]) -> Rest | None:
         """What is left, and where, when fields of ``old`` changed to give ``new``."""
-        from anyvirt.model.plan import plan_of  # noqa: PLC0415 - plan needs this module
+        from anyvirt.model.plan import plan_of
 
         plan = plan_of(type(old))
         attributes, strays, bare = self.attributes, list(self.strays), self.bare
@@ -125,9 +125,7 @@ class Rest:
             if field.many:
                 moved = _moves(getattr(old, name), getattr(new, name))
                 anchor = (field.node, field.anchor)
-                strays = [
-                    s._replace(index=moved(s.index)) if (s.node, s.after) == anchor else s for s in strays
-                ]
+                strays = [s._replace(number=moved(s.number)) if (s.node, s.after) == anchor else s for s in strays]
             if getattr(new, name) is None:
                 bare = tuple(b for b in bare if b != field.node)
         if not attributes and not strays and not bare:
@@ -136,8 +134,8 @@ class Rest:
 
 
 def _moves(old: tuple[Any, ...], new: tuple[Any, ...]) -> Any:
-    """A function from an index in ``old`` to that of the same value in ``new``: identity, equality, key, or what precedes."""
-    from anyvirt.model.plan import key_of  # noqa: PLC0415 - plan needs this module
+    """A function from an index in ``old`` to that in ``new``: the same value, an equal one, its key, what precedes."""
+    from anyvirt.model.plan import key_of
 
     def find(index: int) -> int:
         value = old[index]

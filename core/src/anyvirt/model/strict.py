@@ -33,7 +33,9 @@ def _attribute(x: Element, plan: Plan, path: str, item: Attribute) -> Problem:
         return Problem("xml.value", here, line, *_wrong(plan, item.node, item.name, item.value))
     known = sorted({*node.attributes, *node.beside}) if node else []
     owner = item.node.rpartition("/")[2] or plan.tag
-    return Problem("xml.unknown-attribute", here, line, f"<{owner}> has no attribute {item.name!r}", near(item.name, known))
+    return Problem(
+        "xml.unknown-attribute", here, line, f"<{owner}> has no attribute {item.name!r}", near(item.name, known)
+    )
 
 
 def _stray(plan: Plan, path: str, item: Stray) -> Problem:
@@ -43,7 +45,9 @@ def _stray(plan: Plan, path: str, item: Stray) -> Problem:
     if item.why == "text" or (item.why == "value" and not item.tag):
         if item.why == "value":
             return Problem("xml.value", here, item.line, *_wrong(plan, item.node, "", item.text))
-        return Problem("xml.value", here, item.line, f"<{owner}> takes no text, but has {_short(item.text)}", "remove it")
+        return Problem(
+            "xml.value", here, item.line, f"<{owner}> takes no text, but has {_short(item.text)}", "remove it"
+        )
     if item.why == "value":
         inner = f"{item.node}/{item.tag}".lstrip("/")
         return Problem("xml.value", here, item.line, *_wrong(plan, inner, "", item.text))
@@ -54,7 +58,9 @@ def _stray(plan: Plan, path: str, item: Stray) -> Problem:
         return Problem("xml.unknown-element", here, item.line, f"no installed plug-in knows <{item.tag}>", hint)
     node = node_at(plan, item.node)
     known = [tag.rpartition("}")[2] for tag in node.children] if node else []
-    return Problem("xml.unknown-element", here, item.line, f"<{owner}> has no element <{item.tag}>", near(item.tag, known))
+    return Problem(
+        "xml.unknown-element", here, item.line, f"<{owner}> has no element <{item.tag}>", near(item.tag, known)
+    )
 
 
 def _wrong(plan: Plan, node: str, attribute: str, value: str) -> tuple[str, str]:

@@ -39,7 +39,11 @@ def items(x: Element, field: Field, path: str) -> Iterator[tuple[str, Any]]:
 
 def place(field: Field, path: str, value: Any = None) -> str:
     """Path of a field of the element at ``path``."""
-    parts = [path, field.node, field.tag or (value._tag if isinstance(value, Element) else ""), ]
+    parts = [
+        path,
+        field.node,
+        field.tag or (type(value)._tag if isinstance(value, Element) else ""),
+    ]
     if field.attribute:
         parts[-1] = f"@{field.attribute}"
     return "/".join(part for index, part in enumerate(parts) if part or index == 0) or "/"

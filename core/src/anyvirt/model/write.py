@@ -28,7 +28,10 @@ def dump(x: Element, *, canonical: bool = False) -> str:
     writer = _Writer(canonical)
     plan = plan_of(type(x))
     lines: list[str] = []
-    writer.element(x, plan, plan.tag, "", lines, writer.namespaces(x, plan))
+    try:
+        writer.element(x, plan, plan.tag, "", lines, writer.namespaces(x, plan))
+    except RecursionError as error:
+        raise Invalid([Problem("xml.limits", "", None, "the model is nested too deep to be written")]) from error
     text = "\n".join(lines) + "\n"
     if _ILLEGAL.search(text):
         writer.problems += [
@@ -117,14 +120,7 @@ class _One:
             self.bare.add(node)
 
     def node(self, node: Node, tag: str, indent: str, out: list[str], head: str = "", *, forced: bool = False) -> None:
-        values = self.values
-        for field in node.own:
-            value = values[field.index]
-            if value is not None and value != field.absent:
-                head += self._attribute(node, field, value)
-        if self.attributes is not None:
-            for name, text in self.attributes.get(node.path, ()):
-                head += _foreign(name, text)
+        head += self._attributes(node)
         text, extra = self._text(node)
         inner: list[str] = []
         deeper = indent + "  "
@@ -132,7 +128,7 @@ class _One:
             self._strays(node, "", -1, deeper, inner)
         for child in node.order:
             self._child(child, node, deeper, inner)
-        head += extra or ""
+        head += extra
         if inner:
             if text:
                 out.append(f"{indent}<{tag}{head}>{escape(text)}{''.join(line.strip() for line in inner)}</{tag}>")
@@ -145,24 +141,37 @@ class _One:
         elif head or forced or text is not None or (self.bare and node.path in self.bare):
             out.append(f"{indent}<{tag}{head}/>")
 
+    def _attributes(self, node: Node) -> str:
+        head = ""
+        for field in node.own:
+            value = self.values[field.index]
+            if value is not None and value != field.absent:
+                head += self._attribute(node, field, value)
+        if self.attributes is not None:
+            for name, text in self.attributes.get(node.path, ()):
+                head += _foreign(name, text)
+        return head
+
     def _attribute(self, node: Node, field: Field, value: Any) -> str:
         spelled = self.spelled(node, field, value)
         if type(spelled) is tuple:
             names = (field.attribute, *(field.codec.beside if field.codec else ()))
-            return "".join(f" {name}='{quote(part)}'" for name, part in zip(names, spelled, strict=True) if part is not None)
+            return "".join(
+                f" {name}='{quote(part)}'" for name, part in zip(names, spelled, strict=True) if part is not None
+            )
         return f" {field.attribute}='{quote(spelled)}'"
 
-    def _text(self, node: Node) -> tuple[str | None, str | None]:
+    def _text(self, node: Node) -> tuple[str | None, str]:
         """The node's own text (None: no value) and the attributes that belong to it."""
         field = node.text
         if field is None:
-            return None, None
+            return None, ""
         value = self.values[field.index]
         if value is None or value == field.absent:
-            return None, None
+            return None, ""
         spelled = self.spelled(node, field, value)
         if type(spelled) is not tuple:
-            return spelled, None
+            return spelled, ""
         names = field.codec.beside if field.codec else ()
         pairs = zip(names, spelled[1:], strict=True)
         return spelled[0], "".join(f" {name}='{quote(part)}'" for name, part in pairs if part is not None)
@@ -195,7 +204,7 @@ class _One:
             return
         assert field is not None
         value = self.values[field.index]
-        if op == ELEMENT or op == OPAQUE:
+        if op in (ELEMENT, OPAQUE):
             if value is not None:
                 self._one(value, field, indent, out)
             items: tuple[Any, ...] = ()
@@ -221,11 +230,13 @@ class _One:
         self.writer.element(value, plan, field.tag or plan.tag, indent, out)
 
     def _opaque(self, value: str, field: Field) -> str:
-        from anyvirt.model.xml import sound  # noqa: PLC0415 - lxml is loaded only for documents that hold foreign XML
+        from anyvirt.model.xml import sound
 
         wrong = sound(value, field.tag)
         if wrong:
-            self.writer.problems.append(Problem("xml.value", f"/{field.at.path}", None, wrong, "give one whole element"))
+            self.writer.problems.append(
+                Problem("xml.value", f"/{field.at.path}", None, wrong, "give one whole element")
+            )
         return canonical_xml(value) if self.writer.canonical else value
 
     def _strays(
@@ -233,7 +244,11 @@ class _One:
     ) -> None:
         assert self.anchored is not None
         for stray in self.anchored.get((node.path, after), ()):
-            if stray.index != index if index is not None and index >= 0 else (index is None and 0 <= stray.index < beyond):
+            if (
+                stray.number != index
+                if index is not None and index >= 0
+                else (index is None and 0 <= stray.number < beyond)
+            ):
                 continue
             if isinstance(stray.text, Xml):
                 out.append(indent + (canonical_xml(stray.text) if self.writer.canonical else stray.text))

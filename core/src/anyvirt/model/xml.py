@@ -39,7 +39,10 @@ def parse(document: str | bytes, cls: type[Element] | None = None, *, limits: Li
     elif tag != plan_of(cls).prefix + cls._tag:
         text = f"the document is a <{etree.QName(tag).localname}>, not a <{cls._tag}>"
         raise Invalid([Problem("xml.unknown-element", f"/{tag}", _line(root), text)])
-    return _element(root, plan_of(cls))
+    try:
+        return _element(root, plan_of(cls))
+    except RecursionError as error:
+        raise Invalid([Problem("xml.limits", "", None, "the document is nested too deep to be read")]) from error
 
 
 def _tree(data: bytes, limits: Limits) -> Any:
@@ -50,9 +53,12 @@ def _tree(data: bytes, limits: Limits) -> Any:
     try:
         return etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
-        entries = [entry for entry in error.error_log if entry.level >= etree.ErrorLevels.ERROR]
+        log: Any = error.error_log
+        entries = [entry for entry in log if entry.level >= etree.ErrorLevels.ERROR]
         problems = [Problem("xml.malformed", "", entry.line, entry.message.strip()) for entry in entries[:100]]
-        raise Invalid(problems or [Problem("xml.malformed", "", error.lineno, "the document is empty or no XML")]) from error
+        raise Invalid(
+            problems or [Problem("xml.malformed", "", error.lineno, "the document is empty or no XML")]
+        ) from error
 
 
 def _line(node: Any) -> int | None:
@@ -120,7 +126,9 @@ def _node(el: Any, node: Node, values: list[Any], found: _Found) -> bool:
     return _text(el, node, text, held, values, found) or used
 
 
-def _scalar(field: Field, raw: str, beside: tuple[str | None, ...], values: list[Any], found: _Found, node: Node) -> bool:
+def _scalar(
+    field: Field, raw: str, beside: tuple[str | None, ...], values: list[Any], found: _Found, node: Node
+) -> bool:
     """Decode one value; what does not fit the type is kept as unknown content."""
     try:
         value = field.decode(raw, *beside) if field.decode else raw
@@ -129,7 +137,9 @@ def _scalar(field: Field, raw: str, beside: tuple[str | None, ...], values: list
             found.attributes.append(Attribute(node.path, field.attribute, raw, "value"))
             names = field.codec.beside if field.codec else ()
             found.attributes += [
-                Attribute(node.path, name, text, "value") for name, text in zip(names, beside, strict=False) if text is not None
+                Attribute(node.path, name, text, "value")
+                for name, text in zip(names, beside, strict=False)
+                if text is not None
             ]
         return False
     values[field.index] = value
@@ -178,7 +188,9 @@ def _text(el: Any, node: Node, text: str | None, held: dict[str, str] | None, va
     if _scalar(field, raw, beside, values, found, node):
         return True
     found.attributes += [
-        Attribute(node.path, name, value, "value") for name, value in zip(names, beside, strict=True) if value is not None
+        Attribute(node.path, name, value, "value")
+        for name, value in zip(names, beside, strict=True)
+        if value is not None
     ]
     if raw and not raw.isspace():
         found.strays.append(Stray(node.path, "", 0, "value", "", raw, el.sourceline))
@@ -199,7 +211,7 @@ def _children(el: Any, node: Node, values: list[Any], found: _Found, text: str |
         tail = child.tail
         if entry is not None:
             elements = True
-            place = _known(child, entry, node, values, found, seen)
+            place = _known(child, entry, values, found, seen)
             if place < 0:
                 _stray(child, node, after, index, found, "repeat" if place == -1 else "value")
             else:
@@ -212,7 +224,9 @@ def _children(el: Any, node: Node, values: list[Any], found: _Found, text: str |
             else:
                 after, index = cast("Field", node.foreign).name, place
         elif tag is etree.Entity:
-            raise Invalid([Problem("xml.malformed", f"/{node.path}", child.sourceline, f"entity {child.text} is not defined")])
+            raise Invalid(
+                [Problem("xml.malformed", f"/{node.path}", child.sourceline, f"entity {child.text} is not defined")]
+            )
         if tail and not tail.isspace():
             if elements:
                 found.strays.append(Stray(node.path, after, index, "text", "", tail, child.sourceline))
@@ -221,7 +235,7 @@ def _children(el: Any, node: Node, values: list[Any], found: _Found, text: str |
     return own, elements
 
 
-def _known(child: Any, entry: Child, node: Node, values: list[Any], found: _Found, seen: set[str]) -> int:
+def _known(child: Any, entry: Child, values: list[Any], found: _Found, seen: set[str]) -> int:
     """Read a known child; its position among its kind, -1 for a second one of a single, -2 for one of no known kind."""
     field = entry.field
     if entry.op == GROUP:
@@ -231,7 +245,7 @@ def _known(child: Any, entry: Child, node: Node, values: list[Any], found: _Foun
         inner = cast("Node", entry.node)
         return _group(child, inner, values, found)
     assert field is not None
-    if entry.op == ELEMENTS or entry.op == ELEMENT:
+    if entry.op in (ELEMENTS, ELEMENT):
         cls = entry.cls if entry.by is None else entry.by.get(child.get(entry.discriminator), entry.by.get(None))
         if cls is None:
             return -2
@@ -242,17 +256,21 @@ def _known(child: Any, entry: Child, node: Node, values: list[Any], found: _Foun
             return 0
         return _append(values, field, _element(child, plan_of(cls)))
     if entry.op == TEXTS:
-        if len(child) or child.keys():
-            return -2
-        try:
-            value = field.decode(child.text or "") if field.decode else child.text or ""
-        except ValueError:
-            return -2
-        return _append(values, field, value)
+        return _one_text(child, field, values)
     if values[field.index] is not None:
         return -1
     values[field.index] = Xml(outer(child))
     return 0
+
+
+def _one_text(child: Any, field: Field, values: list[Any]) -> int:
+    if len(child) or child.keys():
+        return -2
+    try:
+        value = field.decode(child.text or "") if field.decode else child.text or ""
+    except ValueError:
+        return -2
+    return _append(values, field, value)
 
 
 def _append(values: list[Any], field: Field, value: Any) -> int:
@@ -324,7 +342,7 @@ def canonical_text(text: str) -> str:
     except (etree.XMLSyntaxError, ValueError):
         return text
     _unindent(root)
-    return cast("bytes", etree.tostring(root, method="c14n", exclusive=True, with_comments=True)).decode()
+    return etree.tostring(root, method="c14n", exclusive=True, with_comments=True).decode()
 
 
 def _unindent(root: Any) -> None:

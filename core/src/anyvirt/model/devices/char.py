@@ -103,7 +103,9 @@ class ChannelTarget(Element, tag="target"):
 
     type: Literal["guestfwd", "virtio", "xen"] | None = at("@type", "Kind of channel", default=None)
     name: str | None = at("@name", "Name, such as org.qemu.guest_agent.0", default=None)
-    state: Literal["connected", "disconnected"] | None = at("@state", "Whether the guest opened it, live only", default=None)
+    state: Literal["connected", "disconnected"] | None = at(
+        "@state", "Whether the guest opened it, live only", default=None
+    )
     address: str | None = at("@address", "Address of guestfwd", default=None)
     port: Count | None = at("@port", "Port of guestfwd", default=None)
 

@@ -162,7 +162,9 @@ class Disk(Device, tag="disk"):
         "blockio/@physical_block_size", "Bytes of a block of the medium", default=None
     )
     mirror: Mirror | None = at("mirror", "A running copy, live only", default=None)
-    target: str | None = at("target/@dev", "Name of the disk, unique in the domain, such as vda", default=None, key=True)
+    target: str | None = at(
+        "target/@dev", "Name of the disk, unique in the domain, such as vda", default=None, key=True
+    )
     bus: DiskBus | None = at("target/@bus", "Bus; guessed from the name without it", default=None)
     tray: Literal["open", "closed"] | None = at("target/@tray", "State of the tray of a removable drive", default=None)
     removable: OnOff | None = at("target/@removable", "A USB disk says that it can be removed", default=None)

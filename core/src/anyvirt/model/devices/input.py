@@ -30,7 +30,7 @@ class Input(Device, tag="input"):
     evdev: str | None = at("source/@evdev", "Host device that is passed through", default=None)
     dev: str | None = at("source/@dev", "Host device that is shared", default=None)
     grab: Literal["all"] | None = at("source/@grab", "Take all input devices together", default=None)
-    grab_toggle: (
-        Literal["ctrl-ctrl", "alt-alt", "shift-shift", "meta-meta", "scrolllock", "ctrl-scrolllock"] | None
-    ) = at("source/@grabToggle", "Keys that switch between host and guest", default=None)
+    grab_toggle: Literal["ctrl-ctrl", "alt-alt", "shift-shift", "meta-meta", "scrolllock", "ctrl-scrolllock"] | None = (
+        at("source/@grabToggle", "Keys that switch between host and guest", default=None)
+    )
     repeat: OnOff | None = at("source/@repeat", "Keys repeat", default=None)

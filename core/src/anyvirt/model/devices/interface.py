@@ -220,6 +220,8 @@ class Interface(Device, tag="interface"):
     sndbuf: Unsigned | None = at("tune/sndbuf", "Bytes of the tap's send buffer", default=None)
     link: Literal["up", "down"] | None = at("link/@state", "Whether the cable is in", default=None)
     mtu: Count | None = at("mtu/@size", "Largest packet in bytes", default=None)
-    coalesce_rx_frames: Count | None = at("coalesce/rx/frames/@max", "Packets collected before an interrupt", default=None)
+    coalesce_rx_frames: Count | None = at(
+        "coalesce/rx/frames/@max", "Packets collected before an interrupt", default=None
+    )
     teaming: Literal["persistent", "transient"] | None = at("teaming/@type", "Part in a failover pair", default=None)
     teaming_persistent: str | None = at("teaming/@persistent", "Alias of the other interface of the pair", default=None)

@@ -58,9 +58,9 @@ class Audio(Element, tag="audio"):
     """What plays and records sound on the host."""
 
     id: Count | None = at("@id", "Number that sound cards refer to", default=None, key=True)
-    type: (
-        Literal["none", "alsa", "coreaudio", "dbus", "jack", "oss", "pulseaudio", "sdl", "spice", "file"] | None
-    ) = at("@type", "Back end", default=None)
+    type: Literal["none", "alsa", "coreaudio", "dbus", "jack", "oss", "pulseaudio", "sdl", "spice", "file"] | None = at(
+        "@type", "Back end", default=None
+    )
     timer_period: Count | None = at("@timerPeriod", "Microseconds between checks", default=None)
     server_name: str | None = at("@serverName", "PulseAudio server", default=None)
     driver: Literal["esd", "alsa", "arts", "pulseaudio"] | None = at("@driver", "SDL driver", default=None)
