@@ -79,7 +79,8 @@ def _folders() -> list[Section]:
 def _checks() -> list[Section]:
     python = sys.executable
     code = ["core/src", *(str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("plugins/*/src")))]
-    beside = [name for name in ("examples", "tools", "noxfile.py", "tests") if (ROOT / name).exists()]
+    beside = ["examples", "tools", "noxfile.py", "tests"]
+    beside += [str(path.relative_to(ROOT)) for path in sorted(ROOT.glob("plugins/*/tests")) if any(path.glob("*.py"))]
     checks = [
         Section("types", (python, "-m", "mypy", "--no-error-summary", *code, *beside)),
         Section("build", (python, "tools/check_wheels.py")),
