@@ -69,12 +69,14 @@ if TYPE_CHECKING:
     from anyvirt.jobs import Job, JobState, MemoryBook, Undo, phase
     from anyvirt.lanes import fan_out, lanes
     from anyvirt.model.capabilities import Capabilities
+    from anyvirt.model.check import check
     from anyvirt.model.domain import Domain
     from anyvirt.model.element import Element
     from anyvirt.model.snapshot import Snapshot
     from anyvirt.model.state import Op, Reason, State, Status, require
     from anyvirt.model.stats import GROUPS, Balloon, Block, BlockInfo, Cpu, DomainStats, Net, Vcpu
     from anyvirt.model.storage import Pool, Volume
+    from anyvirt.model.strict import unknown
     from anyvirt.model.values import (
         DomainFacts,
         Fact,
@@ -92,7 +94,7 @@ if TYPE_CHECKING:
     from anyvirt.ref import Answer, Ref
     from anyvirt.scope import Scope
     from anyvirt.settings import Settings
-    from anyvirt.store import Store
+    from anyvirt.store import Store, StoreBook
     from anyvirt.store.memory import MemoryLocks, MemoryStore
     from anyvirt.store.rows import Entry, LogGap, Row
     from anyvirt.transport import unix
@@ -186,6 +188,7 @@ _HOMES: Final = {
     "State": "anyvirt.model.state",
     "Status": "anyvirt.model.state",
     "Store": "anyvirt.store",
+    "StoreBook": "anyvirt.store",
     "StoreNewer": "anyvirt.errors",
     "Stream": "anyvirt.transport.stream",
     "TrayChange": "anyvirt.events",
@@ -201,6 +204,7 @@ _HOMES: Final = {
     "Which": "anyvirt.model.values",
     "WrongState": "anyvirt.errors",
     "breaks": "anyvirt.deadline",
+    "check": "anyvirt.model.check",
     "current": "anyvirt.deadline",
     "deadline": "anyvirt",
     "default_uri": "anyvirt.opening",
@@ -216,6 +220,7 @@ _HOMES: Final = {
     "require": "anyvirt.model.state",
     "stamped": "anyvirt.events",
     "unix": "anyvirt.transport",
+    "unknown": "anyvirt.model.strict",
     "within": "anyvirt.deadline",
 }
 
@@ -303,6 +308,7 @@ __all__ = [
     "State",
     "Status",
     "Store",
+    "StoreBook",
     "StoreNewer",
     "Stream",
     "TrayChange",
@@ -318,6 +324,7 @@ __all__ = [
     "Which",
     "WrongState",
     "breaks",
+    "check",
     "current",
     "deadline",
     "default_uri",
@@ -333,6 +340,7 @@ __all__ = [
     "require",
     "stamped",
     "unix",
+    "unknown",
     "within",
 ]
 
