@@ -39,6 +39,9 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.lanes": "fan_out lanes",
     "anyvirt.model.capabilities": "Capabilities",
     "anyvirt.model.check": "check",
+    "anyvirt.model.canonical": "fingerprint",
+    "anyvirt.model.check": "check",
+    "anyvirt.model.diff": "diff",
     "anyvirt.model.domain": "Domain",
     "anyvirt.model.element": "Element",
     "anyvirt.model.state": "Op Reason State Status require",
@@ -46,6 +49,9 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.storage": "Pool Volume",
     "anyvirt.model.strict": "unknown",
     "anyvirt.model.snapshot": "Snapshot",
+    "anyvirt.model.strict": "unknown",
+    "anyvirt.model.write": "dump",
+    "anyvirt.model.xml": "parse",
     "anyvirt.model.values": (
         "DomainFacts Fact HostInfo Imported JobRecord NetworkInfo PoolInfo ShutdownMode VolumeInfo Which"
     ),

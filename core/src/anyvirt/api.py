@@ -68,8 +68,10 @@ if TYPE_CHECKING:
     from anyvirt.identity import ProcessId
     from anyvirt.jobs import Job, JobState, MemoryBook, Undo, phase
     from anyvirt.lanes import fan_out, lanes
+    from anyvirt.model.canonical import fingerprint
     from anyvirt.model.capabilities import Capabilities
     from anyvirt.model.check import check
+    from anyvirt.model.diff import diff
     from anyvirt.model.domain import Domain
     from anyvirt.model.element import Element
     from anyvirt.model.snapshot import Snapshot
@@ -89,6 +91,8 @@ if TYPE_CHECKING:
         VolumeInfo,
         Which,
     )
+    from anyvirt.model.write import dump
+    from anyvirt.model.xml import parse
     from anyvirt.opening import default_uri, open, open_async
     from anyvirt.progress import Progress
     from anyvirt.ref import Answer, Ref
@@ -208,13 +212,17 @@ _HOMES: Final = {
     "current": "anyvirt.deadline",
     "deadline": "anyvirt",
     "default_uri": "anyvirt.opening",
+    "diff": "anyvirt.model.diff",
+    "dump": "anyvirt.model.write",
     "fan_out": "anyvirt.lanes",
+    "fingerprint": "anyvirt.model.canonical",
     "from_row": "anyvirt.events",
     "impl": "anyvirt.hooks.spec",
     "lanes": "anyvirt.lanes",
     "left": "anyvirt.deadline",
     "open": "anyvirt.opening",
     "open_async": "anyvirt.opening",
+    "parse": "anyvirt.model.xml",
     "phase": "anyvirt.jobs",
     "plugins": "anyvirt.discovery",
     "require": "anyvirt.model.state",
@@ -328,13 +336,17 @@ __all__ = [
     "current",
     "deadline",
     "default_uri",
+    "diff",
+    "dump",
     "fan_out",
+    "fingerprint",
     "from_row",
     "impl",
     "lanes",
     "left",
     "open",
     "open_async",
+    "parse",
     "phase",
     "plugins",
     "require",
