@@ -32,11 +32,13 @@ def environment(session: nox.Session, place: str, group: str) -> str:
     wanted = hashlib.sha256(b"\0".join([sys.version.encode(), *(path.read_bytes() for path in declared)])).hexdigest()
     if stamp.exists() and stamp.read_text(encoding="ascii") == wanted:
         return executable
+    session.log(f"setting up .nox/{place}")
     if not Path(executable).exists():
-        session.run(sys.executable, "-m", "virtualenv", "--quiet", str(folder))
+        session.run(sys.executable, "-m", "virtualenv", "--quiet", str(folder), log=False)
     install = (executable, "-m", "pip", "--disable-pip-version-check", "install", "-qq")
-    session.run(*install, *tools(group))
-    session.run(*install, "--no-build-isolation", *(word for name in DISTRIBUTIONS for word in ("-e", f"./{name}")))
+    editable = [word for name in DISTRIBUTIONS for word in ("-e", f"./{name}")]
+    session.run(*install, *tools(group), log=False)
+    session.run(*install, "--no-build-isolation", *editable, log=False)
     stamp.write_text(wanted, encoding="ascii")
     return executable
 

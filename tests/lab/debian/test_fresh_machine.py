@@ -112,3 +112,9 @@ def test_the_demo_runs_on_a_machine_that_has_only_python(machine: Machine) -> No
     assert demo.returncode == 0, demo.stdout
     assert re.search(r"bootstrap: installing .*qemu-system-x86", demo.stdout)
     assert "anyvirt-guest:~# " in demo.stdout, demo.stdout
+
+
+def test_core_holds_on_the_python_of_that_release(machine: Machine) -> None:
+    done = machine.sh("./bootstrap unit -q")
+    assert done.returncode == 0, done.stdout
+    assert re.search(r"\b[1-9][0-9]* passed", done.stdout)
