@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-from anyvirt.errors import VirtError
+from anyvirt.api import VirtError
 from anyvirt_host.local.child import Child
 
 from anyvirt_qemu import cache, failure

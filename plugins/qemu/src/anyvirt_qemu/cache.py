@@ -10,8 +10,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from anyvirt.errors import Failed, NotFound
-from anyvirt.identity import boot_id
+from anyvirt.api import Failed, NotFound, ProcessId
 
 from anyvirt_qemu.run_dir import RunDir
 
@@ -41,7 +40,7 @@ def identity(binary: str) -> list[str | int]:
         found.st_mtime_ns,
         modules,
         os.uname().release,
-        boot_id(),
+        ProcessId.of().boot,
     ]
 
 

@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
-from anyvirt.errors import Failed, VirtError
+from anyvirt.api import Failed, VirtError
 from anyvirt_host.local.child import Child
 
 from anyvirt_qemu import cache, failure, journal

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from anyvirt.errors import Failed, Invalid
+from anyvirt.api import Failed, Invalid
 
 READS: Final = ("query-", "qom-get", "qom-list", "device-list-properties")
 SAVES: Final = frozenset({"migrate", "savevm", "snapshot-save", "snapshot-load", "xen-save-devices-state"})

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
-from anyvirt.errors import VirtError
+from anyvirt.api import VirtError
 
 from anyvirt_qemu import failure
 from anyvirt_qemu.command import Command

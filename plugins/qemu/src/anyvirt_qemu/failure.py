@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from anyvirt.errors import Busy, Denied, Failed, NotFound, Unsupported, VirtError
+from anyvirt.api import Busy, Denied, Failed, NotFound, Unsupported, VirtError
 
 from anyvirt_qemu.wire import Refusal
 

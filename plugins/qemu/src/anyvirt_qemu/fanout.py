@@ -9,9 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
-from anyvirt import deadline as deadlines
-from anyvirt.errors import Busy, Interrupted, Invalid, Unreachable, VirtError
-from anyvirt.transport import unix
+from anyvirt.api import Busy, Interrupted, Invalid, Unreachable, VirtError, current, left, unix
 
 from anyvirt_qemu.command import Command
 from anyvirt_qemu.exchange import Exchange
@@ -132,7 +130,7 @@ class _Loop(Generic[K]):
         os.close(self._waker)
 
     def run(self, targets: Iterable[Target[K]]) -> Iterator[tuple[K, Answers | VirtError]]:
-        deadline = deadlines.current()
+        deadline = current()
         for target in targets:
             talk = _Talk(target, self._commands)
             yield from self._seat(talk, time.monotonic())
@@ -179,12 +177,12 @@ class _Loop(Generic[K]):
                 yield self._end(talk, error)
 
     def _pause(self) -> float:
-        left = deadlines.left()
+        remaining = left()
         times = [talk.until for talk in self._talks]
         pause = max(0.0, min(times) - time.monotonic()) if times else self._each
         if self._standing:
             pause = min(pause, SEAT_LOOK)
-        return pause if left is None else min(pause, left)
+        return pause if remaining is None else min(pause, remaining)
 
     def _late(self) -> Iterator[tuple[K, Answers | VirtError]]:
         now = time.monotonic()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from anyvirt.errors import Denied, Failed, NotFound
+from anyvirt.api import Denied, Failed, NotFound
 from anyvirt_host.local.follow import follow as follow_file
 
 from anyvirt_qemu.wire import Event, event, parse

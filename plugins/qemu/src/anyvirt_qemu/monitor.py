@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
-from anyvirt import deadline as deadlines
-from anyvirt.errors import Interrupted, Unreachable, VirtError
-from anyvirt.transport import unix
+from anyvirt.api import Deadline, Interrupted, Unreachable, VirtError, current, unix, within
 
 from anyvirt_qemu import command as commands
 from anyvirt_qemu.command import Command
@@ -113,7 +111,7 @@ class Monitor:
 
     def _silent(self, error: Interrupted) -> VirtError:
         """No greeting is our own short wait running out, unless the call itself is over."""
-        outer = deadlines.current()
+        outer = current()
         if error.reason != "deadline" or outer.over() or outer.cancelled:
             return error
         return Unreachable(
@@ -126,11 +124,11 @@ class Monitor:
 @contextmanager
 def _shorter(seconds: float | None) -> Iterator[None]:
     """The current deadline, but not more than ``seconds`` from now."""
-    outer = deadlines.current()
+    outer = current()
     left = outer.left()
     if seconds is None or (left is not None and left <= seconds):
         yield
         return
-    inner = deadlines.Deadline(seconds)
-    with outer.breaks(inner.cancel), deadlines.within(inner):
+    inner = Deadline(seconds)
+    with outer.breaks(inner.cancel), within(inner):
         yield

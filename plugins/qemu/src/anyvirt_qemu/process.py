@@ -5,9 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Final
 
-from anyvirt import deadline as deadlines
-from anyvirt.errors import Busy
-from anyvirt.identity import ProcessId
+from anyvirt.api import Busy, ProcessId, left
 
 FLUSH: Final = 10.0  # what storage may take after SIGTERM
 GONE: Final = 30.0  # what the kernel may take after SIGKILL, with a disk in the way
@@ -40,5 +38,5 @@ def end(process: ProcessId, guest: str, *, graceful: bool = False) -> bool:
 
 def _share(seconds: float) -> float:
     """At most half of what the deadline leaves, so that SIGKILL gets its turn."""
-    left = deadlines.left()
-    return seconds if left is None else min(seconds, left / 2)
+    remaining = left()
+    return seconds if remaining is None else min(seconds, remaining / 2)

@@ -18,8 +18,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
-from anyvirt.errors import Busy, Denied, Exists, Failed, NotFound, VirtError
-from anyvirt.transport import unix
+from anyvirt.api import Busy, Denied, Exists, Failed, NotFound, VirtError, unix
 
 if TYPE_CHECKING:
     import socket

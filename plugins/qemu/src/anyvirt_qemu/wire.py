@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NoReturn
 
-from anyvirt.errors import Failed
+from anyvirt.api import Failed
 
 LINE_MAX = 64 * 1024 * 1024
 SHOWN = 120

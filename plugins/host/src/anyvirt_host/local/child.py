@@ -9,8 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from anyvirt import deadline as deadlines
-from anyvirt.errors import Failed, Interrupted
+from anyvirt.api import Failed, Interrupted, breaks, left
 
 from anyvirt_host.local.spawn import spawn
 
@@ -67,14 +66,14 @@ class Child:
 
         :raises Interrupted: the deadline of the call passed.
         """
-        left = deadlines.left()
-        limit = min((value for value in (seconds, left) if value is not None), default=None)
+        remaining = left()
+        limit = min((value for value in (seconds, remaining) if value is not None), default=None)
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
-        with deadlines.breaks(self.kill, what=f"waiting for {self.name}"):
+        with breaks(self.kill, what=f"waiting for {self.name}"):
             if poll.poll(None if limit is None else limit * 1000):
                 return self._reap()
-            if seconds is None or (left is not None and left <= seconds):
+            if seconds is None or (remaining is not None and remaining <= seconds):
                 raise Interrupted("deadline", f"waiting for {self.name}")
         return None
 

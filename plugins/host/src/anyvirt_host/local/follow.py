@@ -10,8 +10,7 @@ from collections.abc import Callable, Hashable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
-from anyvirt import deadline as deadlines
-from anyvirt.errors import Failed
+from anyvirt.api import Failed, breaks, current, left
 
 IN_MODIFY = 0x2
 IN_CLOSE_WRITE = 0x8
@@ -104,11 +103,11 @@ class Watch:
 
         :raises Interrupted: the deadline of the call passed.
         """
-        left = deadlines.left()
-        limit = min((value for value in (seconds, left) if value is not None), default=None)
-        with deadlines.breaks(_wake, self._broken, what="waiting for news"):
+        remaining = left()
+        limit = min((value for value in (seconds, remaining) if value is not None), default=None)
+        with breaks(_wake, self._broken, what="waiting for news"):
             ready = self._poll.poll(None if limit is None else limit * 1000 + 1)
-            deadlines.current().check("waiting for news")
+            current().check("waiting for news")
         news: set[Hashable] = set()
         for fd, _ in ready:
             if fd == self._inotify:

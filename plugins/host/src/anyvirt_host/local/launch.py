@@ -12,9 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from anyvirt import deadline as deadlines
-from anyvirt.errors import Denied, Failed, Interrupted, Invalid, VirtError
-from anyvirt.identity import ProcessId, boot_id, pid_namespace
+from anyvirt.api import Denied, Failed, Interrupted, Invalid, ProcessId, VirtError, breaks, current
 
 from anyvirt_host.local.spawn import spawn
 
@@ -76,12 +74,12 @@ def launch(spec: Spec, *, name: str = "") -> ProcessId:
         os.close(ours)
         os.close(report)
         ours = report = -1
-        with deadlines.breaks(os.killpg, pid, signal.SIGKILL, what=f"starting {name}"):
+        with breaks(os.killpg, pid, signal.SIGKILL, what=f"starting {name}"):
             _send(theirs, request)
             os.close(theirs)
             theirs = -1
             reply = _receive(answer)
-            deadlines.current().check(f"starting {name}")
+            current().check(f"starting {name}")
             return _understand(reply, spec, name)
     except BaseException:
         if pid:
@@ -132,7 +130,7 @@ def _understand(reply: bytes, spec: Spec, name: str) -> ProcessId:
         raise _refused(said, spec, name)
     if "pid" not in said:
         raise Interrupted("lost", f"starting {name}: the launcher ended without a word")
-    return ProcessId(said["pid"], said["start"], boot_id(), pid_namespace())
+    return ProcessId.from_json(said)
 
 
 def _refused(said: Mapping[str, Any], spec: Spec, name: str) -> VirtError:

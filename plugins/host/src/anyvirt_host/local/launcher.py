@@ -2,10 +2,11 @@
 
 It reads a spec from standard input and answers on standard output, both as
 ``marshal`` (the two ends are one interpreter, and ``json`` would cost a third
-of the whole start). The answer is ``{"pid": ..., "start": ...}``, and after it
-``{"error": errno, "step": ..., "text": ...}`` where a step failed; the pipe
-closing by itself says that the new program runs. Every import here is paid for
-at each start of a guest, so there are only built-in modules.
+of the whole start). The answer is who the new process is (the four fields of
+a ``ProcessId``), and where a step failed ``{"error": errno, "step": ...,
+"text": ...}`` after it; the pipe closing by itself says that the new program
+runs. Every import here is paid for at each start of a guest, so there are only
+built-in modules.
 """
 
 # pathlib alone costs more than all of this
@@ -42,18 +43,23 @@ def _start_time(pid: int) -> int:
     return int(_read(f"/proc/{pid}/stat").rpartition(b")")[2].split()[19])
 
 
-def _identity(spec: dict[str, Any]) -> dict[str, int]:
+def _identity(spec: dict[str, Any]) -> dict[str, int | str]:
     """Say who the new process is, in its record file before anything lasting happens."""
     pid = os.getpid()
-    start = _start_time(pid)
+    found: dict[str, int | str] = {
+        "pid": pid,
+        "start": _start_time(pid),
+        "boot": _read(_BOOT_ID).decode().strip(),
+        # 0 where /proc is another namespace's
+        "pidns": os.stat("/proc/self/ns/pid").st_ino if os.readlink("/proc/self") == str(pid) else 0,
+    }
     if spec["record"]:
         dir_fd, name = spec["record"]
-        boot = _read(_BOOT_ID).decode().strip()
-        space = os.stat("/proc/self/ns/pid").st_ino if os.readlink("/proc/self") == str(pid) else 0
-        text = f'{{"pid": {pid}, "start": {start}, "boot": "{boot}", "pidns": {space}}}\n'
+        text = "{" + ", ".join(f'"{key}": {value}' for key, value in found.items() if key != "boot")
+        text += f', "boot": "{found["boot"]}"}}\n'
         _write(f".{name}.new", text.encode(), os.O_CREAT | os.O_TRUNC, dir_fd=dir_fd)
         os.rename(f".{name}.new", name, src_dir_fd=dir_fd, dst_dir_fd=dir_fd)
-    return {"pid": pid, "start": start}
+    return found
 
 
 def _limits(spec: dict[str, Any]) -> None:

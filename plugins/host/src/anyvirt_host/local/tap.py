@@ -15,8 +15,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from anyvirt import deadline as deadlines
-from anyvirt.errors import Denied, Failed, Invalid, NotFound, VirtError
+from anyvirt.api import Denied, Failed, Invalid, NotFound, VirtError, breaks, current
 
 from anyvirt_host.local.spawn import spawn
 
@@ -168,9 +167,9 @@ def through_helper(bridge: str, *, header: bool = True, path: str | None = None)
         text_end = -1
         theirs.close()
         try:
-            with deadlines.breaks(ours.shutdown, socket.SHUT_RDWR, what=f"bridge helper for {bridge}"):
+            with breaks(ours.shutdown, socket.SHUT_RDWR, what=f"bridge helper for {bridge}"):
                 fds = _received(ours)
-                deadlines.current().check(f"bridge helper for {bridge}")
+                current().check(f"bridge helper for {bridge}")
         finally:
             text = _text(words)
             _ended(pid)
