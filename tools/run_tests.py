@@ -73,7 +73,6 @@ class Lanes:
             process = subprocess.Popen(
                 argv,
                 cwd=ROOT,
-                env=os.environ | section.env,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

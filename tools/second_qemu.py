@@ -2,6 +2,7 @@
 
 apt resolves and fetches the packages against an empty machine, ``dpkg-deb`` unpacks them; nothing is
 installed and root is not needed. Wrappers run the tools outside the tree: same paths, same sockets.
+``python tools/second_qemu.py -- COMMAND`` runs a command that finds that QEMU first.
 """
 
 from __future__ import annotations
@@ -28,11 +29,6 @@ QEMU_MODULE_DIR={tree}/usr/lib/x86_64-linux-gnu/qemu
 export QEMU_MODULE_DIR
 exec {loader} --library-path {libraries} {tree}/usr/bin/{tool} {options}"$@"
 """
-
-
-def environment() -> dict[str, str]:
-    """The environment in which the second QEMU is found first; builds it where it is missing."""
-    return {"PATH": f"{build(other_release()) / 'bin'}:{os.environ['PATH']}"}
 
 
 def other_release() -> str:
@@ -122,17 +118,23 @@ def _wrap(made: Path, tree: Path) -> None:
 
 
 def main() -> int:
-    """Build and print the folder of the wrappers."""
+    """Build; then run the command with that QEMU first in PATH, or print the folder of the wrappers."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("release", nargs="?", help="Debian release; default: the one whose QEMU differs")
-    folder = build(parser.parse_args().release or other_release()) / "bin"
+    parser.add_argument("--release", help="Debian release; default: the one whose QEMU differs")
+    parser.add_argument("command", nargs=argparse.REMAINDER, help="what to run, after --")
+    chosen = parser.parse_args()
+    if shutil.which("apt-get") is None:
+        parser.error("the second QEMU is made from Debian packages; this machine has no apt")
+    folder = build(chosen.release or other_release()) / "bin"
     version = subprocess.run([folder / TOOLS[0], "--version"], capture_output=True, text=True, check=True).stdout
     print(version.splitlines()[0], file=sys.stderr)
+    command = chosen.command[1:] if chosen.command[:1] == ["--"] else chosen.command
+    if command:
+        os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
+        os.execvp(command[0], command)
     print(folder)
     return 0
 
 
 if __name__ == "__main__":
-    if shutil.which("apt-get") is None:
-        sys.exit("the second QEMU is made from Debian packages; this machine has no apt")
     sys.exit(main())

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
-
-from second_qemu import environment
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # Lane-seconds for all sections of an area together, and wall clock for the whole.
@@ -16,7 +14,7 @@ WALL: Final = 1800
 # A section that takes longer than this hangs.
 LIMIT: Final = 600
 # Labs that are too slow, or need too much of a machine, to run each time; ``nox -s lab`` runs them.
-SEPARATE: Final = ("debian", "qemu10")
+SEPARATE: Final = ("debian",)
 # What the second QEMU generation is put through: the real-QEMU part of the suite.
 QEMU_SUITE: Final = ("plugins/qemu/tests", "tests/lab/guest", "tests/lab/qemu")
 # What runs as a user without rights: the contract on ``qemu:///session``, and what such a user meets.
@@ -32,7 +30,6 @@ class Section:
     cases: bool = False
     lab: str = ""
     area: str = "foundation"
-    env: dict[str, str] = field(default_factory=dict)
 
 
 def everything() -> list[Section]:
@@ -43,8 +40,9 @@ def everything() -> list[Section]:
 def labs() -> list[Section]:
     """All sections of ``nox -s lab``: each lab, also the slow ones, and the suite on the second QEMU."""
     again = [path for path in QEMU_SUITE if _has_tests(ROOT / path)]
-    second = _pytest("qemu-10", *again, lab="qemu10", env=environment())
-    return [second, *_labs(separate=True)]
+    inner = _pytest("qemu-second", *again, lab="qemu10")
+    argv = (sys.executable, "tools/second_qemu.py", "--", *inner.argv)
+    return [replace(inner, argv=argv), *_labs(separate=True)]
 
 
 def _plugins() -> list[Section]:
@@ -93,9 +91,9 @@ def _checks() -> list[Section]:
     return [section for section in checks if section.name != "docs" or (ROOT / "docs" / "conf.py").exists()]
 
 
-def _pytest(name: str, *paths: str, lab: str = "", env: dict[str, str] | None = None) -> Section:
+def _pytest(name: str, *paths: str, lab: str = "") -> Section:
     argv = (sys.executable, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider", *paths)
-    return Section(name, argv, cases=True, lab=lab, env=env or {})
+    return Section(name, argv, cases=True, lab=lab)
 
 
 def _has_tests(path: Path) -> bool:
