@@ -131,7 +131,7 @@ def main() -> int:
     command = chosen.command[1:] if chosen.command[:1] == ["--"] else chosen.command
     if command:
         os.environ["PATH"] = f"{folder}{os.pathsep}{os.environ['PATH']}"
-        os.execvp(command[0], command)
+        os.execvp(command[0], command)  # noqa: S606  # it becomes the command, with its exit status
     print(folder)
     return 0
 
