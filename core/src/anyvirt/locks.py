@@ -247,7 +247,7 @@ def _read(fd: int) -> dict[str, Any]:
     record: dict[str, Any] = dict(line.split(" ", 1) for line in lines if " " in line)
     try:
         numbers: dict[str, Any] = {key: int(record[key]) for key in ("pid", "start", "thread") if key in record}
-        numbers.update(since=float(record.get("since", 0)))
+        numbers.update((key, float(record[key])) for key in ("since",) if key in record)
     except ValueError:
         return {}  # caught in the middle of being written
     return {**record, **numbers}

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _META: Final = "store.json"
+_NEW: Final = "new"
 
 
 class _Plan(NamedTuple, Generic[T]):
@@ -212,7 +213,11 @@ class FileStore:
             raise
 
     def token(self) -> str:
-        return str(Token(self._id(), journal.end_of(self._place).seq, self._bell.lost()))
+        store = self._id()
+        if store == _NEW:  # a token has to hold when the first event comes
+            with self._place.locked("begin"):
+                store = self._id(make=True)
+        return str(Token(store, journal.end_of(self._place).seq, self._bell.lost()))
 
     def events(self, after: str | None = None) -> Iterator[Entry | LogGap]:
         return journal.read(self._place, self._id(), after, self._bell.lost())
@@ -262,18 +267,27 @@ class FileStore:
                 plan = decide()
                 if not plan.steps and not plan.told and plan.ids is None:
                     return plan.result, ""
-                end = journal.end_of(self._place) if plan.told else journal.End(-1, 0, False)
-                last = end.seq + len(plan.told)
-                lines = journal.lines_for(plan.told, end) if plan.told else b""
-                rotated = journal.rotation(self._place, end, last) if plan.told else []
                 nonce = {"nonce": secrets.token_hex(8), "ids": ids if plan.ids is None else plan.ids}
-                steps = [Put(HEAD, plain(nonce).encode(), lasting=False), *plan.steps, *rotated]
-                done = self._place.change(Seen(head, end.size), lines, steps)
+                last, done = self._written(head, plain(nonce).encode(), plan)
             if done:
                 self._bell.ring()
                 return plan.result, str(Token(store, last, self._bell.lost())) if plan.told else ""
             if not patience.nap():
                 raise Busy(f"the store of {self.driver}", holder="another process", purpose="writing")
+
+    def _written(self, seen: bytes, head: bytes, plan: _Plan[Any]) -> tuple[int, bool]:
+        """Take the steps of a plan: the log's last number then, and whether nobody else was first."""
+        steps: list[Step] = [Put(HEAD, head, lasting=False), *plan.steps]
+        if not plan.told:
+            return 0, self._place.change(Seen(seen, -1), b"", steps)
+        end = journal.end_of(self._place)
+        last = end.seq + len(plan.told)
+        aged = journal.aged(self._place, end, last)
+        if aged:
+            self._place.change(Seen(seen, end.size), b"", aged)
+            end = journal.end_of(self._place)
+        lines = journal.lines_for(plan.told, end)
+        return last, self._place.change(Seen(seen, end.size), lines, [*steps, *journal.full(end, last)])
 
     def _head(self) -> tuple[bytes, Mapping[str, Any]]:
         data = self._place.read(HEAD) or b""
@@ -288,7 +302,7 @@ class FileStore:
         data = self._place.read(_META)
         if data is None:
             if not make:
-                return "new"
+                return _NEW
             meta = {"schema": SCHEMA, "oldest_writer": OLDEST_WRITER, "store": secrets.token_hex(8)}
             self._place.change(Seen(b"", -1), b"", [Put(_META, plain(meta).encode())])
             return str(meta["store"])

@@ -59,10 +59,13 @@ def lines_for(told: Sequence[Told], end: End) -> bytes:
     return (b"\n" if end.torn else b"") + b"".join(out)
 
 
-def rotation(place: Place, end: End, last: int) -> list[Step]:
-    """What to do once ``last`` is written so that the log stays in its bounds: nothing as a rule."""
-    if last // KEPT_ROWS != end.seq // KEPT_ROWS:
-        return [Move(LOG, OLD_LOG)]
+def full(end: End, last: int) -> list[Step]:
+    """What to do once ``last`` is written so that the log keeps to its size: nothing as a rule."""
+    return [Move(LOG, OLD_LOG)] if last // KEPT_ROWS != end.seq // KEPT_ROWS else []
+
+
+def aged(place: Place, end: End, last: int) -> list[Step]:
+    """What to do before ``last`` is written so that nothing stays much longer than it should."""
     if last // _AGE_EVERY == end.seq // _AGE_EVERY:
         return []
     limit = time.time() - KEPT_SECONDS

@@ -1,0 +1,44 @@
+"""Stores to test: each back-end behind the same maker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from anyvirt.locks import Locks
+from anyvirt.store.contract import Store
+from anyvirt.store.files import FileStore
+from anyvirt.store.sqlite import SqliteStore
+
+MakeStore = Callable[..., Store]
+
+
+@pytest.fixture(params=["sqlite", "files"])
+def backend(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def make_store(backend: str, tmp_path: Path) -> Iterator[MakeStore]:
+    """Opens the one store of this test anew, as another process or another boot would."""
+    opened: list[Store] = []
+
+    def make(boot: str = "this boot") -> Store:
+        store: Store
+        if backend == "sqlite":
+            store = SqliteStore(tmp_path / "store.db", "fake", boot=boot)
+        else:
+            (tmp_path / "locks").mkdir(exist_ok=True)
+            store = FileStore.local(tmp_path, "fake", Locks(tmp_path / "locks").lock("store-fake"), boot=boot)
+        opened.append(store)
+        return store
+
+    yield make
+    for store in opened:
+        store.close()
+
+
+@pytest.fixture
+def store(make_store: MakeStore) -> Store:
+    return make_store()

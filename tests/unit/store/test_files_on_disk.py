@@ -1,0 +1,127 @@
+"""What a store of plain files looks like on the disk, and what it makes of damage there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from anyvirt.errors import StoreNewer, VirtError
+from anyvirt.locks import Locks
+from anyvirt.store.files import FileStore
+from anyvirt.store.rows import Entry, LogGap
+
+A = "11111111-1111-4111-8111-111111111111"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> FileStore:
+    (tmp_path / "locks").mkdir()
+    return FileStore.local(tmp_path / "xen", "xen", Locks(tmp_path / "locks").lock("store-xen"), boot="now")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "xen").mkdir()
+    return tmp_path / "xen"
+
+
+def said(store: FileStore, after: str | None = None) -> list[str]:
+    return [f"gap: {item.reason}" if isinstance(item, LogGap) else item.kind for item in store.events(after)]
+
+
+def test_a_definition_is_its_document_in_a_file_named_after_name_and_uuid(store: FileStore, folder: Path) -> None:
+    store.define("domain", A, "my vm/1", "<domain/>")
+    assert (folder / "domain" / f"my%20vm%2F1~{A}.xml").read_text() == "<domain/>"
+    assert [path.name for path in (folder / "domain").iterdir()] == [f"my%20vm%2F1~{A}.xml"]
+
+
+def test_a_definition_that_somebody_put_there_is_one(store: FileStore, folder: Path) -> None:
+    (folder / "domain").mkdir()
+    (folder / "domain" / f"web~{A}.xml").write_text("<domain/>")
+    (folder / "domain" / "README").write_text("no definition")
+    (folder / "domain" / "plain.xml").write_text("<domain/>")
+    assert [(row.name, row.uuid) for row in store.rows("domain")] == [("web", A)]
+    assert store.by_name("domain", "web").xml == "<domain/>"
+
+
+def test_a_draft_that_a_killed_writer_left_is_no_definition(store: FileStore, folder: Path) -> None:
+    store.define("domain", A, "web", "<domain/>")
+    (folder / "domain" / ".new-0123456789abcdef").write_text("<dom")
+    (folder / "domain" / "orphan~1.json").write_text("{}")
+    assert [row.name for row in store.rows("domain")] == ["web"]
+
+
+def test_a_torn_last_line_is_a_gap_and_the_next_event_is_whole(store: FileStore, folder: Path) -> None:
+    first = store.append(Entry("one"))
+    store.append(Entry("two"))
+    log = folder / "events.jsonl"
+    log.write_bytes(log.read_bytes()[:-9])
+    assert said(store, first) == ["gap: torn line"]
+    store.append(Entry("three"))
+    assert said(store, first) == ["gap: torn line", "three"]
+    assert said(store)[-1] == "three"
+
+
+@pytest.mark.parametrize("rubbish", [b"\0" * 40, b"\0\n", b"{}\n", b'{"seq":2}\n', b'{"seq":2,"at":\xff}\n', b"[]\n"])
+def test_a_line_of_rubbish_is_a_gap_and_what_follows_is_read(store: FileStore, folder: Path, rubbish: bytes) -> None:
+    first = store.append(Entry("one"))
+    with (folder / "events.jsonl").open("ab") as file:
+        file.write(rubbish)
+    last = store.append(Entry("two"))
+    assert said(store) == ["one", "gap: torn line", "two"]
+    assert said(store, first) == ["gap: torn line", "two"]
+    assert said(store, last) == []
+
+
+def test_lines_that_were_removed_are_a_gap(store: FileStore, folder: Path) -> None:
+    first = store.append(Entry("one"))
+    store.append([Entry("two"), Entry("three")])
+    lines = (folder / "events.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "events.jsonl").write_bytes(lines[0] + lines[2])
+    assert said(store, first) == ["gap: pruned", "three"]
+
+
+def test_a_log_that_was_cut_back_is_an_unknown_token(store: FileStore, folder: Path) -> None:
+    store.append(Entry("one"))
+    last = store.append(Entry("two"))
+    lines = (folder / "events.jsonl").read_bytes().splitlines(keepends=True)
+    (folder / "events.jsonl").write_bytes(lines[0])
+    assert said(store, last) == ["gap: unknown token", "one"]
+
+
+def test_a_line_is_a_json_object_with_its_number_first(store: FileStore, folder: Path) -> None:
+    store.append([Entry("one", detail={"text": "two\nlines ä"}), Entry("two")])
+    lines = (folder / "events.jsonl").read_bytes().splitlines()
+    assert [json.loads(line)["seq"] for line in lines] == [1, 2]
+    assert lines[0].startswith(b'{"seq":1,')
+    (entry, _) = store.events()
+    assert isinstance(entry, Entry)
+    assert entry.detail == {"text": "two\nlines ä"}
+
+
+def test_a_store_of_a_newer_anyvirt_is_left_alone(store: FileStore, folder: Path) -> None:
+    store.define("domain", A, "web", "<domain/>")
+    meta = json.loads((folder / "store.json").read_text())
+    (folder / "store.json").write_text(json.dumps({**meta, "schema": 9, "oldest_writer": 9}))
+    with pytest.raises(StoreNewer):
+        store.define("domain", A, "web", "<new/>")
+    (folder / "store.json").write_text(json.dumps({**meta, "schema": 9}))
+    store.define("domain", A, "web", "<new/>")
+    assert store.get("domain", A).xml == "<new/>"
+
+
+def test_a_damaged_store_says_so(store: FileStore, folder: Path) -> None:
+    store.define("domain", A, "web", "<domain/>")
+    (folder / "store.json").write_text("{")
+    with pytest.raises(VirtError) as caught:
+        store.define("domain", A, "web", "<domain/>")
+    assert caught.value.code == "store.corrupt"
+
+
+def test_a_head_that_a_power_loss_emptied_costs_nothing_but_ids(store: FileStore, folder: Path) -> None:
+    store.define("domain", A, "web", "<domain/>")
+    (folder / "head.json").write_bytes(b"\0\0\0")
+    store.set_autostart("domain", A, on=True)
+    assert store.next_id() == 1
+    assert store.get("domain", A).autostart
