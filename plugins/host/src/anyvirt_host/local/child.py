@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Self
 
-from anyvirt.api import Failed, Interrupted, breaks, left
+from anyvirt.api import Failed, Interrupted, breaks, current, left
 
 from anyvirt_host.local.spawn import spawn
 
@@ -71,7 +71,9 @@ class Child:
         poll = select.poll()
         poll.register(self._pidfd, select.POLLIN)
         with breaks(self.kill, what=f"waiting for {self.name}"):
-            if poll.poll(None if limit is None else limit * 1000):
+            ended = poll.poll(None if limit is None else limit * 1000)
+            current().check(f"waiting for {self.name}")  # it may have ended because the deadline killed it
+            if ended:
                 return self._reap()
             if seconds is None or (remaining is not None and remaining <= seconds):
                 raise Interrupted("deadline", f"waiting for {self.name}")

@@ -25,7 +25,7 @@ class Spec:
     """What to start and under which circumstances.
 
     :param argv: the program's absolute path and its arguments.
-    :param fds: descriptors that the program keeps, under the same numbers; all others are closed.
+    :param fds: descriptors that the program keeps: number that it has there -> ours; all others are closed.
     :param uid: user to become, with ``gid`` and ``groups``; None keeps the caller's.
     :param limits: ``("RLIMIT_NOFILE", soft, hard)`` and the like.
     :param cgroups: directories of control groups that the process joins before it allocates anything.
@@ -37,7 +37,7 @@ class Spec:
 
     argv: tuple[str, ...]
     env: Mapping[str, str] = field(default_factory=dict)
-    fds: tuple[int, ...] = ()
+    fds: Mapping[int, int] = field(default_factory=dict)
     uid: int | None = None
     gid: int | None = None
     groups: tuple[int, ...] = ()
@@ -58,9 +58,9 @@ def launch(spec: Spec, *, name: str = "") -> ProcessId:
     :raises Failed: a step failed; ``details`` has ``step``, ``errno`` and ``text``.
     :raises Interrupted: the deadline passed; nothing that was started is left.
     """
-    name = name or spec.argv[0]
-    request = _encode(spec, name)
-    extra = [place[0] for place in (spec.log, spec.record) if place]
+    name = name or next(iter(spec.argv), "a program")
+    keep = dict(spec.fds)
+    request = _encode(spec, name, keep)
     ours, theirs = os.pipe()
     answer, report = os.pipe()
     pid = 0
@@ -69,7 +69,7 @@ def launch(spec: Spec, *, name: str = "") -> ProcessId:
             [sys.executable, "-I", "-S", LAUNCHER],
             {"LC_ALL": "C.UTF-8"},
             {0: ours, 1: report},
-            keep=(*spec.fds, *extra),
+            keep=keep,
         )
         os.close(ours)
         os.close(report)
@@ -93,7 +93,8 @@ def launch(spec: Spec, *, name: str = "") -> ProcessId:
             _reap(pid)
 
 
-def _encode(spec: Spec, name: str) -> bytes:
+def _encode(spec: Spec, name: str, keep: dict[int, int]) -> bytes:
+    """The launcher's orders; the folders that it needs itself join ``keep``."""
     if not spec.argv or not spec.argv[0].startswith("/"):
         raise Invalid(f"{name}: the program to start is named by its absolute path")
     if any("\0" in word for word in (*spec.argv, *spec.env, *spec.env.values())):
@@ -101,7 +102,12 @@ def _encode(spec: Spec, name: str) -> bytes:
     if spec.uid is not None and spec.gid is None:
         raise Invalid(f"{name}: a user to become needs a group")
     fields = {key: getattr(spec, key) for key in Spec.__slots__}
-    fields["env"] = dict(spec.env)
+    fields |= {"env": dict(spec.env), "fds": tuple(spec.fds)}
+    for field_name, place in (("log", spec.log), ("record", spec.record)):
+        if place is not None:
+            number = max(keep, default=9) + 1
+            keep[number] = place[0]
+            fields[field_name] = (number, place[1])
     return marshal.dumps(fields, MARSHAL)
 
 
