@@ -259,6 +259,12 @@ class SqliteStore:
     def follow(self, after: str | None = None) -> Iterator[Entry | LogGap]:
         return follow(self, self._bell, after)
 
+    @property
+    def bell(self) -> Path:
+        """A file that is touched after each commit, for those who watch several things at once."""
+        self._bell.ring()
+        return self._bell.path
+
     def close(self) -> None:
         self._connections.close()
 

@@ -13,6 +13,7 @@ from typing import Any, Self
 from anyvirt.api import Failed, breaks, current, left
 
 IN_MODIFY = 0x2
+IN_ATTRIB = 0x4
 IN_CLOSE_WRITE = 0x8
 IN_MOVED_FROM = 0x40
 IN_MOVED_TO = 0x80
@@ -72,8 +73,8 @@ class Watch:
         self._inotify = self._broken = -1
 
     def file(self, key: Hashable, fd: int) -> None:
-        """Tell ``key`` when the open file ``fd`` is written to, under whatever name."""
-        self._add(key, fd, IN_MODIFY | IN_CLOSE_WRITE)
+        """Tell ``key`` when the open file ``fd`` is written to or touched, under whatever name."""
+        self._add(key, fd, IN_MODIFY | IN_ATTRIB | IN_CLOSE_WRITE)
 
     def directory(self, key: Hashable, fd: int) -> None:
         """Tell ``key`` when a name appears in or leaves the open directory ``fd``."""
