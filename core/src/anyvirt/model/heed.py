@@ -40,7 +40,7 @@ class Heed:
         if isinstance(value, Element):
             value = Heed(value, f"{self._path}/{_place(spec.path, value)}")
         elif type(value) is tuple and value and isinstance(value[0], Element):
-            value = tuple(Heed(item, _inside(self._path, spec.path, item, n)) for n, item in enumerate(value, 1))
+            value = tuple(Heed(item, _inside(self._path, spec.path, item, n)) for n, item in enumerate(value))
         parts[name] = value
         return value
 
@@ -61,7 +61,8 @@ def heeded(x: M, path: str = "") -> M:
 
 def plain(x: M) -> M:
     """The element itself, from a stand-in or from itself."""
-    return cast("M", x._of) if type(x) is Heed else x
+    either: Any = x
+    return cast("M", either._of) if type(either) is Heed else x
 
 
 def path_of(x: object, field: str = "") -> str:

@@ -1,0 +1,40 @@
+"""Ports of USB controllers, and of hubs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class UsbPorts:
+    """Ports by bus, such as ``(0, "1")`` or, on a hub, ``(0, "1.2")``."""
+
+    def __init__(self) -> None:
+        self._ports: dict[int, list[str]] = {}
+        self._taken: set[tuple[int, str]] = set()
+
+    def controller(self, bus: int, ports: int) -> None:
+        """A controller with ports 1 to ``ports``."""
+        self._ports[bus] = [str(number) for number in range(1, ports + 1)]
+
+    def hub(self, bus: int, port: str, ports: int = 8) -> None:
+        """A hub on a port, which is claimed or taken already; it adds its own ports behind those there are."""
+        self._ports[bus].extend(f"{port}.{number}" for number in range(1, ports + 1))
+
+    def exists(self, bus: int, port: str) -> bool:
+        """Whether a controller or hub has the port."""
+        return port in self._ports.get(bus, ())
+
+    def claim(self, bus: int, port: str) -> bool:
+        """Take this very port; False where it is taken."""
+        if (bus, port) in self._taken:
+            return False
+        self._taken.add((bus, port))
+        return True
+
+    def take(self, buses: Iterable[int] | None = None) -> tuple[int, str] | None:
+        """The first free port of the given buses, or of all of them; None where all are in use."""
+        for bus in sorted(self._ports) if buses is None else buses:
+            for port in self._ports.get(bus, ()):
+                if self.claim(bus, port):
+                    return bus, port
+        return None

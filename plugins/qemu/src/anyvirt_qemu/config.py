@@ -1,0 +1,173 @@
+"""From a definition to a launch plan; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final, Literal
+
+from anyvirt.api import Domain, Invalid, PciAddress, Problem, heeded, meaningless, plain, unheeded
+
+from anyvirt_qemu.address import named
+from anyvirt_qemu.build import DRIVER, Build
+from anyvirt_qemu.devices import char, controller, disk, machine, misc, net, screen
+from anyvirt_qemu.plan import JOURNAL, Caps, NodeUse, Paths, Plan
+from anyvirt_qemu.run_dir import MONITORS
+
+SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+# devices that may need no id in QEMU, being part of the machine or of another device
+ALIASED: Final = ("controllers", "consoles", "inputs", "videos", "watchdogs", "panics")
+BOOT_KINDS: Final = {"hd": "disk", "cdrom": "cdrom"}
+
+
+def plan(
+    domain: Domain,
+    caps: Caps,
+    paths: Paths,
+    *,
+    accelerator: Literal["kvm", "tcg"],
+    chains: Mapping[str, Sequence[NodeUse]] | None = None,
+) -> Plan:
+    """What starting the domain takes.
+
+    :param domain: a complete definition, as ``defaults.complete`` gives it.
+    :param accelerator: what a probe has found to work, whatever the domain's type says.
+    :param chains: images of disks by target, from the top down, where the definition does not list them.
+    :raises Invalid: everything that is wrong, and everything that this driver cannot honour, by path.
+    """
+    live = named(domain)
+    os = live.os
+    found = caps.machine((os.machine if os else None) or "")
+    if found is None:
+        text = f"this QEMU ({caps.binary}) has no machine type {os.machine if os else ''}"
+        hint = "anyvirt host capabilities lists those there are"
+        raise Invalid([Problem("unsupported.config", "/os/type/@machine", None, text, hint)])
+    view = heeded(live)
+    b = Build(view, caps, paths, accelerator, found, chains or {})
+    _describe(b, view, accelerator)
+    with b.within(view):
+        _frame(b, view)
+        _devices(b, view)
+    problems = [*b.problems, *unheeded(view, DRIVER)]
+    if problems:
+        raise Invalid(problems)
+    return Plan(
+        domain=plain(view),
+        argv=(caps.binary, *b.words),
+        env=b.env,
+        cwd=paths.guest,
+        fds=tuple(b.fds),
+        taps=tuple(b.taps),
+        copies=tuple(b.copies),
+        sockets=tuple(b.sockets),
+        steps=tuple(b.steps),
+        consoles=tuple(b.consoles),
+        disks=tuple(b.disks),
+        warnings=tuple(b.warnings),
+    )
+
+
+def _describe(b: Build, x: Domain, accelerator: str) -> None:
+    """What needs no word on the command line."""
+    meaningless(x, "id", "name", "title", "description", "metadata", "emulator", "audios")
+    for audio in x.audios:
+        meaningless(audio, "id", "type")
+        if audio.type != "none":
+            b.refuse(audio, "type", "use none")
+    if x.type == "kvm" and accelerator != "kvm":
+        b.warnings.append("this host's KVM does not run guests in time; the guest is emulated instead (TCG)")
+    elif x.type not in {"kvm", "qemu", None}:
+        b.refuse(x, "type", "use kvm or qemu")
+    for field in ALIASED:
+        for device in getattr(x, field):
+            meaningless(device, "alias")
+    if x.os is None or x.os.type not in {None, "hvm"}:
+        b.refuse(x.os or x, "type", "use hvm")
+    b.shared_slots = {
+        (at.bus or 0, at.slot or 0)
+        for at in (device.address for device in plain(x).controllers)
+        if isinstance(at, PciAddress) and at.function
+    }
+    if x.os and x.os.boots:
+        b.boot = _order(b, x)
+
+
+def _order(b: Build, x: Domain) -> dict[str, int]:
+    """Aliases of devices, with their place in the boot order, from an order by kind."""
+    plainly = plain(x)
+    if any(x.boot for x in plainly.disks) or any(x.boot for x in plainly.interfaces):
+        b.problem(x.os, "boots", "the order is given by device, too", "keep one of the two")
+        return {}
+    order: dict[str, int] = {}
+    for boot in x.os.boots if x.os else ():
+        if boot.dev == "network":
+            names = [card.alias for card in plainly.interfaces]
+        elif boot.dev in BOOT_KINDS:
+            names = [d.alias for d in plainly.disks if (d.device or "disk") == BOOT_KINDS[boot.dev]]
+            names = names[:1] if boot.dev == "hd" else names
+        else:
+            b.refuse(boot, "dev", "use hd, cdrom or network")
+            continue
+        for name in names:
+            order.setdefault(name or "", len(order) + 1)
+    return order
+
+
+def _frame(b: Build, x: Domain) -> None:
+    b.options("-name", "", {"guest": x.name, "debug-threads": True})
+    b.option("-S", "-no-user-config", "-nodefaults", "-display", "none")
+    machine.machine(b, x, (x.watchdogs[0].action or "reset") if x.watchdogs else None)
+    b.option("-overcommit", "mem-lock=off")
+    if x.uuid:
+        b.option("-uuid", x.uuid)
+    for name in MONITORS:
+        number = b.fd("monitor", name)
+        b.option("-chardev", f"socket,id=mon-{name},fd={number},server=on,wait=off")
+        b.option("-mon", f"chardev=mon-{name},mode=control")
+    b.options("-chardev", "pipe", {"id": JOURNAL, "path": f"{b.paths.guest}/{JOURNAL}"})
+    b.option("-mon", f"chardev={JOURNAL},mode=control")
+    if b.caps.sandbox:
+        b.option("-sandbox", SANDBOX)
+    b.option("-msg", "timestamp=on")
+
+
+def _devices(b: Build, x: Domain) -> None:
+    for part in controller.ordered(x.controllers):
+        with b.within(part):
+            controller.controller(b, part)
+    for image in x.disks:
+        with b.within(image):
+            disk.disk(b, image)
+    for card in x.interfaces:
+        with b.within(card):
+            net.interface(b, card)
+    for port in x.serials:
+        with b.within(port):
+            char.serial(b, port)
+    for console in x.consoles:
+        with b.within(console):
+            char.console(b, console)
+    for channel in x.channels:
+        with b.within(channel):
+            char.channel(b, channel)
+    for pointer in x.inputs:
+        with b.within(pointer):
+            screen.pointer(b, pointer)
+    for number, window in enumerate(x.graphics):
+        with b.within(window):
+            screen.graphics(b, window, number)
+    for number, video in enumerate(x.videos):
+        with b.within(video):
+            screen.video(b, video, primary=video.primary is True or (number == 0 and video.primary is None))
+    for sound in x.sounds:
+        screen.sound(b, sound)
+    misc.watchdogs(b, x)
+    if x.memballoon:
+        misc.balloon(b, x.memballoon)
+    for rng in x.rngs:
+        with b.within(rng):
+            misc.rng(b, rng)
+    for panic in x.panics:
+        misc.panic(b, panic)
+    if x.vsock:
+        misc.vsock(b, x.vsock)
+    misc.tpms(b, x)

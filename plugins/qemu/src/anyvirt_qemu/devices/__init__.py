@@ -1,0 +1,1 @@
+"""From each kind of device to QEMU's options for it."""

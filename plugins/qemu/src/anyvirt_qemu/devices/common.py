@@ -1,0 +1,115 @@
+"""What devices of many kinds share: where they sit, virtio's options, the boot order, option ROMs."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+from anyvirt.api import Boot, PciAddress, Rom, UsbAddress, VirtioSerialAddress
+
+from anyvirt_qemu.build import Build
+
+
+class Located(Protocol):
+    """A device with a name and an address."""
+
+    @property
+    def alias(self) -> str | None: ...
+    @property
+    def acpi_index(self) -> int | None: ...
+    @property
+    def address(self) -> Any: ...
+
+
+class VirtioTuned(Protocol):
+    """Options of virtio's driver."""
+
+    @property
+    def iommu(self) -> bool | None: ...
+    @property
+    def ats(self) -> bool | None: ...
+    @property
+    def packed(self) -> bool | None: ...
+    @property
+    def page_per_vq(self) -> bool | None: ...
+
+
+def pci(b: Build, x: Located) -> dict[str, Any]:
+    """Bus and slot of a PCI device."""
+    address = x.address
+    if not isinstance(address, PciAddress):
+        b.problem(x, "address", "the device needs a PCI address", "leave the address out")
+        return {}
+    bus, slot, function = address.bus or 0, address.slot or 0, address.function or 0
+    if address.domain:
+        b.refuse(address, "domain", "the guest has one PCI domain, 0")
+    place: dict[str, Any] = {
+        "bus": f"{b.machine.bus}.0" if bus == 0 else f"pci.{bus}",
+        "addr": f"{slot:#x}.{function:#x}" if function else f"{slot:#x}",
+    }
+    if address.multifunction or (function == 0 and (bus, slot) in b.shared_slots):
+        place["multifunction"] = True
+    if x.acpi_index is not None:
+        place["acpi-index"] = x.acpi_index
+    return place
+
+
+def usb(b: Build, x: Located) -> dict[str, Any]:
+    """Bus and port of a USB device."""
+    address = x.address
+    if not isinstance(address, UsbAddress):
+        b.problem(x, "address", "the device needs a USB address", "leave the address out")
+        return {}
+    port = b.token(address, "port", address.port or "1")
+    return {"bus": f"{usb_id(address.bus or 0)}.0", "port": port}
+
+
+def usb_id(index: int) -> str:
+    """Id of a USB controller."""
+    return f"usb{index}" if index else "usb"
+
+
+def virtio_serial(b: Build, x: Located) -> dict[str, Any]:
+    """Controller and port of a virtio-serial device."""
+    address = x.address
+    if not isinstance(address, VirtioSerialAddress):
+        b.problem(x, "address", "the device needs a virtio-serial address", "leave the address out")
+        return {}
+    if address.bus:
+        b.refuse(address, "bus", "a virtio-serial controller has one bus, 0")
+    return {"bus": f"virtio-serial{address.controller or 0}.0", "nr": address.port or 0}
+
+
+def virtio(b: Build, x: Located, name: str, model: str | None = None) -> dict[str, Any]:
+    """Driver and place of a virtio device, such as ``virtio-blk``, in the variant that its model asks for."""
+    suffix = (model or "virtio").removeprefix("virtio")
+    driver = b.has(x, "", f"{name}-pci{suffix}")
+    return {"driver": driver, **pci(b, x), "id": x.alias}
+
+
+def tuned(options: VirtioTuned | None) -> dict[str, Any]:
+    """Virtio's own switches; for devices that have them all."""
+    if options is None:
+        return {}
+    return {
+        "iommu_platform": options.iommu,
+        "ats": options.ats,
+        "packed": options.packed,
+        "page-per-vq": options.page_per_vq,
+    }
+
+
+def bootindex(b: Build, x: Located, boot: Boot | None) -> int | None:
+    """Place in the boot order, given with the device or by kind."""
+    if boot is not None and boot.order is not None:
+        return boot.order
+    return b.boot.get(x.alias or "")
+
+
+def rom(b: Build, rom: Rom | None) -> dict[str, Any]:
+    """Option ROM of a PCI device."""
+    if rom is None:
+        return {}
+    if rom.enabled is False:
+        return {"romfile": ""}
+    file = b.path(rom, "file", rom.file) if rom.file is not None else None
+    return {"rombar": None if rom.bar is None else int(rom.bar), "romfile": file}

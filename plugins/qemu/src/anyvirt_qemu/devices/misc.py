@@ -1,0 +1,93 @@
+"""Balloon, random numbers, watchdog, panic notifier, vsock, TPM."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from anyvirt.api import Domain, Memballoon, Panic, Rng, Vsock, meaningless
+
+from anyvirt_qemu.build import Build
+from anyvirt_qemu.devices.common import pci, tuned, virtio
+
+WATCHDOG_ACTIONS: Final = ("reset", "shutdown", "poweroff", "pause", "none", "inject-nmi")
+CID_LOWEST: Final = 3
+
+
+def balloon(b: Build, x: Memballoon) -> None:
+    """The memory balloon."""
+    if x.model == "none":
+        return
+    options = virtio(b, x, "virtio-balloon", x.model) | tuned(x.driver)
+    options |= {"deflate-on-oom": x.autodeflate, "free-page-reporting": x.free_page_reporting}
+    b.device(options)
+    if x.stats_period is not None:
+        path = f"/machine/peripheral/{x.alias}"
+        b.step("qom-set", {"path": path, "property": "guest-stats-polling-interval", "value": x.stats_period})
+
+
+def rng(b: Build, x: Rng) -> None:
+    """A source of random numbers."""
+    ident = f"obj{x.alias}"
+    kind = x.backend or "random"
+    if kind == "random":
+        b.object({"qom-type": "rng-random", "id": ident, "filename": b.path(x, "path", x.path or "/dev/urandom")})
+    elif kind == "builtin":
+        b.object({"qom-type": "rng-builtin", "id": ident})
+    else:
+        b.refuse(x, "backend", "use random or builtin")
+    period = None if x.rate_bytes is None else x.rate_period or 1000
+    options = virtio(b, x, "virtio-rng", x.model) | tuned(x.driver)
+    b.device(options | {"rng": ident, "max-bytes": x.rate_bytes, "period": period})
+
+
+def watchdogs(b: Build, domain: Domain) -> str | None:
+    """The watchdogs, and the action of all of them."""
+    action: str | None = None
+    for x in domain.watchdogs:
+        wanted = x.action or "reset"
+        if wanted not in WATCHDOG_ACTIONS:
+            b.refuse(x, "action", f"use {', '.join(WATCHDOG_ACTIONS)}")
+        if action not in {None, wanted}:
+            b.problem(x, "action", "all watchdogs of a guest do the same", f"write {action}")
+        action = action or wanted
+        if x.model in {None, "i6300esb"}:
+            b.device({"driver": b.has(x, "model", "i6300esb"), **pci(b, x), "id": x.alias})
+        elif x.model == "ib700":
+            b.device({"driver": b.has(x, "model", "ib700"), "id": x.alias})
+        elif x.model == "itco" and b.machine.bus == "pcie":
+            b.option("-global", "ICH9-LPC.noreboot=off")
+        else:
+            b.refuse(x, "model", "use i6300esb or ib700")
+    return action
+
+
+def panic(b: Build, x: Panic) -> None:
+    """A panic notifier."""
+    if x.model in {None, "isa"}:
+        meaningless(x, "model")
+        port = getattr(x.address, "iobase", None)
+        b.device({"driver": b.has(x, "model", "pvpanic"), "ioport": port, "id": x.alias})
+    elif x.model == "pvpanic":
+        b.device({"driver": b.has(x, "model", "pvpanic-pci"), **pci(b, x), "id": x.alias})
+    elif x.model == "hyperv":
+        return  # it is a feature of the CPU
+    else:
+        b.refuse(x, "model", "use isa, pvpanic or hyperv")
+
+
+def vsock(b: Build, x: Vsock) -> None:
+    """Sockets between host and guest; the kernel's device is opened for QEMU."""
+    if x.cid is None:
+        b.problem(x, "cid", "the guest has no address", "write <cid address='3'/>, or define it again with auto='yes'")
+    elif x.cid < CID_LOWEST:
+        b.problem(x, "cid", f"a guest's address is {CID_LOWEST} or more", "choose another")
+    meaningless(x, "cid_auto")
+    options = virtio(b, x, "vhost-vsock", x.model) | tuned(x.driver)
+    b.device(options | {"guest-cid": x.cid, "vhostfd": str(b.fd("open", "/dev/vhost-vsock"))})
+
+
+def tpms(b: Build, domain: Domain) -> None:
+    """A TPM cannot be given to a guest; the definition is refused as a whole device."""
+    for x in domain.tpms:
+        b.refuse(x, "", "take the TPM out of the definition", text="qemu guests get no TPM from this driver")
+        meaningless(x, *type(x)._fields)

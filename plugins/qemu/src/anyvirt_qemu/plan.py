@@ -1,0 +1,196 @@
+"""A launch plan: everything that starting one guest takes, as values; nothing here touches the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from anyvirt.api import Domain
+
+Bus = Literal["pci", "pcie", ""]
+FdKind = Literal["monitor", "socket", "listen", "tap", "open"]
+FIRST_FD = 10
+JOURNAL = "ev"
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A machine type of a QEMU binary.
+
+    :param name: the versioned name, never an alias.
+    :param bus: the bus at its root: ``pci`` (i440fx), ``pcie`` (q35, virt), ``""`` for neither.
+    """
+
+    name: str
+    bus: Bus
+    max_cpus: int = 255
+
+
+class Caps(Protocol):
+    """What a plan needs to know of a QEMU binary."""
+
+    @property
+    def binary(self) -> str:
+        """Absolute path."""
+        ...
+
+    @property
+    def arch(self) -> str:
+        """Architecture of its guests, such as ``x86_64``."""
+        ...
+
+    @property
+    def json_device(self) -> bool:
+        """``-device`` takes JSON."""
+        ...
+
+    @property
+    def json_netdev(self) -> bool:
+        """``-netdev`` takes JSON."""
+        ...
+
+    @property
+    def sandbox(self) -> bool:
+        """It was built with seccomp, and ``-sandbox`` works."""
+        ...
+
+    def machine(self, name: str) -> Machine | None:
+        """The machine type that a name or alias stands for, ``""`` for the default one; None where there is none."""
+        ...
+
+    def has_device(self, name: str) -> bool:
+        """Whether ``-device`` knows this driver."""
+        ...
+
+    def has_cpu(self, model: str) -> bool:
+        """Whether ``-cpu`` knows this model."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Paths:
+    """Where a guest's files are.
+
+    :param guest: the part of the run directory that QEMU's user writes (``q``), absolute.
+    :param nvram: directory for variable stores that the definition does not place, absolute.
+    """
+
+    guest: str
+    nvram: str
+
+
+@dataclass(frozen=True, slots=True)
+class FdUse:
+    """A descriptor that QEMU inherits under ``number``.
+
+    ``kind`` says what ``target`` is: ``monitor`` and ``socket``: listen at this name in the manager's part of the
+    run directory; ``listen``: listen at this absolute path; ``tap``: the alias of an interface in ``Plan.taps``, once
+    for each queue; ``open``: open this device for reading and writing.
+    """
+
+    number: int
+    kind: FdKind
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class TapUse:
+    """A tap device to be made, or opened, for an interface.
+
+    :param name: its name on the host, or a pattern with ``%d``; an existing one where ``managed`` is False.
+    :param bridge: bridge that it joins, or None.
+    """
+
+    alias: str
+    mac: str
+    name: str
+    bridge: str | None = None
+    mtu: int | None = None
+    queues: int = 1
+    managed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class CopyUse:
+    """A file to be copied, mode 0600, where the target is not there yet."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A QMP command to run while the guest is still paused; what may be secret is not shown."""
+
+    command: str
+    arguments: Mapping[str, Any] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleUse:
+    """A character device that a user can attach to.
+
+    :param kind: ``serial``, ``console`` or ``channel``.
+    :param type: ``pty``, ``unix``, ``file`` or ``null``.
+    :param log: file that gets every byte that the guest writes, absolute; ``""`` where there is none.
+    :param socket: for unix: name in the manager's part of the run directory, or absolute path.
+    """
+
+    alias: str
+    kind: str
+    type: str
+    log: str = ""
+    socket: str = ""
+
+    @property
+    def chardev(self) -> str:
+        """Id of the back end, as ``query-chardev`` shows it."""
+        return f"char{self.alias}"
+
+
+@dataclass(frozen=True, slots=True)
+class NodeUse:
+    """One image of a disk: its node in QEMU's block graph, its path and format."""
+
+    node: str
+    protocol: str
+    path: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class DiskUse:
+    """A disk: its target name, the id of its device, its images from the top of the chain down."""
+
+    target: str
+    alias: str
+    nodes: tuple[NodeUse, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Everything that starting a guest takes; the same definition gives the same plan.
+
+    :param domain: the live definition: as defined, with all aliases.
+    :param argv: absolute path of QEMU and its arguments; no secret is among them.
+    :param env: environment beside the usual one.
+    :param cwd: directory to start in; the names of sockets that QEMU binds itself are relative to it.
+    :param copies: files to be copied before the start.
+    :param sockets: paths that QEMU binds itself; stale ones are removed before, and those left behind afterwards.
+    :param steps: QMP commands to run before ``cont``.
+    :param warnings: what the user is told: choices that the definition did not make.
+    """
+
+    domain: Domain
+    argv: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    cwd: str = "/"
+    fds: tuple[FdUse, ...] = ()
+    taps: tuple[TapUse, ...] = ()
+    copies: tuple[CopyUse, ...] = ()
+    sockets: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = ()
+    consoles: tuple[ConsoleUse, ...] = ()
+    disks: tuple[DiskUse, ...] = ()
+    warnings: tuple[str, ...] = ()
