@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -161,7 +162,7 @@ def _ask(binary: str, folder: Path, accel: str) -> dict[str, Any]:
         sock = run.listen("probe")
         argv = [binary, "-S", "-no-user-config", "-nodefaults", "-display", "none", "-M", f"none,accel={accel}"]
         argv += [*monitor_options({"probe": sock.fileno()}), *journal.options(run.guest_path)]
-        with sock, Child(argv, fds=[sock.fileno()]) as child:
+        with closing(sock), Child(argv, fds=[sock.fileno()]) as child:
             sock.close()
             try:
                 with Monitor(run.place("probe"), binary, greeting=PATIENCE) as monitor:

@@ -16,12 +16,9 @@ import stat
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Protocol, Self
 
 from anyvirt.api import Busy, Denied, Exists, Failed, NotFound, VirtError, unix
-
-if TYPE_CHECKING:
-    import socket
 
 CONTROL: Final = "ctl"
 ENDING: Final = "end"
@@ -32,6 +29,18 @@ GUEST: Final = "q"
 DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ_MAX: Final = 16 << 20
 DEPTH_MAX: Final = 20
+
+
+class Listening(Protocol):
+    """A socket that listens: its descriptor goes to QEMU, our end is closed then."""
+
+    def fileno(self) -> int:
+        """The descriptor."""
+        ...
+
+    def close(self) -> None:
+        """Close our end."""
+        ...
 
 
 class RunDir:
@@ -110,7 +119,7 @@ class RunDir:
         """Absolute path of the guest's part, for options that take no descriptor."""
         return str(self.root / self.name / GUEST)
 
-    def listen(self, name: str) -> socket.socket:
+    def listen(self, name: str) -> Listening:
         """A listening socket in the manager's part, for QEMU to inherit.
 
         :raises Busy, Failed: the name is taken, or the disk is full.

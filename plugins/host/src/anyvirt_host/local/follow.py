@@ -6,7 +6,7 @@ import ctypes
 import os
 import select
 import struct
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Generator, Hashable
 from types import TracebackType
 from typing import Any, Self
 
@@ -150,7 +150,7 @@ def _wake(fd: int) -> None:
 
 def follow(
     fd: int, offset: int, *, until: int | None = None, ended: Callable[[], Any] | None = None
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yield what the open file holds from ``offset`` on, and what is appended to it, for ever.
 
     A file that became shorter than what was read yields ``b""`` once and goes on from its new end.
