@@ -134,7 +134,7 @@ def host_mac(mac: str) -> str:
     return "fe:" + ":".join(f"{octet:02x}" for octet in _octets(mac)[1:])
 
 
-def bridge_program() -> str | None:
+def helper() -> str | None:
     """Path of QEMU's set-uid bridge helper, or None where it is missing or not set-uid."""
     for path in HELPERS:
         try:
@@ -146,13 +146,13 @@ def bridge_program() -> str | None:
     return None
 
 
-def through_program(bridge: str, *, header: bool = True, path: str | None = None) -> Tap:
+def through_helper(bridge: str, *, header: bool = True, path: str | None = None) -> Tap:
     """Let QEMU's bridge helper make the tap: the way for users without rights.
 
     :raises Denied: there is no usable helper, or its ``bridge.conf`` does not allow the bridge.
     """
     _checked(bridge)
-    path = path or bridge_program()
+    path = path or helper()
     if path is None:
         raise Denied(
             f"user {_user()} may not put a guest into bridge {bridge}: there is no set-uid qemu-bridge-helper",
