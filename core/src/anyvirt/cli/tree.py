@@ -27,9 +27,15 @@ ORDER: Final = (
     "list", "define", "create", "start", "shutdown", "reboot", "reset", "destroy", "suspend", "resume", "undefine",
     "info", "state", "stats", "blkinfo", "console", "events", "wait", "dumpxml", "edit", "rename", "autostart",
     "plan", "apply", "validate", "save", "restore", "jobs", "recover", "import-libvirt", "drivers",
+    "host info", "host capabilities", "host facts",
+    "pool list", "pool info", "pool dumpxml", "pool define", "pool undefine", "pool start", "pool stop",
+    "vol list", "vol info", "vol dumpxml", "vol path", "vol create", "vol create-as", "vol delete",
+    "net list", "net info", "net dumpxml", "iface list", "iface dumpxml",
+    "domstats", "domid", "domuuid", "domname", "domblklist", "domiflist", "hostname", "uri", "version",
 )
 # fmt: on
 SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+COMMON: Final = "-c URI, --timeout S, --readonly, --quiet and --debug may stand here, too; see anyvirt --help."
 EPILOG: Final = (
     "Without -c: ANYVIRT_URI, else qemu:///session (qemu:///system for root) where that driver is installed, "
     "else test:///default."
@@ -113,17 +119,18 @@ def made(path: str, function: Callable[..., Any]) -> Any:
 
 def _epilog(examples: tuple[str, ...], exits: str) -> str:
     shown = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples) + "\n\n" if examples else ""
-    return shown + exits
+    return f"{shown}{COMMON}\n\n{exits}"
 
 
 def _callback(function: Callable[..., Any]) -> Callable[..., None]:
     """A function that Typer reads as ``function``, with the global options beside its own."""
     own = inspect.signature(function, eval_str=True)
     mine = [parameter for parameter in own.parameters.values() if parameter.name != "cli"]
+    taken = {flag for parameter in mine for flag in _flags(parameter.annotation)}
     common = [
         parameter.replace(name=f"_{parameter.name}", annotation=_quiet(parameter.annotation, parameter.name))
         for parameter in inspect.signature(_top, eval_str=True).parameters.values()
-        if parameter.name not in {"ctx", "version"}
+        if parameter.name != "version" and not taken.intersection(_flags(parameter.annotation))
     ]
 
     def call(ctx: typer.Context, **given: Any) -> None:
@@ -143,8 +150,14 @@ def _callback(function: Callable[..., Any]) -> Callable[..., None]:
 def _quiet(annotation: Any, name: str) -> Any:
     """The same option, left out of the help of commands unless it is ``--json``."""
     kind, option = annotation.__origin__, annotation.__metadata__[0]
-    flags = (option.default, *option.param_decls) if option.default is not ... else option.param_decls
+    flags = _flags(annotation)
     return Annotated[kind, typer.Option(*flags, help=option.help, hidden=name != "json", show_default=False)]
+
+
+def _flags(annotation: Any) -> tuple[str, ...]:
+    option = annotation.__metadata__[0]
+    declared = (option.default, *(option.param_decls or ()))
+    return tuple(flag for flag in declared if isinstance(flag, str) and flag.startswith("-"))
 
 
 def _version(wanted: bool) -> None:

@@ -1,0 +1,129 @@
+"""Definitions of domains: put them in, show them, change them, take them out."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from anyvirt.cli.declare import arg, command, domain, domains, opt
+from anyvirt.cli.invocation import Invocation
+from anyvirt.cli.lifecycle import each
+
+_KEEP = "Take over elements and attributes that anyvirt does not know."
+
+
+@command(
+    "define",
+    examples=(
+        "anyvirt define web.xml",
+        "virsh dumpxml --inactive web | anyvirt define -",
+        "anyvirt define newer.xml --keep-unknown",
+    ),
+)
+def define(
+    cli: Invocation,
+    file: Annotated[str, arg("File with the definition; - reads what is piped in.", "FILE")],
+    keep_unknown: Annotated[bool, opt("--keep-unknown", help=_KEEP)] = False,
+) -> None:
+    """Store a domain's definition.
+
+    The document is a <domain> as libvirt has it. A domain of the same name and UUID gets
+    it in place of its old one; if it runs, the new one counts from its next boot. Whatever
+    is wrong is listed with path and line before anything is stored; ``validate`` does the
+    same without storing.
+    """
+    from anyvirt.cli.source import read
+
+    made = cli.connection.domain_define(read(file), keep_unknown=keep_unknown)
+    if not cli.json("define/1", domain={"name": made.name, "uuid": made.uuid}):
+        cli.line(f"Domain '{made.name}' defined from {file}")
+
+
+@command("create", examples=("anyvirt create scratch.xml", "anyvirt create scratch.xml --paused"))
+def create(
+    cli: Invocation,
+    file: Annotated[str, arg("File with the definition; - reads what is piped in.", "FILE")],
+    paused: Annotated[bool, opt("--paused", help="Leave the processors stopped.")] = False,
+    keep_unknown: Annotated[bool, opt("--keep-unknown", help=_KEEP)] = False,
+) -> None:
+    """Boot a transient domain: nothing is left of it when it stops.
+
+    ``define`` and ``start`` boot one that stays.
+    """
+    from anyvirt.cli.source import read
+
+    made = cli.connection.domain_create(read(file), paused, keep_unknown=keep_unknown)
+    if not cli.json("create/1", domain={"name": made.name, "uuid": made.uuid}):
+        cli.line(f"Domain '{made.name}' created from {file}")
+
+
+@command("undefine", examples=("anyvirt undefine web", "anyvirt undefine web --keep-nvram"))
+def undefine(
+    cli: Invocation,
+    domains: Annotated[list[str], domains()],
+    keep_nvram: Annotated[bool, opt("--keep-nvram", help="Leave the firmware's variables where they are.")] = False,
+    nvram: Annotated[bool, opt("--nvram", help="Remove them; the default.")] = False,
+) -> None:
+    """Remove the definitions of domains.
+
+    Disks stay. A domain that runs goes on as a transient one and is gone when it stops.
+    """
+    if nvram and keep_nvram:
+        from anyvirt.cli.usage import Usage
+
+        raise Usage("--nvram and --keep-nvram contradict each other")
+    each(cli, "undefine", domains, {"keep_nvram": keep_nvram}, "Domain '{}' has been undefined")
+
+
+@command(
+    "dumpxml",
+    examples=("anyvirt dumpxml web", "anyvirt dumpxml web --inactive > web.xml", "anyvirt dumpxml web --canonical"),
+)
+def dumpxml(
+    cli: Invocation,
+    domain: Annotated[str, domain()],
+    inactive: Annotated[bool, opt("--inactive", help="The definition that the next boot has.")] = False,
+    live: Annotated[bool, opt("--live", help="The one that runs; fails where none does.")] = False,
+    canonical: Annotated[bool, opt("--canonical", help="In anyvirt's own spelling, units and order.")] = False,
+) -> None:
+    """Print a domain's definition as XML.
+
+    Without an option it is the running one, or the stored one of a domain that does not
+    run.
+    """
+    from anyvirt.model.values import Which
+
+    which = Which.CONFIG if inactive else Which.LIVE if live else Which.EFFECTIVE
+    one = cli.connection.lookup(domain)
+    document = one.config(which)
+    text = document.text
+    if canonical:
+        from anyvirt.model.write import dump
+
+        text = dump(document.model, canonical=True)
+    if not cli.json("dumpxml/1", name=one.name, uuid=one.uuid, which=which.value, xml=text):
+        cli.line(text.rstrip("\n"))
+
+
+@command("rename", "domrename", examples=("anyvirt rename web www",))
+def rename(
+    cli: Invocation,
+    domain: Annotated[str, domain()],
+    new_name: Annotated[str, arg("The name that it gets.", "NEW-NAME")],
+) -> None:
+    """Give a stopped domain another name."""
+    made = cli.connection.lookup(domain).rename(new_name)
+    if not cli.json("rename/1", domain={"name": made.name, "uuid": made.uuid}):
+        cli.line("Domain successfully renamed")
+
+
+@command("autostart", examples=("anyvirt autostart web", "anyvirt autostart web --disable"))
+def autostart(
+    cli: Invocation,
+    domain: Annotated[str, domain()],
+    disable: Annotated[bool, opt("--disable", help="Do not start it with the host.")] = False,
+) -> None:
+    """Start a domain when the host comes up, or no longer."""
+    one = cli.connection.lookup(domain)
+    one.set_autostart(not disable)
+    if not cli.json("autostart/1", domain={"name": one.name, "uuid": one.uuid, "autostart": not disable}):
+        cli.line(f"Domain '{one.name}' {'unmarked' if disable else 'marked'} as autostarted")

@@ -1,0 +1,84 @@
+"""``edit``: a definition in an editor, stored when it is right."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from anyvirt.cli.complaint import print_error
+from anyvirt.cli.declare import command, domain, opt
+from anyvirt.cli.invocation import Invocation
+from anyvirt.cli.prompt import confirm
+from anyvirt.errors import Failed, VirtError
+from anyvirt.model.values import Which
+
+if TYPE_CHECKING:
+    from anyvirt.client._generated_sync import Domain
+
+
+@command("edit", examples=("anyvirt edit web", "EDITOR=nano anyvirt edit web"))
+def edit(
+    cli: Invocation,
+    domain: Annotated[str, domain()],
+    keep_unknown: Annotated[
+        bool, opt("--keep-unknown", help="Take over elements and attributes that anyvirt does not know.")
+    ] = False,
+) -> None:
+    """Change a domain's stored definition in an editor.
+
+    VISUAL or EDITOR says which editor; vi without them. What is wrong is listed, and the
+    editor opens again if you want. Nothing is stored where nothing was changed, or where
+    somebody else changed the definition meanwhile. The text is kept in a file when it
+    could not be stored. A running domain has the change from its next boot.
+    """
+    one = cli.connection.lookup(domain)
+    before = one.config(Which.CONFIG).text
+    handle, name = tempfile.mkstemp(prefix=f"anyvirt-{os.getpid()}-", suffix=".xml")
+    path = Path(name)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        file.write(before)
+    keep = True
+    try:
+        changed = _edited(cli, one, before, path, keep_unknown=keep_unknown)
+        keep = False
+    finally:
+        if keep:
+            cli.note(f"your text is kept in {path}")
+        else:
+            path.unlink(missing_ok=True)
+    if not cli.json("edit/1", domain={"name": one.name, "uuid": one.uuid, "changed": changed}):
+        cli.line(f"Domain '{one.name}' XML configuration {'edited' if changed else 'not changed'}.")
+
+
+def _edited(cli: Invocation, one: Domain, before: str, path: Path, *, keep_unknown: bool) -> bool:
+    editor = cli.settings.editor or ("vi",)
+    while True:
+        code = os.spawnvp(os.P_WAIT, editor[0], [*editor, str(path)])  # noqa: S606 - a program, no shell
+        if code != 0:
+            raise Failed(f"the editor {editor[0]!r} ended with status {code}", hint="set EDITOR to one that is there")
+        text = path.read_text(encoding="utf-8")
+        if text == before:
+            return False
+        try:
+            _store(cli, one, before, text, keep_unknown=keep_unknown)
+        except VirtError as error:
+            if not (sys.stdin.isatty() and error.code != "resource.busy"):
+                raise
+            print_error(cli, error)
+            if not confirm("Edit it again?"):
+                raise Failed("the definition was not stored") from None
+        else:
+            return True
+
+
+def _store(cli: Invocation, one: Domain, before: str, text: str, *, keep_unknown: bool) -> None:
+    if one.config(Which.CONFIG).text != before:
+        raise VirtError(
+            f"somebody else changed the definition of {one.name!r} meanwhile",
+            code="resource.busy",
+            hint="edit it again from what is stored now",
+        )
+    cli.connection.domain_define(text, keep_unknown=keep_unknown)

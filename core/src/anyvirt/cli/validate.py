@@ -1,0 +1,93 @@
+"""``validate``: everything that is wrong with a document, without storing it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from anyvirt.cli.declare import arg, command, opt
+from anyvirt.cli.invocation import Invocation
+from anyvirt.cli.paper import clean
+from anyvirt.cli.source import read
+from anyvirt.errors import Invalid, VirtError
+
+if TYPE_CHECKING:
+    from anyvirt.errors import Problem
+    from anyvirt.model.element import Element
+
+
+@command(
+    "validate",
+    examples=(
+        "anyvirt validate web.xml",
+        "anyvirt validate *.xml --quiet && echo all good",
+        "anyvirt validate web.xml --canonical > tidy.xml",
+    ),
+    exits="Exit status: 0 nothing is wrong; 1 a problem was found, or a file cannot be read; 2 wrong usage.",
+)
+def validate(
+    cli: Invocation,
+    files: Annotated[list[str], arg("Files with documents; - reads what is piped in.", "FILE...")],
+    canonical: Annotated[bool, opt("--canonical", help="Print each document as anyvirt writes it.")] = False,
+) -> None:
+    """Check documents: domains, pools, volumes, networks and whatever else libvirt has.
+
+    Every problem is shown with its line and its path, every element or attribute that is
+    not known with the nearest name that is. Nothing is sent to a hypervisor. Unknown
+    content survives in what --canonical prints.
+    """
+    rows = [_checked(cli, name, canonical=canonical) for name in files]
+    cli.failed = cli.failed or any(row["problems"] for row in rows)
+    if cli.json("validate/1", documents=rows):
+        return
+    for row in rows:
+        for problem in row["problems"]:
+            print(_line(row["file"], problem), file=cli.err if canonical else cli.out)
+        if "canonical" in row:
+            cli.line(row["canonical"].rstrip("\n"))
+        elif not row["problems"] and "error" not in row and not cli.options.quiet:
+            cli.line(f"{row['file']}: good <{row['kind']}>")
+
+
+def _checked(cli: Invocation, name: str, *, canonical: bool) -> dict[str, Any]:
+    from anyvirt.model.plan import plan_of
+    from anyvirt.model.xml import parse
+
+    row: dict[str, Any] = {"file": name, "kind": None, "problems": []}
+    try:
+        model = parse(read(name))
+    except Invalid as error:
+        row["problems"] = [_plain(problem) for problem in error.problems]
+        return row
+    except VirtError as error:
+        if not cli.options.json:
+            cli.complain(error)
+        row["error"] = cli.row_error(error)
+        return row
+    row["kind"] = plan_of(type(model)).tag
+    row["problems"] = [_plain(problem) for problem in problems(model)]
+    if canonical:
+        from anyvirt.model.write import dump
+
+        row["canonical"] = dump(model, canonical=True)
+    return row
+
+
+def problems(model: Element) -> list[Problem]:
+    """What a document has that is not known, and what contradicts itself, in the order of lines."""
+    from anyvirt.model.check import check
+    from anyvirt.model.domain import Domain
+    from anyvirt.model.strict import unknown
+
+    found = [*unknown(model), *(check(model) if isinstance(model, Domain) else ())]
+    return sorted(found, key=lambda problem: problem.line or 0)
+
+
+def _plain(problem: Problem) -> dict[str, Any]:
+    return {name: getattr(problem, name) for name in ("code", "path", "line", "text", "hint")}
+
+
+def _line(name: str, problem: dict[str, Any]) -> str:
+    place = f"{name}:{problem['line']}" if problem["line"] else name
+    path = f"{problem['path']}: " if problem["path"] else ""
+    hint = f"; {problem['hint']}" if problem["hint"] else ""
+    return clean(f"{place}: {path}{problem['text']}{hint} [{problem['code']}]")
