@@ -1,0 +1,1 @@
+"""Values: documents as typed models, states, statistics."""
