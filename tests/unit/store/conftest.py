@@ -10,11 +10,13 @@ from anyvirt.locks import Locks
 from anyvirt.store.contract import Store
 from anyvirt.store.files import FileStore
 from anyvirt.store.sqlite import SqliteStore
+from anyvirt.transport.files import FarFiles
+from anyvirt.transport.run import LocalRun
 
 MakeStore = Callable[..., Store]
 
 
-@pytest.fixture(params=["sqlite", "files"])
+@pytest.fixture(params=["sqlite", "files", "far files"])
 def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -28,6 +30,10 @@ def make_store(backend: str, tmp_path: Path) -> Iterator[MakeStore]:
         store: Store
         if backend == "sqlite":
             store = SqliteStore(tmp_path / "store.db", "fake", boot=boot)
+        elif backend == "far files":  # through a shell, as over ssh
+            run = LocalRun()
+            folder, lock = str(tmp_path / "far"), str(tmp_path / "lock")
+            store = FileStore.far(run, FarFiles(run), folder, "fake", lock, boot=boot)
         else:
             (tmp_path / "locks").mkdir(exist_ok=True)
             store = FileStore.local(tmp_path, "fake", Locks(tmp_path / "locks").lock("store-fake"), boot=boot)

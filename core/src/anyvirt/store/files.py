@@ -13,7 +13,7 @@ from anyvirt.locks import Lock, Patience
 from anyvirt.store import journal
 from anyvirt.store.bell import Bell
 from anyvirt.store.faults import corrupt
-from anyvirt.store.log import follow
+from anyvirt.store.log import Rings, follow
 from anyvirt.store.names import check_key, check_kind, check_name, check_ref, check_text, quote, unquote
 from anyvirt.store.place import HEAD, Drop, LocalPlace, Move, Place, Put, Seen, Step
 from anyvirt.store.rows import Defined, Entry, LogGap, Row, Token, Told, entries, job_data, job_of, plain, plain_of
@@ -22,6 +22,8 @@ from anyvirt.store.shelf import Flags, Item, items, new_item
 
 if TYPE_CHECKING:
     from anyvirt.model.values import JobRecord
+    from anyvirt.transport.files import Files
+    from anyvirt.transport.run import Run
 
 T = TypeVar("T")
 _META: Final = "store.json"
@@ -43,7 +45,7 @@ class FileStore:
     :param boot: the boot id to go by; the kernel's unless given.
     """
 
-    def __init__(self, place: Place, driver: str, bell: Bell, *, boot: str | None = None) -> None:
+    def __init__(self, place: Place, driver: str, bell: Rings, *, boot: str | None = None) -> None:
         self.driver = driver
         self._place, self._bell = place, bell
         self._boot = boot if boot is not None else boot_id() or "unknown"
@@ -53,6 +55,18 @@ class FileStore:
     def local(cls, folder: Path, driver: str, lock: Lock, *, boot: str | None = None) -> FileStore:
         """The store in a folder of this host, under ``lock``."""
         return cls(LocalPlace(folder, lock), driver, Bell(folder / "store.bell"), boot=boot)
+
+    @classmethod
+    def far(cls, run: Run, files: Files, folder: str, driver: str, lock: str, *, boot: str) -> FileStore:
+        """The store in a folder of the host that ``run`` and ``files`` reach.
+
+        :param lock: absolute path of the lock's file there.
+        :param boot: the boot id of that host.
+        """
+        from anyvirt.store.far import FarBell, FarPlace
+
+        bell = FarBell(run, files, f"{folder}/store.bell")
+        return cls(FarPlace(run, files, folder, lock), driver, bell, boot=boot)
 
     def define(
         self,
@@ -164,7 +178,7 @@ class FileStore:
         check_kind(kind)
         folder = f"_blob/{kind}/{quote(key)}"
         found: dict[str, bytes] = {}
-        for name in sorted(self._place.list(folder)):
+        for name in sorted(self._place.names(folder)):
             ref, data = unquote(name), self._place.read(f"{folder}/{name}")
             if ref is not None and data is not None and not name.startswith("."):
                 found[ref] = data
@@ -188,7 +202,7 @@ class FileStore:
         return self._change("take an id", kind, decide)[0]
 
     def jobs(self) -> tuple[JobRecord, ...]:
-        data = [self._place.read(f"_job/{name}") for name in self._place.list("_job") if name.endswith(".json")]
+        data = [self._place.read(f"_job/{name}") for name in self._place.names("_job") if name.endswith(".json")]
         found = [job_of(plain_of(text.decode())) for text in data if text is not None]
         return tuple(sorted(found, key=lambda record: (record.started, record.id)))
 
@@ -253,7 +267,7 @@ class FileStore:
 
     def _blobs_of(self, kind: str, ref: str) -> list[Step]:
         folder, name = f"_blob/{kind}", quote(ref)
-        keys = [key for key in self._place.list(folder) if name in self._place.list(f"{folder}/{key}")]
+        keys = [key for key in self._place.names(folder) if name in self._place.names(f"{folder}/{key}")]
         return [Drop(f"{folder}/{key}/{name}") for key in keys]
 
     def _change(self, purpose: str, kind: str, decide: Callable[[], _Plan[T]]) -> tuple[T, str]:

@@ -53,7 +53,7 @@ Step = Put | Drop | Move
 class Place(Protocol):
     """A folder of one host; paths are relative to it, such as ``domain/web~UUID.xml``."""
 
-    def list(self, folder: str) -> Sequence[str]:
+    def names(self, folder: str) -> Sequence[str]:
         """The names in a folder; none where it is missing."""
         ...
 
@@ -89,7 +89,7 @@ class LocalPlace:
     def __init__(self, folder: Path, lock: Lock) -> None:
         self.folder, self._lock = folder, lock
 
-    def list(self, folder: str) -> Sequence[str]:
+    def names(self, folder: str) -> Sequence[str]:
         try:
             return os.listdir(self.folder / folder)
         except FileNotFoundError:

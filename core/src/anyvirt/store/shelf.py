@@ -69,7 +69,7 @@ def new_item(kind: str, uuid: str, flags: Flags, *, noted: bool = False) -> Item
 
 def items(place: Place, kind: str, *, uuid: str = "", name: str = "") -> Iterator[Item]:
     """Definitions of a kind, in no order: all, or those with this UUID or this name."""
-    names = frozenset(place.list(kind))
+    names = frozenset(place.names(kind))
     wanted: Iterable[str] = names
     if uuid or name:  # told by the file name alone, so that few notes are read
         end, start = f"~{uuid}.xml", f"{quote(name)}~"
