@@ -303,7 +303,7 @@ class Following:
         self._place.over.discard(run)
 
     def _anew(self, gap: Gap) -> Iterator[Event]:
-        """A gap, and then what is so now, of one domain or of all; only the last has the token: half is worth nothing."""
+        """A gap, and then what is so now, of one domain or all; only the last has the token: half is worth nothing."""
         events: list[Event] = [gap]
         stops = dict(self._store.blobs(KIND, STOPPED))
         for row in self._site.rows():
