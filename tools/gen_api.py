@@ -42,10 +42,12 @@ NAMES: Final[dict[str, str]] = {
         "UnassignedAddress UsbAddress VirtioSerialAddress"
     ),
     "anyvirt.model.assign": "Clash Names Numbers PciBus PciSpace Slot UsbPorts",
-    "anyvirt.model.capabilities": "Capabilities",
-    "anyvirt.model.check": "check",
     "anyvirt.model.canonical": "fingerprint",
-    "anyvirt.model.check": "check",
+    "anyvirt.model.capabilities": (
+        "Capabilities CapabilitiesGuest CapabilitiesHost GuestDomain GuestFeature GuestMachine "
+        "HostCell HostCellCpu HostCpu"
+    ),
+    "anyvirt.model.check": "check check_name",
     "anyvirt.model.diff": "diff",
     "anyvirt.model.clock": "Clock ClockOffset Timer TimerName",
     "anyvirt.model.cpu": "CpuFeature CpuMode CpuPolicy CpuSpec Topology",
@@ -75,7 +77,6 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.state": "Op Reason State Status require",
     "anyvirt.model.stats": "Balloon Block BlockInfo Cpu DomainStats GROUPS Net Vcpu",
     "anyvirt.model.storage": "Pool Volume",
-    "anyvirt.model.strict": "unknown",
     "anyvirt.model.snapshot": "Snapshot",
     "anyvirt.model.strict": "unknown",
     "anyvirt.model.write": "dump",
@@ -99,7 +100,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.uri": "Uri",
 }
 
-TEMPLATE: Final = '''"""Everything that a user or the author of a driver imports; written by tools/gen_api.py: do not edit.
+TEMPLATE: Final = '''"""All that a user or the author of a driver imports; written by tools/gen_api.py: do not edit.
 
 A name is imported from its own module when it is first asked for.
 """

@@ -1,4 +1,4 @@
-"""Everything that a user or the author of a driver imports; written by tools/gen_api.py: do not edit.
+"""All that a user or the author of a driver imports; written by tools/gen_api.py: do not edit.
 
 A name is imported from its own module when it is first asked for.
 """
@@ -83,8 +83,18 @@ if TYPE_CHECKING:
     )
     from anyvirt.model.assign import Clash, Names, Numbers, PciBus, PciSpace, Slot, UsbPorts
     from anyvirt.model.canonical import fingerprint
-    from anyvirt.model.capabilities import Capabilities
-    from anyvirt.model.check import check
+    from anyvirt.model.capabilities import (
+        Capabilities,
+        CapabilitiesGuest,
+        CapabilitiesHost,
+        GuestDomain,
+        GuestFeature,
+        GuestMachine,
+        HostCell,
+        HostCellCpu,
+        HostCpu,
+    )
+    from anyvirt.model.check import check, check_name
     from anyvirt.model.clock import Clock, ClockOffset, Timer, TimerName
     from anyvirt.model.cpu import CpuFeature, CpuMode, CpuPolicy, CpuSpec, Topology
     from anyvirt.model.devices.char import (
@@ -180,6 +190,8 @@ _HOMES: Final = {
     "CODES": "anyvirt.errors",
     "Cancelled": "anyvirt.errors",
     "Capabilities": "anyvirt.model.capabilities",
+    "CapabilitiesGuest": "anyvirt.model.capabilities",
+    "CapabilitiesHost": "anyvirt.model.capabilities",
     "CcidAddress": "anyvirt.model.address",
     "CcwAddress": "anyvirt.model.address",
     "Change": "anyvirt.events",
@@ -232,7 +244,13 @@ _HOMES: Final = {
     "Gap": "anyvirt.events",
     "Graphics": "anyvirt.model.devices.graphics",
     "GraphicsType": "anyvirt.model.devices.graphics",
+    "GuestDomain": "anyvirt.model.capabilities",
+    "GuestFeature": "anyvirt.model.capabilities",
+    "GuestMachine": "anyvirt.model.capabilities",
     "Host": "anyvirt.host",
+    "HostCell": "anyvirt.model.capabilities",
+    "HostCellCpu": "anyvirt.model.capabilities",
+    "HostCpu": "anyvirt.model.capabilities",
     "HostInfo": "anyvirt.model.values",
     "HyperV": "anyvirt.model.features",
     "Imported": "anyvirt.model.values",
@@ -339,6 +357,7 @@ _HOMES: Final = {
     "WrongState": "anyvirt.errors",
     "breaks": "anyvirt.deadline",
     "check": "anyvirt.model.check",
+    "check_name": "anyvirt.model.check",
     "current": "anyvirt.deadline",
     "deadline": "anyvirt",
     "default_uri": "anyvirt.opening",
@@ -395,6 +414,8 @@ __all__ = [
     "Busy",
     "Cancelled",
     "Capabilities",
+    "CapabilitiesGuest",
+    "CapabilitiesHost",
     "CcidAddress",
     "CcwAddress",
     "Change",
@@ -446,7 +467,13 @@ __all__ = [
     "Gap",
     "Graphics",
     "GraphicsType",
+    "GuestDomain",
+    "GuestFeature",
+    "GuestMachine",
     "Host",
+    "HostCell",
+    "HostCellCpu",
+    "HostCpu",
     "HostInfo",
     "HyperV",
     "Imported",
@@ -553,6 +580,7 @@ __all__ = [
     "WrongState",
     "breaks",
     "check",
+    "check_name",
     "current",
     "deadline",
     "default_uri",

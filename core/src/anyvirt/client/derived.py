@@ -242,10 +242,17 @@ def facts(calls: Connection) -> tuple[Fact, ...]:
 def capabilities(calls: Connection) -> Document[Any]:
     """The capabilities document, merged from the parts of every plug-in."""
     from anyvirt.document import Document
-    from anyvirt.model.capabilities import merged
+    from anyvirt.model.capabilities import Capabilities
 
     parts = [answer.get().model for answer in calls.host_capabilities().values()]
-    return Document.of(merged(parts))
+    hosts = [part.host for part in parts if part.host is not None]
+    host = hosts[0] if hosts else None
+    for other in hosts[1:]:  # what an earlier part leaves open, a later one fills in
+        assert host is not None
+        missing = {name: getattr(other, name) for name in other.__match_args__ if not getattr(host, name)}
+        host = host.replace(**missing)
+    guests = tuple(guest for part in parts for guest in part.guests)
+    return Document(model=Capabilities(host=host, guests=guests))
 
 
 @derived()

@@ -1,1 +1,49 @@
-"""Driver for QEMU and KVM guests on this machine."""
+"""QEMU and KVM guests, managed without a daemon: ``qemu:///session`` and ``qemu:///system``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from anyvirt.api import Host, Invalid, Uri, impl
+
+from anyvirt_qemu import ending
+from anyvirt_qemu.console import Consoles
+from anyvirt_qemu.figures import Figures
+from anyvirt_qemu.hostfacts import HostFacts
+from anyvirt_qemu.libvirt import Import
+from anyvirt_qemu.site import Site
+from anyvirt_qemu.watch import Watch
+
+PATHS = ("session", "system")
+
+
+class Qemu(Import, Figures, Consoles, Watch, HostFacts):
+    """One connection to the QEMU guests of a user, or of the machine."""
+
+    services = ("storage", "network", "secret")
+
+    def __init__(self, site: Site) -> None:
+        self._site = site
+
+    @impl
+    def connect_recover(self) -> Sequence[str]:
+        return ending.sweep(self._site)
+
+    @impl
+    def connect_close(self) -> None:
+        self._site.store.close()
+
+
+@impl
+def connect_open(uri: Uri, host: Host) -> Qemu:
+    """Open ``qemu:///session`` (this user's guests) or ``qemu:///system`` (the machine's, for root)."""
+    if uri.far:
+        raise Invalid(
+            f"{uri}: QEMU guests of another host are not reached yet",
+            code="connect.invalid-uri",
+            hint="run anyvirt there",
+        )
+    if uri.path not in PATHS:
+        hint = "qemu:///session for this user's guests, qemu:///system for the machine's"
+        raise Invalid(f"{uri} has no meaning here", code="connect.invalid-uri", hint=hint)
+    return Qemu(Site(uri, host))

@@ -1,0 +1,209 @@
+"""Definitions: what is kept of a domain, listed and looked up; nothing here starts anything."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from anyvirt.api import (
+    Answer,
+    Autostart,
+    Change,
+    Document,
+    Domain,
+    DomainFacts,
+    Invalid,
+    Lifecycle,
+    NotFound,
+    Op,
+    Ref,
+    State,
+    Status,
+    VirtError,
+    Which,
+    WrongState,
+    check_name,
+    impl,
+    require,
+)
+
+from anyvirt_qemu import nvram
+from anyvirt_qemu.site import KIND, STOPPED, lifecycle, ref_of
+
+if TYPE_CHECKING:
+    from anyvirt.api import Row
+
+    from anyvirt_qemu.site import Site
+
+
+class Definitions:
+    """Hooks about what is defined."""
+
+    _site: Site
+
+    @impl
+    def domain_list(self) -> Iterator[Ref]:
+        return (ref_of(row) for row in self._site.rows())
+
+    @impl
+    def domain_lookup(self, text: str) -> Sequence[Ref]:
+        rows = [row for row in self._site.rows() if text in {row.name, row.uuid}]
+        if not rows and text.isdecimal():
+            rows = [row for row in self._site.rows() if row.run and self._number(row) == int(text)]
+        return [ref_of(row) for row in rows]
+
+    @impl
+    def domain_state(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[State | Status]]]:
+        site = self._site
+        rows = {row.uuid: row for row in site.store.rows(KIND)}
+        stops = dict(site.store.blobs(KIND, STOPPED))
+        for ref in refs:
+            row = rows.get(ref.key)
+            if row is None or (row.transient and not site.lives(row)):
+                yield ref, Answer(error=NotFound(ref))
+                continue
+            try:
+                yield ref, Answer(site.status(row, stops))
+            except VirtError as error:
+                yield ref, Answer(error=error)
+
+    @impl
+    def domain_facts(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[DomainFacts]]]:
+        rows = {row.uuid: row for row in self._site.store.rows(KIND)}
+        foreign = self._foreign()
+        for ref in refs:
+            row = rows.get(ref.key)
+            if row is None:
+                yield ref, Answer(error=NotFound(ref))
+                continue
+            number = self._number(row) if row.run else None
+            held = foreign.get(row.uuid, "")
+            yield (
+                ref,
+                Answer(DomainFacts(id=number, persistent=not row.transient, autostart=row.autostart, foreign=held)),
+            )
+
+    @impl
+    def domain_config(self, refs: Sequence[Ref], which: Which) -> Iterator[tuple[Ref, Answer[Document[Domain]]]]:
+        rows = {row.uuid: row for row in self._site.store.get_many(KIND, [ref.key for ref in refs])}
+        for ref in refs:
+            row = rows.get(ref.key)
+            try:
+                if row is None:
+                    raise NotFound(ref)
+                yield ref, Answer(self._config(row, which))
+            except VirtError as error:
+                yield ref, Answer(error=error)
+
+    @impl
+    def domain_define(self, config: Document[Domain]) -> Ref:
+        site = self._site
+        domain = self.completed(config)
+        uuid, name, xml = str(domain.uuid), domain.name, Document.of(domain).text
+        with site.scope.locks.hold(uuid, "define"):
+            site.step("define")
+            ref = Ref(KIND, uuid, name=name, uuid=uuid)
+            site.store.define(
+                KIND,
+                uuid,
+                name,
+                xml,
+                event=Lifecycle(ref=ref, change=Change.DEFINED, detail="added"),
+                updated=Lifecycle(ref=ref, change=Change.DEFINED, detail="updated"),
+            )
+        return ref
+
+    @impl
+    def domain_undefine(self, ref: Ref, keep_nvram: bool) -> None:
+        site = self._site
+        with site.hold(ref, "undefine") as row:
+            if row.transient:
+                raise WrongState("transient", ["persistent"], "undefine", what=ref, hint="destroy ends it for good")
+            status = site.status(row)
+            require(status, Op.UNDEFINE, ref)
+            active = status.state is not State.SHUTOFF
+            if not active and not keep_nvram:
+                nvram.remove(site, row.uuid)
+            site.step("undefine")
+            event = lifecycle(row, Change.UNDEFINED, "removed", run=row.run)
+            site.store.undefine(KIND, row.uuid, event=event, transient=active)
+            if active:
+                with site.run(row.uuid) as run:
+                    if run is not None and run.record is not None:
+                        run.note(transient=True)
+
+    @impl
+    def domain_rename(self, ref: Ref, name: str) -> Ref:
+        site = self._site
+        problems = list(check_name(name))
+        if problems:
+            raise Invalid(problems)
+        with site.hold(ref, "rename") as row:
+            require(site.status(row), Op.RENAME, ref)
+            domain = Document[Domain](row.xml).model.replace(name=name)
+            event = lifecycle(row._replace(name=name), Change.DEFINED, "renamed")
+            site.step("rename")
+            site.store.rename(KIND, row.uuid, name, xml=Document.of(domain).text, event=event)
+        return Ref(KIND, ref.key, name=name, uuid=ref.key)
+
+    @impl
+    def domain_set_autostart(self, ref: Ref, on: bool) -> None:
+        site = self._site
+        with site.hold(ref, "autostart") as row:
+            if row.transient:
+                raise WrongState("transient", ["persistent"], "autostart", what=ref, hint="define it first")
+            site.store.set_autostart(KIND, row.uuid, on, event=Autostart(ref=ref_of(row), on=on))
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def completed(self, config: Document[Domain]) -> Domain:
+        """The definition with everything filled in that QEMU guests have, so that it shows.
+
+        :raises Invalid: with every path that this driver cannot honour.
+        """
+        from anyvirt_qemu.caps import Caps
+        from anyvirt_qemu.defaults import complete
+
+        domain = config.model
+        caps = Caps(self._site.caps(domain.emulator))
+        return complete(domain, caps, os.urandom, old=self._known(domain), taken=self._taken_macs(domain))
+
+    def _known(self, domain: Domain) -> Domain | None:
+        """What is defined under the same UUID, or the same name: addresses and MACs stay as they were."""
+        store = self._site.store
+        try:
+            row = store.get(KIND, str(domain.uuid)) if domain.uuid else store.by_name(KIND, domain.name)
+        except NotFound:
+            return None
+        return Document[Domain](row.xml).model if row.xml else None
+
+    def _taken_macs(self, domain: Domain) -> frozenset[str]:
+        if all(interface.mac is not None for interface in domain.interfaces):
+            return frozenset()
+        rows = self._site.store.rows(KIND, xml=True)
+        found = re.compile(r"<mac address=['\"]([0-9A-Fa-f:]{17})['\"]")
+        return frozenset(mac.lower() for row in rows for mac in found.findall(row.xml or ""))
+
+    def _config(self, row: Row, which: Which) -> Document[Domain]:
+        if which is not Which.CONFIG:
+            with self._site.run(row.uuid) as run:
+                if run is not None and run.record is not None and run.alive() is not False:
+                    return Document(run.record.xml)
+        if which is Which.LIVE:
+            raise WrongState("shut off", ["running"], "reading the live definition", what=ref_of(row))
+        if which is Which.CONFIG and row.transient:
+            raise WrongState("transient", ["persistent"], "reading the stored definition", what=ref_of(row))
+        return Document(row.xml or "")
+
+    def _number(self, row: Row) -> int | None:
+        with self._site.run(row.uuid) as run:
+            if run is None or run.record is None or run.alive() is False:
+                return None
+            return run.record.number
+
+    def _foreign(self) -> dict[str, str]:
+        from anyvirt_qemu.libvirt import held
+
+        return held(self._site)

@@ -1,0 +1,208 @@
+"""How a run ends: asked for, by itself, or because its starter was killed; always under the guest's lock."""
+
+from __future__ import annotations
+
+import os
+from contextlib import suppress
+from typing import TYPE_CHECKING, Final
+
+from anyvirt.api import Busy, Change, Event, NotFound, Reason, VirtError
+
+from anyvirt_qemu import process
+from anyvirt_qemu.guest import Run, stopped
+from anyvirt_qemu.site import KIND, STOPPED, lifecycle
+
+if TYPE_CHECKING:
+    from anyvirt.api import Row
+
+    from anyvirt_qemu.site import Site
+
+# reason of the state -> detail of the event
+DETAILS: Final = {
+    Reason.SHUTDOWN: "shutdown",
+    Reason.DESTROYED: "destroyed",
+    Reason.CRASHED: "crashed",
+    Reason.FAILED: "failed",
+    Reason.SAVED: "saved",
+}
+
+
+def settle(site: Site, uuid: str) -> str | None:
+    """Finish what has ended or was left half-done; running it twice does nothing the second time.
+
+    :return: what was done, as a sentence; None for nothing.
+    :raises Busy: QEMU runs where this process cannot see it.
+    """
+    try:
+        row = site.store.get(KIND, uuid)
+    except NotFound:
+        row = None
+    with site.run(uuid) as run:
+        if run is None:
+            return _without_run(site, row)
+        alive = run.alive()
+        if alive is None:
+            raise Busy(row.name if row else uuid, holder="a process in another pid namespace", purpose="running it")
+        if alive:
+            return _living(site, row, run)
+        finish(site, row, run)
+        return f"{row.name if row else uuid}: its run had ended; settled"
+
+
+def roll_back(site: Site, uuid: str) -> None:
+    """Take back a start that failed, as far as it had come."""
+    try:
+        row = site.store.get(KIND, uuid)
+    except NotFound:
+        row = None
+    with site.run(uuid) as run:
+        if run is None:
+            _without_run(site, row)
+            return
+        if run.alive():
+            _end(run)
+        finish(site, row, run)
+
+
+def _without_run(site: Site, row: Row | None) -> str | None:
+    """The starter was killed before it made a run directory, or after the end removed it."""
+    if row is None or not (row.run or row.transient):
+        return None
+    if row.transient:
+        site.store.undefine(KIND, row.uuid)
+    else:
+        site.store.set_run(KIND, row.uuid, "")
+    return f"{row.name}: its start had been cut off; settled"
+
+
+def _living(site: Site, row: Row | None, run: Run) -> str | None:
+    record = run.record
+    if row is not None and record is not None and row.run == record.run and record.phase != "starting":
+        if record.ending:  # somebody began to end it and was killed
+            _end(run)
+            finish(site, row, run)
+            return f"{row.name}: its end had been cut off; finished"
+        if record.phase == "booting":
+            _go_on(run)
+            return f"{row.name}: its start had been cut off just before its processors ran; finished"
+        if record.rebooting:
+            come_up_again(run)
+            return f"{row.name}: its reboot had been cut off; finished"
+        return None
+    name = record.name if record is not None else run.place.name
+    _end(run)
+    finish(site, row, run)
+    return f"{name}: its start had been cut off; rolled back"
+
+
+def _go_on(run: Run) -> None:
+    from anyvirt_qemu.monitor import Monitor
+    from anyvirt_qemu.run_dir import CONTROL
+
+    assert run.record is not None
+    if not run.record.paused:
+        with Monitor(run.place.place(CONTROL), run.record.name) as monitor:
+            monitor.execute("cont")
+    run.note(phase="running")
+
+
+def come_up_again(run: Run) -> None:
+    """The second half of a reboot: power-off is power-off again, and a guest that is off is reset and goes on."""
+    from anyvirt_qemu.monitor import Monitor
+    from anyvirt_qemu.run_dir import CONTROL
+
+    assert run.record is not None
+    with Monitor(run.place.place(CONTROL), run.record.name) as monitor:
+        monitor.execute("set-action", shutdown="poweroff")
+        if monitor.execute("query-status").get("status") == "shutdown":
+            monitor.execute("system_reset")
+            monitor.execute("cont")
+    run.note(rebooting=False)
+
+
+def _end(run: Run, *, graceful: bool = False) -> bool:
+    assert run.process is not None
+    name = run.record.name if run.record is not None else run.place.name
+    return process.end(run.process, name, graceful=graceful)
+
+
+def end(site: Site, row: Row, run: Run, reason: Reason, *, graceful: bool = False) -> None:
+    """End a living QEMU and tell why.
+
+    :raises Busy: it does not end.
+    """
+    site.step("note-ending")
+    before = run.record.ending if run.record is not None else ""
+    if run.record is not None:
+        run.note(ending=reason.value)
+    site.step("kill")
+    try:
+        _end(run, graceful=graceful)
+    except BaseException:
+        if graceful and run.record is not None:  # it lives on, and nobody goes on ending it
+            run.note(ending=before)
+        raise
+    finish(site, row, run)
+
+
+def finish(site: Site, row: Row | None, run: Run) -> None:
+    """QEMU is gone: tell what it has told, and why it ended; then take away what is left of it."""
+    if row is not None:
+        _tell(site, row, run)
+    site.step("remove-leftovers")
+    record = run.record
+    for path in record.sockets if record is not None else ():
+        with suppress(OSError):
+            os.unlink(path)
+    site.step("remove-run-dir")
+    run.place.remove()
+
+
+def _tell(site: Site, row: Row, run: Run) -> None:
+    record = run.record
+    current = record is not None and row.run == record.run
+    if row.run and not current and record is not None:
+        return  # a later run has begun; this one was told of before
+    if not row.run and not row.transient:
+        return
+    reason = stopped(run.events(ended=True), record)
+    events: list[Event] = []
+    if record is not None and record.phase != "starting":
+        from anyvirt_qemu.watch import of_run
+
+        events = list(of_run(row, record, run))
+    told = record is None or record.phase != "starting"
+    if told:
+        events.append(lifecycle(row, Change.STOPPED, DETAILS.get(reason, "failed"), run=row.run))
+    site.step("tell")
+    if row.transient:
+        site.store.undefine(KIND, row.uuid, event=events)
+        return
+    site.store.set_blob(KIND, row.uuid, STOPPED, reason.value.encode())
+    site.store.set_run(KIND, row.uuid, "", event=events)
+
+
+def sweep(site: Site) -> list[str]:
+    """Settle every guest that has something left, and what is left of guests that are no more.
+
+    One that somebody works on now is left to him.
+    """
+    done = []
+    names = {row.uuid for row in site.store.rows(KIND) if row.run or row.transient}
+    with suppress(FileNotFoundError):
+        names |= {entry.name for entry in os.scandir(site.runs) if entry.is_dir(follow_symlinks=False)}
+    problems: list[VirtError] = []
+    for uuid in sorted(names):
+        try:
+            with site.scope.locks.hold(uuid, "recovery", wait=0.2):
+                sentence = settle(site, uuid)
+        except Busy:
+            continue
+        except VirtError as error:
+            problems.append(error)
+            continue
+        if sentence:
+            done.append(sentence)
+    if problems:
+        raise problems[0]
+    return done

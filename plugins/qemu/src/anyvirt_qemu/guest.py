@@ -1,0 +1,222 @@
+"""One guest on this host: its run directory, what was written down about the run, and the state that follows."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, Self
+
+from anyvirt.api import Denied, NotFound, ProcessId, Reason, State, Status
+
+from anyvirt_qemu import journal
+from anyvirt_qemu.run_dir import RECORD, RunDir
+from anyvirt_qemu.wire import Event
+
+STATUS: Final = "status.json"
+LOG: Final = "qemu.log"
+FORMAT: Final = 1
+
+# starting: nothing of it counts yet; booting: it has been told, its processors may still stand; running
+Phase = Literal["starting", "booting", "running"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """What the manager writes down about a run; as JSON in ``status.json``.
+
+    :param run: id of this run, never used again.
+    :param number: the domain's numeric id.
+    :param paused: it was started with its processors stopped.
+    :param xml: the live definition.
+    :param ending: why somebody began to end it, such as ``destroyed``; told when it is gone.
+    :param rebooting: somebody waits for it to power off, to reset it then.
+    :param consoles: alias -> ``{"kind", "type", "log", "path"}``; path is the pty or the socket.
+    :param disks: target -> ``{"alias", "path", "format", "node", "protocol"}``.
+    :param nets: alias -> ``{"name", "mac"}`` of interfaces with a device on this host.
+    :param sockets: absolute paths that QEMU binds, which may be left behind.
+    """
+
+    run: str
+    uuid: str
+    name: str
+    number: int
+    phase: Phase
+    paused: bool
+    xml: str
+    boot: str
+    began: float
+    accelerator: str = ""
+    binary: str = ""
+    transient: bool = False
+    ending: str = ""
+    rebooting: bool = False
+    uid: int | None = None
+    consoles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    disks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    nets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    sockets: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+    def to_bytes(self) -> bytes:
+        """As it is written."""
+        return json.dumps({"format": FORMAT, **asdict(self)}).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> Self:
+        """As it was written; fields of later versions are left out of account.
+
+        :raises ValueError: it is no record.
+        """
+        found = json.loads(data)
+        values = {name: found[name] for name in cls.__slots__ if name in found}
+        values["sockets"] = tuple(values.get("sockets", ()))
+        values["warnings"] = tuple(values.get("warnings", ()))
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(str(error)) from error
+
+
+class Run:
+    """A run of a guest, alive or not; an open run directory with its record. Close it.
+
+    :param record: None where the starter was killed before it wrote one.
+    :param process: None where QEMU was never launched.
+    """
+
+    def __init__(self, place: RunDir, record: Record | None, process: ProcessId | None) -> None:
+        self.place, self.record, self.process = place, record, process
+
+    @classmethod
+    def open(cls, root: Path, uuid: str) -> Self | None:
+        """The run of the guest, or None where it has none."""
+        try:
+            place = RunDir.open(root, uuid)
+        except NotFound:
+            return None
+        try:
+            return cls(place, _record(place), _process(place))
+        except BaseException:
+            place.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the directory; nothing else happens."""
+        self.place.close()
+
+    def alive(self) -> bool | None:
+        """Whether QEMU runs; None where that cannot be told (another pid namespace): then nothing may be changed."""
+        return False if self.process is None else self.process.alive()
+
+    def note(self, **changes: Any) -> None:
+        """Change the record, on disk first."""
+        assert self.record is not None
+        record = replace(self.record, **changes)
+        self.place.write(STATUS, record.to_bytes())
+        self.record = record
+
+    def events(self, *, ended: bool = False) -> Iterator[Event]:
+        """What QEMU has told since it was started; nothing where its journal is not to be trusted."""
+        try:
+            fd = journal.open_out(self.place.q, uid=self.record.uid if self.record else None)
+        except (NotFound, Denied):
+            return
+        try:
+            for entry in journal.read(fd, ended=ended):
+                if isinstance(entry.what, Event):
+                    yield entry.what
+        finally:
+            os.close(fd)
+
+    def status(self) -> Status:
+        """State and reason, from the record, the process and the journal; asks QEMU nothing."""
+        alive = self.alive()
+        if alive is None:
+            return Status(State.UNKNOWN, detail="it runs in another pid namespace")
+        if not alive or self.record is None:
+            return Status(State.SHUTOFF, stopped(self.events(ended=True), self.record))
+        return running(self.events(), self.record)
+
+
+def running(events: Iterable[Event], record: Record) -> Status:
+    """The status of a QEMU that is alive."""
+    now = Status(State.PAUSED, Reason.STARTING_UP if record.phase == "starting" else Reason.USER)
+    cause, resumed = Reason.USER, False
+    for event in events:
+        reason = _causes(event)
+        if reason is not None:
+            cause = reason
+        if event.name == "RESUME":
+            first = not resumed and not record.paused
+            now = Status(State.RUNNING, Reason.BOOTED if first else Reason.UNPAUSED)
+            cause, resumed = Reason.USER, True
+        elif event.name == "STOP" and now.state is not State.SHUTDOWN:
+            crashed = cause is Reason.PANICKED
+            now = Status(State.CRASHED if crashed else State.PAUSED, cause)
+        elif event.name == "SUSPEND":
+            now = Status(State.PMSUSPENDED)
+        elif event.name == "WAKEUP":
+            now = Status(State.RUNNING, Reason.WAKEUP)
+        elif event.name == "SHUTDOWN":
+            now = Status(State.SHUTDOWN, Reason.USER)
+    return now
+
+
+def _causes(event: Event) -> Reason | None:
+    """Why the STOP that follows comes."""
+    if event.name == "BLOCK_IO_ERROR" and event.data.get("action") == "stop":
+        return Reason.IOERROR
+    if event.name == "WATCHDOG" and event.data.get("action") == "pause":
+        return Reason.WATCHDOG
+    if event.name == "GUEST_PANICKED":
+        return Reason.PANICKED
+    return None
+
+
+def stopped(events: Iterable[Event], record: Record | None) -> Reason:
+    """Why a QEMU that is gone has ended."""
+    if record is not None and record.ending:
+        return Reason(record.ending)
+    if record is None or record.phase == "starting":
+        return Reason.FAILED
+    last = None
+    panicked = False
+    for event in events:
+        if event.name == "SHUTDOWN":
+            last = event
+        panicked |= event.name == "GUEST_PANICKED"
+    if last is None or panicked:
+        return Reason.CRASHED
+    return Reason.SHUTDOWN if last.data.get("guest") else Reason.DESTROYED
+
+
+def _record(place: RunDir) -> Record | None:
+    data = place.read(STATUS)
+    if data is None:
+        return None
+    try:
+        return Record.from_bytes(data)
+    except ValueError:
+        return None
+
+
+def _process(place: RunDir) -> ProcessId | None:
+    data = place.read(RECORD)
+    if data is None:
+        return None
+    try:
+        return ProcessId.from_json(json.loads(data))
+    except (ValueError, KeyError, TypeError):
+        return None

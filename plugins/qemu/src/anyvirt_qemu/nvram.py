@@ -1,0 +1,21 @@
+"""A guest's own firmware variables: the file that its definition does not place lives with the state."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from anyvirt_qemu.site import Site
+
+
+def folder(site: Site) -> Path:
+    """Where variable stores that definitions do not place are kept."""
+    return site.scope.folder("qemu", "nvram")
+
+
+def remove(site: Site, uuid: str) -> None:
+    """Take away the guest's variables that we placed; a file that the definition names is the user's."""
+    with suppress(FileNotFoundError):
+        (folder(site) / f"{uuid}.fd").unlink()

@@ -1,0 +1,233 @@
+"""Bringing a guest up: every step told before it is done, and taken back together when one fails."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from anyvirt.api import (
+    Change,
+    Document,
+    Event,
+    Failed,
+    Interrupted,
+    Undo,
+    Unreachable,
+    VirtError,
+    unix,
+)
+from anyvirt_host.local import tap
+from anyvirt_host.local.launch import Spec, launch
+
+from anyvirt_qemu import ending, failure, journal
+from anyvirt_qemu.command import Command
+from anyvirt_qemu.guest import LOG, STATUS, Record
+from anyvirt_qemu.monitor import Monitor
+from anyvirt_qemu.run_dir import CONTROL, RECORD, RunDir
+from anyvirt_qemu.site import KIND, lifecycle
+
+if TYPE_CHECKING:
+    from anyvirt.api import ProcessId, Row
+
+    from anyvirt_qemu.plan import FdUse, Plan
+    from anyvirt_qemu.site import Site
+
+GREETING: Final = 30.0
+
+
+def start(site: Site, row: Row, plan: Plan, *, paused: bool, accelerator: str) -> None:
+    """Start QEMU as planned and let the guest run; under the guest's lock, with its row there.
+
+    :raises VirtError: something failed; nothing is left of the start.
+    """
+    record = Record(
+        run=secrets.token_hex(8),
+        uuid=row.uuid,
+        name=row.name,
+        number=site.store.next_id(),
+        phase="starting",
+        paused=paused,
+        xml=Document.of(plan.domain.replace(id=None)).text,
+        boot=site.scope.boot_id,
+        began=time.time(),
+        accelerator=accelerator,
+        binary=plan.argv[0],
+        transient=row.transient,
+        disks=_disks(plan),
+        sockets=tuple(plan.sockets),
+        warnings=tuple(plan.warnings),
+    )
+    with Undo() as undo:
+        undo.callback(ending.roll_back, site, row.uuid)
+        site.step("mark-run")
+        site.store.set_run(KIND, row.uuid, record.run)
+        _copy(site, plan)
+        site.step("make-run-dir")
+        with RunDir.create(site.runs, row.uuid) as place:
+            _launched(site, row, plan, place, record)
+        undo.keep()
+
+
+def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -> None:
+    site.step("prepare-run-dir")
+    journal.prepare(place.q)
+    nets: dict[str, Mapping[str, str]] = {}
+    with ExitStack() as ours:  # what QEMU has inherited is no longer needed here, whatever becomes of it
+        site.step("bind-sockets")
+        fds = _descriptors(plan, place, ours, nets)
+        record = _written(place, record, nets=nets)
+        site.step("launch")
+        process = launch(
+            Spec(
+                argv=plan.argv,
+                env={"PATH": os.defpath, "LC_ALL": "C", "TMPDIR": place.guest_path, **plan.env},
+                fds=fds,
+                cwd=plan.cwd,
+                log=(place.q, LOG),
+                record=(place.fd, RECORD),
+            ),
+            name=row.name,
+        )
+    site.step("connect")
+    with _connected(place, process, row.name) as monitor:
+        site.step("configure")
+        consoles = _configured(monitor, plan)
+        record = _written(place, record, consoles=consoles)
+        site.step("tell")
+        site.store.append(_told(row, record))
+        record = _written(place, record, phase="booting")
+        site.step("cont")
+        if not record.paused:
+            monitor.execute("cont")
+        site.step("note-running")
+        _written(place, record, phase="running")
+
+
+def _told(row: Row, record: Record) -> list[Event]:
+    events: list[Event] = [lifecycle(row, Change.STARTED, "booted", run=record.run)]
+    if record.paused:
+        events.append(lifecycle(row, Change.SUSPENDED, "paused", run=record.run))
+    return events
+
+
+def _written(place: RunDir, record: Record, **changes: Any) -> Record:
+    record = replace(record, **changes)
+    place.write(STATUS, record.to_bytes())
+    return record
+
+
+def _connected(place: RunDir, process: ProcessId, name: str) -> Monitor:
+    """The monitor for changes, as soon as QEMU greets; if it ends first, its last words say why."""
+    try:
+        return Monitor(place.place(CONTROL), name, greeting=GREETING)
+    except (Interrupted, Unreachable, Failed) as error:
+        with suppress(VirtError):
+            if process.wait(0.5):
+                raise failure.ended(place.log_tail(LOG), name) from error
+        if process.alive() is False:
+            raise failure.ended(place.log_tail(LOG), name) from error
+        raise
+
+
+def _configured(monitor: Monitor, plan: Plan) -> dict[str, dict[str, str]]:
+    """Run what the plan wants run while the guest stands; say where its consoles are."""
+    batch = [Command("query-chardev"), *(Command(step.command, step.arguments) for step in plan.steps)]
+    answers = monitor.execute_many(batch)
+    for answer in answers:
+        if isinstance(answer, VirtError):
+            raise answer
+    found = {str(row["label"]): str(row["filename"]) for row in answers[0]}
+    consoles = {}
+    for use in plan.consoles:
+        place = use.socket
+        if use.type == "pty":
+            place = found.get(use.chardev, "").partition("pty:")[2]
+        consoles[use.alias] = {"kind": use.kind, "type": use.type, "log": use.log, "path": place}
+    return consoles
+
+
+def _disks(plan: Plan) -> dict[str, dict[str, str]]:
+    return {
+        disk.target: {
+            "alias": disk.alias,
+            "path": disk.nodes[0].path,
+            "format": disk.nodes[0].format,
+            "node": disk.nodes[0].node,
+            "protocol": disk.nodes[0].protocol,
+        }
+        for disk in plan.disks
+        if disk.nodes
+    }
+
+
+def _copy(site: Site, plan: Plan) -> None:
+    """Files that the guest gets a copy of, such as firmware variables; one that is there already stays."""
+    for use in plan.copies:
+        target = Path(use.target)
+        if target.exists():
+            continue
+        site.step("copy-file")
+        target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        new = target.with_name(f".{target.name}.new")
+        try:
+            with Path(use.source).open("rb") as source, open(new, "wb", opener=_private) as out:
+                shutil.copyfileobj(source, out)
+                out.flush()
+                os.fsync(out.fileno())
+            new.replace(target)
+        except OSError as error:
+            with suppress(OSError):
+                new.unlink()
+            words = {"errno": error.errno, "text": error.strerror}
+            raise Failed(f"cannot copy {use.source} to {use.target}: {error.strerror}", native=words) from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _descriptors(plan: Plan, place: RunDir, ours: ExitStack, nets: dict[str, Mapping[str, str]]) -> dict[int, int]:
+    """Everything that QEMU inherits: number that it has there -> ours."""
+    taps = _taps(plan, ours, nets)
+    return {use.number: _descriptor(use, place, ours, taps) for use in plan.fds}
+
+
+def _descriptor(use: FdUse, place: RunDir, ours: ExitStack, taps: Mapping[str, list[int]]) -> int:
+    if use.kind in {"monitor", "socket"}:
+        return ours.enter_context(place.listen(use.target)).fileno()
+    if use.kind == "tap":
+        return taps[use.target].pop(0)
+    if use.kind == "listen":
+        folder, name = os.path.split(use.target)
+        directory = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        ours.callback(os.close, directory)
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=directory)
+        return ours.enter_context(unix.listen(directory, name)).fileno()
+    fd = os.open(use.target, os.O_RDWR | os.O_CLOEXEC)
+    ours.callback(os.close, fd)
+    return fd
+
+
+def _taps(plan: Plan, ours: ExitStack, nets: dict[str, Mapping[str, str]]) -> dict[str, list[int]]:
+    made: dict[str, list[int]] = {}
+    for use in plan.taps:
+        if use.bridge is None:
+            device = tap.create(use.name, queues=use.queues)
+            if use.managed:
+                tap.configure(device.name, mac=tap.host_mac(use.mac), mtu=use.mtu, up=True)
+        elif tap.problem() is None:
+            device = tap.bridged(use.bridge, use.mac, template=use.name, mtu=use.mtu, queues=use.queues)
+        else:
+            device = tap.through_helper(use.bridge)
+        ours.callback(device.close)
+        made[use.alias] = list(device.fds)
+        nets[use.alias] = {"name": device.name, "mac": use.mac}
+    return made
