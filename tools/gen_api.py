@@ -91,7 +91,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.settings": "Settings",
     "anyvirt.store.memory": "MemoryLocks MemoryStore",
     "anyvirt.store": "Store StoreBook",
-    "anyvirt.store.rows": "Entry LogGap Row",
+    "anyvirt.store.rows": "Entry LogGap Row Told",
     "anyvirt.transport.files": "Files",
     "anyvirt.transport.run": "Output Run",
     "anyvirt.transport.stream": "Stream",

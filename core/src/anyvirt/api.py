@@ -156,7 +156,7 @@ if TYPE_CHECKING:
     from anyvirt.settings import Settings
     from anyvirt.store import Store, StoreBook
     from anyvirt.store.memory import MemoryLocks, MemoryStore
-    from anyvirt.store.rows import Entry, LogGap, Row
+    from anyvirt.store.rows import Entry, LogGap, Row, Told
     from anyvirt.transport import unix
     from anyvirt.transport.files import Files
     from anyvirt.transport.run import Output, Run
@@ -331,6 +331,7 @@ _HOMES: Final = {
     "Stream": "anyvirt.transport.stream",
     "Timer": "anyvirt.model.clock",
     "TimerName": "anyvirt.model.clock",
+    "Told": "anyvirt.store.rows",
     "Topology": "anyvirt.model.cpu",
     "Tpm": "anyvirt.model.devices.tpm",
     "TpmType": "anyvirt.model.devices.tpm",
@@ -554,6 +555,7 @@ __all__ = [
     "Stream",
     "Timer",
     "TimerName",
+    "Told",
     "Topology",
     "Tpm",
     "TpmType",

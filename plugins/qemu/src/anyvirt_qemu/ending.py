@@ -6,14 +6,14 @@ import os
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from anyvirt.api import Busy, Change, Event, NotFound, Reason, VirtError
+from anyvirt.api import Busy, Change, NotFound, Reason, VirtError
 
 from anyvirt_qemu import process
 from anyvirt_qemu.guest import Run, stopped
 from anyvirt_qemu.site import KIND, STOPPED, lifecycle
 
 if TYPE_CHECKING:
-    from anyvirt.api import Row
+    from anyvirt.api import Row, Told
 
     from anyvirt_qemu.site import Site
 
@@ -166,7 +166,7 @@ def _tell(site: Site, row: Row, run: Run) -> None:
     if not row.run and not row.transient:
         return
     reason = stopped(run.events(ended=True), record)
-    events: list[Event] = []
+    events: list[Told] = []
     if record is not None and record.phase != "starting":
         from anyvirt_qemu.watch import of_run
 

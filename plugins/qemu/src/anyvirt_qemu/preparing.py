@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from anyvirt.api import Domain, Invalid, Problem
 
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from anyvirt_qemu.plan import Plan
     from anyvirt_qemu.site import Site
 
+Accelerator = Literal["kvm", "tcg"]
 
-def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], str]:
+
+def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Accelerator]:
     """The plan of a start, every blocker, and the accelerator; nothing on the host changes.
 
     The plan is None where the definition cannot be planned.
@@ -27,7 +29,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], str
 
     found = site.caps(domain.emulator)
     choice = choose(found.binary, site.host.settings.user_cache_dir)
-    accelerator = "kvm" if choice.name == "kvm" and domain.type == "kvm" else "tcg"
+    accelerator: Accelerator = "kvm" if choice.name == "kvm" and domain.type == "kvm" else "tcg"
     paths = Paths(guest=str(site.runs / str(domain.uuid) / GUEST), nvram=str(nvram.folder(site)))
     images, problems = chains(domain)
     try:

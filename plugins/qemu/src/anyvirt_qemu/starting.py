@@ -201,7 +201,9 @@ def _descriptors(plan: Plan, place: RunDir, ours: ExitStack, nets: dict[str, Map
 
 def _descriptor(use: FdUse, place: RunDir, ours: ExitStack, taps: Mapping[str, list[int]]) -> int:
     if use.kind in {"monitor", "socket"}:
-        return ours.enter_context(place.listen(use.target)).fileno()
+        listening = place.listen(use.target)
+        ours.callback(listening.close)
+        return listening.fileno()
     if use.kind == "tap":
         return taps[use.target].pop(0)
     if use.kind == "listen":
