@@ -170,6 +170,10 @@ class Fake:
         self._go(ref, Op.REBOOT)
 
     @impl
+    def domain_reset(self, ref: Ref) -> None:
+        self._go(ref, Op.RESET)
+
+    @impl
     def domain_destroy(self, ref: Ref, graceful: bool) -> None:
         self._go(ref, Op.DESTROY)
         self.calls.append(("destroy", str(ref), graceful))

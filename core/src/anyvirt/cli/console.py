@@ -32,7 +32,13 @@ def console(
     cli: Invocation,
     domain: Annotated[str, domain()],
     device: Annotated[
-        str, opt("--device", "--devname", help="Alias of the console or serial device; the first without it.")
+        str,
+        opt(
+            "--device",
+            "--devname",
+            help="Alias of the console or serial device; the first without it.",
+            metavar="ALIAS",
+        ),
     ] = "",
     force: Annotated[bool, opt("--force", help="Take the place of whoever is typing.")] = False,
     only: Annotated[bool, opt("--readonly", help="Only look.")] = False,

@@ -75,7 +75,7 @@ def respelled(words: Sequence[str], table: Mapping[str, tuple[Any, ...]]) -> lis
         return words
     params = [Param(*row) for row in Entry(*table[path]).params]
     flags = {flag for param in params for flag in param.flags} | GLOBALS.keys()
-    names = [f"--{param.name.removesuffix('s') if param.many else param.name}" for param in params if not param.flags]
+    names = [_spelled(param) for param in params if not param.flags]
     given: dict[str, str] = {}
     rest: list[str] = []
     tail = iter(words[at:])
@@ -88,6 +88,11 @@ def respelled(words: Sequence[str], table: Mapping[str, tuple[Any, ...]]) -> lis
             continue
         given[name] = value if equals else next(tail, "")
     return [*words[:at], *(given[name] for name in names if name in given), *rest]
+
+
+def _spelled(param: Param) -> str:
+    name = param.name.removesuffix("s") if param.many else param.name
+    return f"--{name.replace('_', '-')}"
 
 
 def quick(words: Sequence[str], table: Mapping[str, tuple[Any, ...]]) -> Parsed | None:
