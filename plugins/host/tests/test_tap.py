@@ -89,14 +89,14 @@ def test_a_bridge_that_is_missing_leaves_no_tap() -> None:
 
 @needs_tun
 def test_qemus_own_program_hands_over_a_tap(bridge: str, tmp_path: Path) -> None:
-    if tap.bridge_program() is None:
+    if tap.helper() is None:
         pytest.skip("qemu-bridge-helper is missing or not set-uid")
     if not Path("/etc/qemu/bridge.conf").exists():
         with pytest.raises(Denied, match=bridge) as caught:
-            tap.through_program(bridge)
+            tap.through_helper(bridge)
         assert "bridge.conf" in caught.value.hint
         return
-    device = tap.through_program(bridge)
+    device = tap.through_helper(bridge)
     try:
         assert Path(f"/sys/class/net/{device.name}").exists()
     finally:

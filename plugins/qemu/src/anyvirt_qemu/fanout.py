@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, TypeVar
 
@@ -48,7 +48,7 @@ class Answers:
 
 def ask_all(
     targets: Iterable[Target[K]], commands: Sequence[Command], *, each: float = EACH, seat_wait: float = SEAT_WAIT
-) -> Iterator[tuple[K, Answers | VirtError]]:
+) -> Generator[tuple[K, Answers | VirtError], None, None]:
     """Ask all guests the same and yield each answer as it is complete, errors too.
 
     A guest that hangs costs the others nothing: its place is ``Unreachable``

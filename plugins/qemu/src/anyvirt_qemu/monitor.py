@@ -67,8 +67,8 @@ class Monitor:
             raise answer
         return answer
 
-    def execute_many(self, batch: Sequence[Command]) -> list[Any | VirtError]:
-        """Run all the commands, and give answers or errors in their order; one that fails stops none.
+    def execute_many(self, batch: Sequence[Command]) -> list[Any]:
+        """Run all the commands, and give answers or errors (``VirtError``) in their order; one that fails stops none.
 
         :raises Invalid, Failed: one of them is refused here; then none was sent.
         """
@@ -83,7 +83,7 @@ class Monitor:
                 commands.check_state(command, str(status.get("status")), self.guest)
         return self._run(batch)
 
-    def _run(self, batch: Sequence[Command]) -> list[Any | VirtError]:
+    def _run(self, batch: Sequence[Command]) -> list[Any]:
         exchange = Exchange(batch, self.guest, self._wire)
         self._pump(exchange)
         return exchange.answers

@@ -121,7 +121,7 @@ class Wire:
                 self._wrong("greeted twice", line)
             self._greeted = True
             return _greeting(found["QMP"]) or self._wrong("sent a malformed greeting", line)
-        if "return" not in found and not isinstance(found.get("error"), dict):
+        if ("return" in found) == ("error" in found) or not isinstance(found.get("error", {}), dict):
             self._wrong("sent something that is no QMP message", line)
         number = found.get("id")
         if "error" in found:

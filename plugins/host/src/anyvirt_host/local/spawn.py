@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import Mapping, Sequence
 
-
 # sources of descriptors are moved up there first, so that no target overwrites one
 HIGH = 512
 
@@ -31,9 +30,8 @@ def spawn(
     moved: list[int] = []
     actions: list[tuple[int, int, int] | tuple[int, int, str, int, int]] = []
     try:
-        for number in (0, 1, 2):
-            if number not in streams:
-                actions.append((os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0))
+        closed = [number for number in (0, 1, 2) if number not in streams]
+        actions += [(os.POSIX_SPAWN_OPEN, number, "/dev/null", os.O_RDWR, 0) for number in closed]
         for number, fd in {**streams, **kept}.items():
             moved.append(fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, HIGH))
             actions.append((os.POSIX_SPAWN_DUP2, moved[-1], number))
