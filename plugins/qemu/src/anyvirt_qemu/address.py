@@ -203,7 +203,7 @@ class _Placing:
         """A device that has no place."""
         device = self.have[field][number]
         key = getattr(device, "target", None)
-        path = f"/devices/{type(device)._tag}[{key if isinstance(key, str) else number}]/address"
+        path = f"/devices/{_tag(field)}[{key if isinstance(key, str) else number}]/address"
         self.problems.append(Problem("config.invalid", path, None, text, "leave the address out, or choose another"))
 
     def controller(self, kind: ControllerType, index: int, model: str | None = None) -> Controller:
@@ -339,9 +339,10 @@ class _Placing:
                 self._root_port()
         for number, x in enumerate(self.have["controllers"]):
             at = x.address
-            if isinstance(at, PciAddress) and not at.function and at.multifunction is None:
-                if self.space.shared(Slot(at.bus or 0, at.slot or 0)) and x.model == "pcie-root-port":
-                    self.have["controllers"][number] = x.replace(address=at.replace(multifunction=True))
+            if x.model != "pcie-root-port" or not isinstance(at, PciAddress) or at.function or at.multifunction:
+                continue
+            if self.space.shared(Slot(at.bus or 0, at.slot or 0)):
+                self.have["controllers"][number] = x.replace(address=at.replace(multifunction=True))
 
     def _roots(self, root: str) -> None:
         model = f"{root}-root"
@@ -449,6 +450,10 @@ class _Placing:
 
     def _next(self) -> int:
         return 1 + max((x.index or 0) for x in self.have["controllers"] if x.type == "pci")
+
+
+def _tag(field: str) -> str:
+    return {"memballoon": field, "vsock": field}.get(field, field.rstrip("s"))
 
 
 def _many(domain: Domain, field: str) -> list[Any]:

@@ -81,7 +81,7 @@ class Build:
         """The host side of a network card."""
         self._json("-netdev", "type", options, json=self.caps.json_netdev)
 
-    def object(self, options: Options) -> None:
+    def qom(self, options: Options) -> None:
         """A back end that devices refer to."""
         self.words += ("-object", jsonstr(options))
 

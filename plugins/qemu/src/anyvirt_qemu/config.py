@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any, Final, Literal
 
 from anyvirt.api import Domain, Invalid, PciAddress, Problem, heeded, meaningless, plain, unheeded
 
@@ -16,6 +17,17 @@ from anyvirt_qemu.run_dir import MONITORS
 SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 # devices that may need no id in QEMU, being part of the machine or of another device
 ALIASED: Final = ("controllers", "consoles", "inputs", "videos", "watchdogs", "panics")
+PARTS: Final[Mapping[str, Callable[[Build, Any], None]]] = {
+    "disks": disk.disk,
+    "interfaces": net.interface,
+    "serials": char.serial,
+    "consoles": char.console,
+    "channels": char.channel,
+    "inputs": screen.pointer,
+    "sounds": screen.sound,
+    "rngs": misc.rng,
+    "panics": misc.panic,
+}
 BOOT_KINDS: Final = {"hd": "disk", "cdrom": "cdrom"}
 
 
@@ -26,12 +38,14 @@ def plan(
     *,
     accelerator: Literal["kvm", "tcg"],
     chains: Mapping[str, Sequence[NodeUse]] | None = None,
+    why: str = "",
 ) -> Plan:
     """What starting the domain takes.
 
     :param domain: a complete definition, as ``defaults.complete`` gives it.
     :param accelerator: what a probe has found to work, whatever the domain's type says.
     :param chains: images of disks by target, from the top down, where the definition does not list them.
+    :param why: why this accelerator, in one sentence, for the user.
     :raises Invalid: everything that is wrong, and everything that this driver cannot honour, by path.
     """
     live = named(domain)
@@ -43,7 +57,7 @@ def plan(
         raise Invalid([Problem("unsupported.config", "/os/type/@machine", None, text, hint)])
     view = heeded(live)
     b = Build(view, caps, paths, accelerator, found, chains or {})
-    _describe(b, view, accelerator)
+    _describe(b, view, accelerator, why)
     with b.within(view):
         _frame(b, view)
         _devices(b, view)
@@ -66,7 +80,7 @@ def plan(
     )
 
 
-def _describe(b: Build, x: Domain, accelerator: str) -> None:
+def _describe(b: Build, x: Domain, accelerator: str, why: str) -> None:
     """What needs no word on the command line."""
     meaningless(x, "id", "name", "title", "description", "metadata", "emulator", "audios")
     for audio in x.audios:
@@ -74,7 +88,8 @@ def _describe(b: Build, x: Domain, accelerator: str) -> None:
         if audio.type != "none":
             b.refuse(audio, "type", "use none")
     if x.type == "kvm" and accelerator != "kvm":
-        b.warnings.append("this host's KVM does not run guests in time; the guest is emulated instead (TCG)")
+        reason = why or "KVM does not run guests here"
+        b.warnings.append(f"the guest asks for KVM and is emulated instead (TCG): {reason}")
     elif x.type not in {"kvm", "qemu", None}:
         b.refuse(x, "type", "use kvm or qemu")
     for field in ALIASED:
@@ -132,42 +147,23 @@ def _frame(b: Build, x: Domain) -> None:
 
 def _devices(b: Build, x: Domain) -> None:
     for part in controller.ordered(x.controllers):
-        with b.within(part):
-            controller.controller(b, part)
-    for image in x.disks:
-        with b.within(image):
-            disk.disk(b, image)
-    for card in x.interfaces:
-        with b.within(card):
-            net.interface(b, card)
-    for port in x.serials:
-        with b.within(port):
-            char.serial(b, port)
-    for console in x.consoles:
-        with b.within(console):
-            char.console(b, console)
-    for channel in x.channels:
-        with b.within(channel):
-            char.channel(b, channel)
-    for pointer in x.inputs:
-        with b.within(pointer):
-            screen.pointer(b, pointer)
+        _one(b, controller.controller, part)
+    for field, make in PARTS.items():
+        for device in getattr(x, field):
+            _one(b, make, device)
     for number, window in enumerate(x.graphics):
-        with b.within(window):
-            screen.graphics(b, window, number)
-    for number, video in enumerate(x.videos):
-        with b.within(video):
-            screen.video(b, video, primary=video.primary is True or (number == 0 and video.primary is None))
-    for sound in x.sounds:
-        screen.sound(b, sound)
+        _one(b, partial(screen.graphics, number=number), window)
+    for number, card in enumerate(x.videos):
+        primary = card.primary is True or (number == 0 and card.primary is None)
+        _one(b, partial(screen.video, primary=primary), card)
     misc.watchdogs(b, x)
     if x.memballoon:
         misc.balloon(b, x.memballoon)
-    for rng in x.rngs:
-        with b.within(rng):
-            misc.rng(b, rng)
-    for panic in x.panics:
-        misc.panic(b, panic)
     if x.vsock:
         misc.vsock(b, x.vsock)
     misc.tpms(b, x)
+
+
+def _one(b: Build, make: Callable[[Build, Any], None], device: Any) -> None:
+    with b.within(device):
+        make(b, device)

@@ -77,9 +77,7 @@ def complete(
         domain = _inherited(domain, old, machine)
     disks = tuple(_disk(x) for x in domain.disks)
     macs = {*taken, *(x.mac for x in domain.interfaces if x.mac)}
-    interfaces = []
-    for card in domain.interfaces:
-        interfaces.append(_card(card, caps, random, macs))
+    interfaces = [_card(card, caps, random, macs) for card in domain.interfaces]
     serials, consoles = _consoles(domain)
     vsock = domain.vsock
     if vsock is not None and vsock.cid is None:
@@ -118,23 +116,31 @@ def _stopped(x: Any) -> Any:
     if x.alias and not x.alias.startswith(USER_ALIAS):
         changes["alias"] = None
     if isinstance(x, Disk):
-        if x.mirror is not None:
-            changes["mirror"] = None
-        if x.source is not None and x.source.index is not None:
-            changes["source"] = x.source.replace(index=None)
-        if x.backing_store is not None and x.backing_store.index is not None:
-            changes["backing_store"] = None if x.source and x.source.index is not None else _unnumbered(x.backing_store)
+        changes |= _stopped_disk(x)
     elif isinstance(x, CharDevice):
-        if x.tty is not None:
-            changes["tty"] = None
-        if x.type == "pty" and x.sources:
-            changes["sources"] = ()
-        target: Any = getattr(x, "target", None)
-        if getattr(target, "state", None) is not None:
-            changes["target"] = target.replace(state=None)
+        changes |= _stopped_char(x)
     elif isinstance(x, Interface) and x.target and x.target.startswith(GENERATED):
         changes["target"] = None
     return x.replace(**changes) if changes else x
+
+
+def _stopped_disk(x: Disk) -> dict[str, Any]:
+    changes: dict[str, Any] = {} if x.mirror is None else {"mirror": None}
+    if x.source is not None and x.source.index is not None:
+        changes["source"] = x.source.replace(index=None)
+    if x.backing_store is not None and x.backing_store.index is not None:
+        changes["backing_store"] = _unnumbered(x.backing_store)
+    return changes
+
+
+def _stopped_char(x: CharDevice) -> dict[str, Any]:
+    changes: dict[str, Any] = {} if x.tty is None else {"tty": None}
+    if x.type == "pty" and x.sources:
+        changes["sources"] = ()
+    target: Any = getattr(x, "target", None)
+    if getattr(target, "state", None) is not None:
+        changes["target"] = target.replace(state=None)
+    return changes
 
 
 def _unnumbered(x: BackingStore) -> BackingStore:
@@ -198,7 +204,7 @@ def _inherited(domain: Domain, old: Domain, machine: Machine) -> Domain:
             match = next((y for y in before if _same(field, x, y)), None)
             if match is not None:
                 before.remove(match)
-            kept.append(x.replace(address=match.address) if match is not None and x.address is None else x)
+            kept.append(x if match is None else _placed_as(field, x, match))
         changes[field] = tuple(kept)
         if field == "controllers":
             changes[field] = (*kept, *before)
@@ -207,6 +213,15 @@ def _inherited(domain: Domain, old: Domain, machine: Machine) -> Domain:
         if x is not None and y is not None and x.address is None and x.model == y.model:
             changes[field] = x.replace(address=y.address)
     return domain.replace(**changes)
+
+
+def _placed_as(field: str, x: Any, old: Any) -> Any:
+    changes: dict[str, Any] = {}
+    if x.address is None and old.address is not None:
+        changes["address"] = old.address
+    if field == "interfaces" and x.mac is None:
+        changes["mac"] = old.mac
+    return x.replace(**changes) if changes else x
 
 
 def _same(field: str, x: Any, y: Any) -> bool:

@@ -83,7 +83,7 @@ class PciSpace:
             self._shared.add((slot.bus, slot.slot))
 
     def take(self, kind: str, who: str) -> Slot | None:
-        """The first slot without any function in use, on the lowest bus that takes this kind; None where all are full."""
+        """The first slot with no function in use, on the lowest bus that takes this kind; None where all are full."""
         for number in sorted(self._buses):
             bus = self._buses[number]
             if kind in bus.takes:

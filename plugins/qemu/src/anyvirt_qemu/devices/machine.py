@@ -11,7 +11,7 @@ from anyvirt_qemu.build import Build
 from anyvirt_qemu.plan import CopyUse
 
 VENDOR: Final = re.compile(r"[A-Za-z0-9 ._!*-]{1,12}", re.ASCII)
-FLAGS: Final = {"force": "+", "require": "+", "disable": "-", "forbid": "-"}
+FLAGS: Final = {"force": "on", "require": "on", "disable": "off", "forbid": "off"}
 HYPERV: Final = (
     "relaxed", "vapic", "vpindex", "runtime", "synic", "stimer", "reset", "frequencies",
     "reenlightenment", "tlbflush", "ipi", "evmcs", "avic",
@@ -166,6 +166,11 @@ def _model(b: Build, cpu: CpuSpec | None) -> tuple[str, list[str]]:
         if cpu.migratable is not None and b.accelerator == "kvm":
             words.append(f"migratable={'on' if cpu.migratable else 'off'}")
         meaningless(cpu, "migratable")
+    return model, words + _cpu_words(b, cpu)
+
+
+def _cpu_words(b: Build, cpu: CpuSpec) -> list[str]:
+    words: list[str] = []
     if cpu.model_vendor_id is not None:
         if not VENDOR.fullmatch(cpu.model_vendor_id):
             b.problem(cpu, "model_vendor_id", "a vendor has 12 plain characters", "such as GenuineIntel")
@@ -179,8 +184,8 @@ def _model(b: Build, cpu: CpuSpec | None) -> tuple[str, list[str]]:
         flag = FLAGS.get(feature.policy or "require")
         if flag is None:
             b.refuse(feature, "policy", "use force, require, disable or forbid")
-        words.append(f"{b.token(feature, 'name', feature.name or '')}={'on' if flag == '+' else 'off'}")
-    return model, words
+        words.append(f"{b.token(feature, 'name', feature.name or '')}={flag}")
+    return words
 
 
 def _topology(b: Build, domain: Domain, cpu: CpuSpec | None) -> None:

@@ -30,9 +30,9 @@ def rng(b: Build, x: Rng) -> None:
     ident = f"obj{x.alias}"
     kind = x.backend or "random"
     if kind == "random":
-        b.object({"qom-type": "rng-random", "id": ident, "filename": b.path(x, "path", x.path or "/dev/urandom")})
+        b.qom({"qom-type": "rng-random", "id": ident, "filename": b.path(x, "path", x.path or "/dev/urandom")})
     elif kind == "builtin":
-        b.object({"qom-type": "rng-builtin", "id": ident})
+        b.qom({"qom-type": "rng-builtin", "id": ident})
     else:
         b.refuse(x, "backend", "use random or builtin")
     period = None if x.rate_bytes is None else x.rate_period or 1000

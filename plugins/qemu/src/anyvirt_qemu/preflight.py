@@ -1,0 +1,238 @@
+"""What on this host stands in the way of a planned start: all of it at once, each with its way out."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import stat
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+from anyvirt.api import Disk, Domain, Problem, VirtError
+from anyvirt_host.local import tap
+
+from anyvirt_qemu import image
+from anyvirt_qemu.plan import NodeUse, Plan
+
+NET: Final = Path("/sys/class/net")
+PROC_NET: Final = ("/proc/net/tcp", "/proc/net/tcp6")
+LISTENING: Final = "0A"
+VNC_FIRST: Final = 5900
+PACKAGES: Final = {"qemu-system-x86_64": "qemu-system-x86", "qemu-system-i386": "qemu-system-x86"}
+MODULES: Final = {"/dev/vhost-vsock": "vhost_vsock", "/dev/vhost-net": "vhost_net"}
+
+
+def chains(domain: Domain) -> tuple[dict[str, tuple[NodeUse, ...]], list[Problem]]:
+    """Images of disks whose definition does not list them, by target, and what is wrong with those there."""
+    found: dict[str, tuple[NodeUse, ...]] = {}
+    problems: list[Problem] = []
+    for disk in domain.disks:
+        path = image.source_path(disk)
+        form = (disk.driver.type if disk.driver else None) or "raw"
+        if path is None or disk.backing_store is not None or form not in image.FORMATS or form == "raw":
+            continue
+        try:
+            found[disk.target or ""] = image.chain(path, form)
+        except VirtError as error:
+            # blockers tells more of a file that is missing or closed to this user
+            found[disk.target or ""] = (NodeUse("", "file", path, form),)
+            if error.code not in {"file.not-found", "denied"} or os.access(path, os.R_OK, effective_ids=True):
+                problems.append(Problem(error.code, _source(disk), None, error.message, error.hint))
+    return found, problems
+
+
+def blockers(domain: Domain, plan: Plan) -> list[Problem]:
+    """Everything on this host that would make the planned start fail."""
+    return [
+        *emulator(plan.argv[0]),
+        *_boot(domain),
+        *_images(domain, plan),
+        *_nets(plan),
+        *_devices(plan),
+        *_sockets(plan),
+        *_ports(domain),
+    ]
+
+
+def emulator(binary: str) -> Iterator[Problem]:
+    """Whether QEMU is installed and may be run."""
+    path = "/devices/emulator"
+    if not os.path.exists(binary):
+        package = PACKAGES.get(os.path.basename(binary), "qemu-system")
+        hint = f"install it (on Debian and Ubuntu: apt install {package}), or name another emulator"
+        yield Problem("file.not-found", path, None, f"{binary} is not installed", hint)
+    elif not os.access(binary, os.X_OK, effective_ids=True):
+        yield Problem("denied", path, None, f"{binary} may not be run by user {user()}", "correct its rights")
+
+
+def user() -> str:
+    """Name of the user that QEMU will run as."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return str(os.geteuid())
+
+
+def reach(path: str, *, write: bool = False) -> tuple[str, str, str] | None:
+    """Why this user cannot open a file: code, sentence, way out; None where nothing is in the way.
+
+    The sentence names the component of the path and the right that is missing.
+    """
+    here = ""
+    for part in path.strip("/").split("/")[:-1]:
+        here = f"{here}/{part}"
+        try:
+            found = os.stat(here)
+        except PermissionError:
+            break
+        except OSError as error:
+            return "file.not-found", f"{path}: folder {here}: {error.strerror}", "create it, or correct the path"
+        if not stat.S_ISDIR(found.st_mode):
+            return "file.not-found", f"{path}: {here} is no folder", "correct the path"
+        if not os.access(here, os.X_OK, effective_ids=True):
+            text = f"{path}: user {user()} may not pass through folder {here} (right x)"
+            return "denied", text, f"setfacl -m u:{user()}:x {here}, or move the file elsewhere"
+    try:
+        os.stat(path)
+    except PermissionError as error:
+        return "denied", f"{path}: {error.strerror} for user {user()}", "correct the rights of its folders"
+    except OSError as error:
+        return "file.not-found", f"{path}: {error.strerror}", "create it, or correct the path"
+    for right, flag in (("r", os.R_OK), *((("w", os.W_OK),) if write else ())):
+        if not os.access(path, flag, effective_ids=True):
+            word = "read" if right == "r" else "write"
+            text = f"{path}: user {user()} may not {word} it (right {right})"
+            return "denied", text, f"setfacl -m u:{user()}:{right}{'w' * (write and right == 'r')} {path}"
+    return None
+
+
+def _file(place: str, path: str | None, *, write: bool = False) -> Iterator[Problem]:
+    if path:
+        wrong = reach(path, write=write)
+        if wrong is not None:
+            yield Problem(wrong[0], place, None, wrong[1], wrong[2])
+
+
+def _boot(domain: Domain) -> Iterator[Problem]:
+    if domain.os is None:
+        return
+    for place, path in (
+        ("/os/kernel", domain.os.kernel),
+        ("/os/initrd", domain.os.initrd),
+        ("/os/dtb", domain.os.dtb),
+        ("/os/loader", domain.os.loader),
+    ):
+        yield from _file(place, path)
+    nvram = domain.os.nvram
+    if domain.os.nvram_template and not (nvram and os.path.exists(nvram)):
+        yield from _file("/os/nvram/@template", domain.os.nvram_template)
+    elif nvram:
+        yield from _file("/os/nvram", nvram, write=True)
+
+
+def _source(disk: Disk) -> str:
+    return f"/devices/disk[{disk.target}]/source/@{'dev' if disk.type == 'block' else 'file'}"
+
+
+def _images(domain: Domain, plan: Plan) -> Iterator[Problem]:
+    by_target = {disk.target: disk for disk in domain.disks}
+    seen: dict[tuple[int, int], str] = {}
+    for use in plan.disks:
+        disk = by_target[use.target]
+        for depth, node in enumerate(use.nodes):
+            place = _source(disk) if depth == 0 else f"/devices/disk[{use.target}]" + "/backingStore" * depth
+            writes = depth == 0 and not disk.readonly
+            wrong = list(_file(place, node.path, write=writes))
+            yield from wrong
+            if not wrong:
+                yield from _kind(place, node, disk, depth, seen)
+
+
+def _kind(place: str, node: NodeUse, disk: Disk, depth: int, seen: dict[tuple[int, int], str]) -> Iterator[Problem]:
+    found = os.stat(node.path)
+    is_block = stat.S_ISBLK(found.st_mode)
+    if node.protocol == "file" and not stat.S_ISREG(found.st_mode):
+        hint = "write type='block' and <source dev=...>" if is_block else "name an image file"
+        yield Problem("config.invalid", place, None, f"{node.path} is no regular file", hint)
+    elif node.protocol != "file" and not is_block:
+        hint = "write type='file' and <source file=...>"
+        yield Problem("config.invalid", place, None, f"{node.path} is no block device", hint)
+    if depth == 0 and not disk.readonly and not disk.shareable:
+        key = (found.st_dev, found.st_rdev or found.st_ino)
+        other = seen.setdefault(key, disk.target or "")
+        if other != (disk.target or ""):
+            text = f"{node.path} is the image of {other}, too"
+            yield Problem("config.invalid", place, None, text, "give each disk an image of its own")
+
+
+def _nets(plan: Plan) -> Iterator[Problem]:
+    places = {card.alias: f"/devices/interface[{card.mac}]" for card in plan.domain.interfaces}
+    refused = tap.problem() if plan.taps else None
+    for use in plan.taps:
+        place = places.get(use.alias, "/devices/interface")
+        if use.bridge and not (NET / use.bridge / "bridge").is_dir():
+            text = f"there is no bridge {use.bridge} on this host"
+            hint = f"create it: ip link add {use.bridge} type bridge, or use type='user'"
+            yield Problem("interface.not-found", f"{place}/source/@bridge", None, text, hint)
+        elif refused is not None and not (use.bridge and tap.helper()):
+            hint = "use type='user', let an administrator allow it, or use qemu:///system as root"
+            yield Problem("denied", place, None, refused, hint)
+        elif refused is None and os.geteuid() != 0 and not (use.bridge and tap.helper()):
+            text = f"user {user()} may not make a tap device with {tap.TUN} (right CAP_NET_ADMIN)"
+            yield Problem("denied", place, None, text, "use type='user', or qemu:///system as root")
+
+
+def _devices(plan: Plan) -> Iterator[Problem]:
+    """Device nodes that are opened for QEMU."""
+    for path in sorted({use.target for use in plan.fds if use.kind == "open"}):
+        wrong = reach(path, write=True)
+        if wrong is not None:
+            place = "/devices/vsock" if "vsock" in path else "/devices/interface/driver/@name"
+            hint = f"modprobe {MODULES.get(path, 'its module')}" if wrong[0] == "file.not-found" else wrong[2]
+            yield Problem(wrong[0], place, None, wrong[1], hint)
+
+
+def _sockets(plan: Plan) -> Iterator[Problem]:
+    """Folders in which sockets are to be bound for, or by, QEMU, where the definition names them."""
+    places = [use.target for use in plan.fds if use.kind == "listen"]
+    places += [path for path in plan.sockets if not path.startswith(f"{plan.cwd}/")]
+    for path in places:
+        folder = os.path.dirname(path)
+        if not os.path.isdir(folder):
+            text = f"{path}: there is no folder {folder}"
+            yield Problem("file.not-found", "/devices", None, text, "create it, or leave the path out")
+        elif not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            text = f"{path}: user {user()} may not make a socket in {folder} (right w)"
+            yield Problem("denied", "/devices", None, text, "choose another folder, or leave the path out")
+        elif os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
+            yield Problem("file.exists", "/devices", None, f"{path} is there and no socket", "choose another path")
+
+
+def _ports(domain: Domain) -> Iterator[Problem]:
+    wanted = [
+        (x.port, f"/devices/graphics[{x.type}]/@port")
+        for x in domain.graphics
+        if not x.autoport and (x.port or 0) >= VNC_FIRST and not x.socket
+    ]
+    if not wanted:
+        return
+    busy = listening()
+    for port, place in wanted:
+        if port in busy:
+            yield Problem("resource.busy", place, None, f"port {port} is in use", "choose another, or autoport='yes'")
+
+
+def listening(files: Sequence[str] = PROC_NET) -> set[int]:
+    """TCP ports of this host that somebody listens on."""
+    found: set[int] = set()
+    for path in files:
+        try:
+            lines = Path(path).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for row in lines:
+            words = row.split()
+            if len(words) > 3 and words[3] == LISTENING:
+                found.add(int(words[1].rpartition(":")[2], 16))
+    return found
