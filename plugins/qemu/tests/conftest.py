@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anyvirt.api import NotFound, ProcessId, unix
+from anyvirt.api import ProcessId, unix
 from anyvirt_host.local.launch import Spec, launch
 from anyvirt_qemu import journal, run_dir
 from anyvirt_qemu.run_dir import RunDir
@@ -133,11 +133,3 @@ def peer(tmp_path: Path) -> Iterator[Callable[..., tuple[Peer, tuple[int, str]]]
     for one in peers:
         one.close()
     os.close(folder)
-
-
-def record(guest: Guest) -> ProcessId:
-    """Who the launcher says QEMU is."""
-    data = guest.run.read(run_dir.RECORD)
-    if data is None:
-        raise NotFound(run_dir.RECORD, "record")
-    return ProcessId.from_json(json.loads(data))
