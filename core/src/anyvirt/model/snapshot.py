@@ -44,8 +44,8 @@ class Snapshot(Element, tag="domainsnapshot"):
     memory: SnapshotKind | None = at("memory/@snapshot", "How memory is kept", default=None)
     memory_file: str | None = at("memory/@file", "File that keeps memory", default=None)
     disks: tuple[SnapshotDisk, ...] = at("disks/disk", "Disks", default=())
-    domain: Xml | None = at("domain", "The domain at that time; parse it as a Domain", default=None)
-    inactive_domain: Xml | None = at("inactiveDomain", "Its definition for the next boot", default=None)
+    domain: Domain | None = at("domain", "The domain at that time", default=None)
+    inactive_domain: Domain | None = at("inactiveDomain", "Its definition for the next boot", default=None)
     active: Literal["0", "1"] | None = at("active", "It is the current one, in old documents", default=None)
     cookie: Xml | None = at("cookie", "The driver's own notes", default=None)
 

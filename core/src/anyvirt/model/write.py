@@ -130,8 +130,8 @@ class _One:
             self._child(child, node, deeper, inner)
         head += extra
         if inner:
-            if text:
-                out.append(f"{indent}<{tag}{head}>{escape(text)}{''.join(line.strip() for line in inner)}</{tag}>")
+            if text or (self.anchored is not None and not any(line.lstrip().startswith("<") for line in inner)):
+                out.append(f"{indent}<{tag}{head}>{escape(text or '')}{''.join(line.strip() for line in inner)}</{tag}>")
             else:
                 out.append(f"{indent}<{tag}{head}>")
                 out += inner
