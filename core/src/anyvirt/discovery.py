@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+from zlib import crc32
 
 from anyvirt.errors import BadDriver, Unsupported, VirtError
 
@@ -105,18 +105,19 @@ def _scan(group: str) -> Iterator[Plugin]:
         yield Plugin(group, point.name, point.value, dist.name if dist else "?", dist.version if dist else "?")
 
 
-def _stamp() -> str:
+def _stamp() -> list[object]:
     marks = []
     for entry in sys.path:
         try:
-            marks.append((entry, os.stat(entry or ".").st_mtime_ns))
+            marks.append([entry, os.stat(entry or ".").st_mtime_ns])
         except OSError:
             continue
-    return hashlib.sha256(json.dumps([sys.version, sys.prefix, marks]).encode()).hexdigest()[:32]
+    return [sys.version, marks]
 
 
 def _place(settings: Settings) -> Path:
-    return settings.user_cache_dir / f"plugins-{_stamp()}.json"
+    paths = crc32("\0".join([sys.prefix, *sys.path]).encode("utf-8", "surrogateescape"))
+    return settings.user_cache_dir / f"plugins-{paths:08x}.json"
 
 
 def _cached(settings: Settings) -> list[Plugin] | None:
@@ -124,8 +125,8 @@ def _cached(settings: Settings) -> list[Plugin] | None:
         place = _place(settings)
         if place.stat().st_uid != os.getuid():  # somebody else's words decide what is imported: no
             return None
-        rows: list[Mapping[str, str]] = json.loads(place.read_text())
-        return [Plugin(**row) for row in rows]
+        stamp, rows = json.loads(place.read_text())
+        return [Plugin(**row) for row in rows] if stamp == _stamp() else None
     except (OSError, ValueError, TypeError):
         return None
 
@@ -136,7 +137,7 @@ def _remember(settings: Settings, table: list[Plugin]) -> None:
         place = _place(settings)
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         temporary = place.with_suffix(f".{os.getpid()}")
-        temporary.write_text(json.dumps(rows))
+        temporary.write_text(json.dumps([_stamp(), rows]))
         temporary.chmod(0o600)
         temporary.replace(place)
     except OSError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import os
 import time
-import uuid
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from contextvars import ContextVar
@@ -86,7 +86,7 @@ class Job(Generic[T]):
         stall: float = STALL,
         wrap: Callable[[Callable[[], T]], T] = lambda proceed: proceed(),
     ) -> None:
-        self.id = uuid.uuid4().hex[:12]
+        self.id = os.urandom(6).hex()
         self.hook, self.ref = hook, ref
         self.progress = Progress()
         self.state = JobState.RUNNING
