@@ -7,14 +7,12 @@ so that a command can be loaded and run without it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 EXITS: Final = "Exit status: 0 done; 1 failed, with error[CODE] on stderr; 2 wrong usage."
 
 
-@dataclass(frozen=True, slots=True)
 class Command:
     """Where a function stands in the tree of commands.
 
@@ -24,17 +22,15 @@ class Command:
     :param hidden: not shown in any list.
     """
 
-    names: tuple[str, ...]
-    examples: tuple[str, ...] = ()
-    exits: str = EXITS
-    hidden: bool = False
+    def __init__(self, names: tuple[str, ...], examples: tuple[str, ...], exits: str, *, hidden: bool) -> None:
+        self.names, self.examples, self.exits, self.hidden = names, examples, exits, hidden
 
 
 def command(*names: str, examples: tuple[str, ...] = (), exits: str = EXITS, hidden: bool = False) -> Callable[[F], F]:
     """Put a function into the tree: ``@command("pool list", "pool-list")``."""
 
     def mark(function: F) -> F:
-        function.anyvirt_command = Command(names, examples, exits, hidden)  # type: ignore[attr-defined]
+        function.anyvirt_command = Command(names, examples, exits, hidden=hidden)  # type: ignore[attr-defined]
         return function
 
     return mark

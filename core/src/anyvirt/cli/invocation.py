@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from anyvirt.settings import Settings
 
 
-@dataclass(slots=True)
+@dataclass
 class Globals:
     """The options of anyvirt itself; they may stand before or after the command.
 
@@ -40,20 +40,19 @@ class Globals:
                 setattr(self, name, value)
 
 
-@dataclass
 class Invocation:
     """What a command is given beside its own arguments.
 
+    A command that is partly done sets ``failed``, and the exit status is 1 then.
+
     :param opener: opens the session; another one in tests.
-    :param failed: set by a command that is partly done; the exit status is 1 then.
     """
 
-    options: Globals
-    settings: Settings
-    out: TextIO = field(default_factory=lambda: sys.stdout)
-    err: TextIO = field(default_factory=lambda: sys.stderr)
-    opener: Any = None
-    failed: bool = False
+    def __init__(self, options: Globals, settings: Settings, opener: Any = None) -> None:
+        self.options, self.settings, self.opener = options, settings, opener
+        self.out: TextIO = sys.stdout
+        self.err: TextIO = sys.stderr
+        self.failed = False
 
     @cached_property
     def connection(self) -> Connection:

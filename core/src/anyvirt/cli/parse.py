@@ -53,7 +53,7 @@ class Entry(NamedTuple):
     params: tuple[Param, ...]
 
 
-@dataclass(slots=True)
+@dataclass
 class Parsed:
     """A command line, understood."""
 
