@@ -204,6 +204,6 @@ class Definitions:
             return run.record.number
 
     def _foreign(self) -> dict[str, str]:
-        from anyvirt_qemu.libvirt import held
+        from anyvirt_qemu.foreign import held
 
         return held(self._site)

@@ -1,26 +1,19 @@
-"""What libvirt keeps of QEMU guests on this host: definitions to bring in, and guests that it runs now."""
+"""Bringing in the definitions that libvirt keeps of QEMU guests on this host."""
 
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from anyvirt.api import Denied, Document, Domain, Imported, Invalid, NotFound, VirtError, impl
 
+from anyvirt_qemu.foreign import held, places
 from anyvirt_qemu.lifecycle import Lifecycle
 from anyvirt_qemu.site import KIND, ref_of
 
-if TYPE_CHECKING:
-    from anyvirt_qemu.site import Site
-
-# where libvirt 9.0 keeps them: definitions; status files of running guests
-SYSTEM: Final = (Path("/etc/libvirt/qemu"), Path("/run/libvirt/qemu"))
 FILE_MAX: Final = 10 << 20
-_UUID: Final = re.compile(rb"<uuid>\s*([0-9a-fA-F-]{36})\s*</uuid>")
-_PID: Final = re.compile(rb"<domstatus\b[^>]*\bpid=['\"](\d+)['\"]")
 
 
 class Import(Lifecycle):
@@ -30,9 +23,7 @@ class Import(Lifecycle):
     def domain_import(self, dry_run: bool) -> Sequence[Imported]:
         folder = places(self._site)[0]
         started = folder / "autostart"
-        return [
-            self._one(path, (started / path.name).is_symlink(), dry_run=dry_run) for path in _definitions(folder)
-        ]
+        return [self._one(path, (started / path.name).is_symlink(), dry_run=dry_run) for path in _definitions(folder)]
 
     def _one(self, path: Path, autostart: bool, *, dry_run: bool) -> Imported:
         source = str(path)
@@ -60,42 +51,6 @@ class Import(Lifecycle):
         if holder:
             return Imported(name, uuid, source, "foreign", f"defined; it runs under {holder}", ref)
         return Imported(name, uuid, source, "defined", "", ref)
-
-
-def places(site: Site) -> tuple[Path, Path]:
-    """Libvirt's folders of definitions and of running guests that belong to this scope."""
-    if site.scope.kind == "system":
-        return SYSTEM
-    settings = site.host.settings
-    run = settings.runtime_dir / "libvirt" if settings.runtime_dir else settings.home / ".cache/libvirt"
-    return settings.user_config_dir / "libvirt/qemu", run / "qemu/run"
-
-
-def held(site: Site) -> dict[str, str]:
-    """Guests that libvirt runs now: UUID -> who runs them, in words."""
-    folder = places(site)[1]
-    found = {}
-    try:
-        names = [entry.path for entry in os.scandir(folder) if entry.name.endswith(".xml")]
-    except OSError:
-        return {}
-    for name in names:
-        try:
-            data = Path(name).read_bytes()[:FILE_MAX]
-        except OSError:
-            continue
-        pid, uuid = _PID.search(data), _UUID.search(data)
-        if pid and uuid and _runs(int(pid[1]), uuid[1]):
-            found[uuid[1].decode().lower()] = f"libvirt (QEMU has pid {pid[1].decode()})"
-    return found
-
-
-def _runs(pid: int, uuid: bytes) -> bool:
-    """Whether that process is still the guest's QEMU: a status file outlives a killed libvirtd."""
-    try:
-        return uuid.lower() in Path(f"/proc/{pid}/cmdline").read_bytes().lower()
-    except OSError:
-        return False
 
 
 def _definitions(folder: Path) -> Iterator[Path]:

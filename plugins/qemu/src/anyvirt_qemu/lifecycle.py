@@ -151,7 +151,7 @@ class Lifecycle(Definitions):
                 self._site.store.undefine(KIND, row.uuid)
 
     def _own(self, row: Row) -> None:
-        from anyvirt_qemu.libvirt import held
+        from anyvirt_qemu.foreign import held
 
         holder = held(self._site).get(row.uuid)
         if holder:
