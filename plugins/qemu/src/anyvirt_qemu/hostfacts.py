@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anyvirt.api import Capabilities, Document, Fact, HostInfo, Unsupported, impl
+from anyvirt.api import Capabilities, Document, Fact, HostInfo, Unsupported, impl, plugins
 
 from anyvirt_qemu.accelerator import choose
 
@@ -33,7 +33,7 @@ class HostFacts:
             hostname=platform.node(),
             hypervisor="QEMU",
             hypervisor_version=".".join(map(str, caps.version)),
-            driver_version=_version(),
+            driver_version=self._version(),
             arch=platform.machine(),
             memory=os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"),
             cpus=os.cpu_count(),
@@ -68,6 +68,10 @@ class HostFacts:
 
         return Document(model=capabilities(self._site.caps(), self._site.host.settings.user_cache_dir))
 
+    def _version(self) -> str:
+        settings = self._site.host.settings
+        return next((one.version for one in plugins("anyvirt.drivers", settings) if one.name == "qemu"), "")
+
 
 class _Cpus:
     """What ``/proc/cpuinfo`` and ``/sys`` tell of the processors; None where they do not."""
@@ -99,9 +103,3 @@ def _cpus() -> _Cpus:
             found.mhz = round(float(line.partition(":")[2]))
             break
     return found
-
-
-def _version() -> str:
-    from importlib_metadata import version
-
-    return version("anyvirt-qemu")
