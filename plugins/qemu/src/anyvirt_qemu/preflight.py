@@ -152,10 +152,10 @@ def _images(domain: Domain, plan: Plan) -> Iterator[Problem]:
 def _kind(place: str, node: NodeUse, disk: Disk, depth: int, seen: dict[tuple[int, int], str]) -> Iterator[Problem]:
     found = os.stat(node.path)
     is_block = stat.S_ISBLK(found.st_mode)
-    if node.protocol == "file" and not stat.S_ISREG(found.st_mode):
+    if depth == 0 and disk.type != "block" and not stat.S_ISREG(found.st_mode):
         hint = "write type='block' and <source dev=...>" if is_block else "name an image file"
         yield Problem("config.invalid", place, None, f"{node.path} is no regular file", hint)
-    elif node.protocol != "file" and not is_block:
+    elif depth == 0 and disk.type == "block" and not is_block:
         hint = "write type='file' and <source file=...>"
         yield Problem("config.invalid", place, None, f"{node.path} is no block device", hint)
     if depth == 0 and not disk.readonly and not disk.shareable:
