@@ -82,7 +82,12 @@ def line(x: object, field: str = "") -> int | None:
 
 
 def meaningless(x: object, *fields: str) -> None:
-    """Say that these fields need no honouring here: they describe, or tell what is so only at run time."""
+    """Say that these fields need no honouring here: they describe, or tell what is so only at run time.
+
+    Without fields the whole element needs none.
+    """
+    if not fields and type(x) is Heed:
+        x._parts = {name: getattr(x._of, name) for name in type(x._of)._fields}
     for field in fields:
         getattr(x, field)
 

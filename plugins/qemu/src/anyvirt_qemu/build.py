@@ -57,6 +57,7 @@ class Build:
         self.disks: list[DiskUse] = []
         self.warnings: list[str] = []
         self.problems: list[Problem] = []
+        self.refused: set[str] = set()
         self.boot: dict[str, int] = {}
         self.shared_slots: set[tuple[int, int]] = set()
         self._nodes = 0
@@ -113,6 +114,7 @@ class Build:
 
     def refuse(self, x: object, field: str, hint: str = "", *, text: str = "") -> None:
         """Something that is right, and that this driver or this QEMU cannot honour."""
+        self.refused.add(path_of(x))
         self.problem(x, field, text or f"{DRIVER} does not honour this here", hint, "unsupported.config")
 
     def path(self, x: object, field: str, value: str | None) -> str:

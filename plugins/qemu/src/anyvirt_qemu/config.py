@@ -61,7 +61,7 @@ def plan(
     with b.within(view):
         _frame(b, view)
         _devices(b, view)
-    problems = [*b.problems, *unheeded(view, DRIVER)]
+    problems = [*b.problems, *_unheeded(b, view)]
     if problems:
         raise Invalid(problems)
     return Plan(
@@ -78,6 +78,12 @@ def plan(
         disks=tuple(b.disks),
         warnings=tuple(b.warnings),
     )
+
+
+def _unheeded(b: Build, view: Domain) -> list[Problem]:
+    """What nobody read; of an element that was refused, its own problem says enough."""
+    within = tuple(f"{path}/" for path in b.refused if path)
+    return [problem for problem in unheeded(view, DRIVER) if not problem.path.startswith(within)]
 
 
 def _describe(b: Build, x: Domain, accelerator: str, why: str) -> None:

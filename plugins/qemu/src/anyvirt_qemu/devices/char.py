@@ -60,7 +60,7 @@ def _same_as_serial(b: Build, x: Console) -> None:
     if x.alias and x.alias not in {serial.alias for serial in b.domain.serials}:
         b.refuse(x, "", "only the first console may be a serial port", text="there is no serial port for this console")
     for source in x.sources:
-        meaningless(source, *CharSource._fields)
+        meaningless(source)
 
 
 def channel(b: Build, x: Channel) -> None:

@@ -16,6 +16,7 @@ CID_LOWEST: Final = 3
 def balloon(b: Build, x: Memballoon) -> None:
     """The memory balloon."""
     if x.model == "none":
+        meaningless(x, "alias")
         return
     options = virtio(b, x, "virtio-balloon", x.model) | tuned(x.driver)
     options |= {"deflate-on-oom": x.autodeflate, "free-page-reporting": x.free_page_reporting}
@@ -90,4 +91,4 @@ def tpms(b: Build, domain: Domain) -> None:
     """A TPM cannot be given to a guest; the definition is refused as a whole device."""
     for x in domain.tpms:
         b.refuse(x, "", "take the TPM out of the definition", text="qemu guests get no TPM from this driver")
-        meaningless(x, *type(x)._fields)
+        meaningless(x)

@@ -50,7 +50,8 @@ def graphics(b: Build, x: Graphics, number: int) -> None:
 
 
 def _auto(x: Graphics) -> bool:
-    return x.autoport is True or x.port in {None, -1}
+    port, auto = x.port, x.autoport
+    return auto is True or port in {None, -1}
 
 
 def _words(x: Graphics) -> dict[str, Any]:
@@ -72,9 +73,11 @@ def _place(b: Build, x: Graphics, listen: Listen, number: int) -> str:
             path = f"vnc{number}.sock"
         if len(path.encode(errors="replace")) > SOCKET_MAX:
             b.problem(x, "socket", f"a socket's path has at most {SOCKET_MAX} bytes", "choose a shorter one")
+        meaningless(x, "port", "autoport")
         b.sockets.append(path if path.startswith("/") else f"{b.paths.guest}/{path}")
         return f"unix:{path}"
     if kind == "none":
+        meaningless(x, "port", "autoport")
         return "none"
     if kind != "address":
         b.refuse(listen, "type", "use address, socket or none")

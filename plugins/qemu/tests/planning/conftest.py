@@ -1,0 +1,117 @@
+"""A QEMU that has everything, for plans that need none; and plans from XML."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyvirt.api import Domain, parse
+from anyvirt_qemu import config, defaults
+from anyvirt_qemu.plan import Machine, Paths, Plan
+
+PC = Machine("pc-i440fx-7.2", "pci")
+Q35 = Machine("pc-q35-7.2", "pcie", 288)
+
+
+@dataclass(frozen=True)
+class EveryDevice:
+    """Has all devices but those in ``lacking``."""
+
+    binary: str = "/usr/bin/qemu-system-x86_64"
+    arch: str = "x86_64"
+    json_device: bool = True
+    json_netdev: bool = True
+    sandbox: bool = True
+    lacking: frozenset[str] = frozenset()
+    machines: dict[str, Machine] = field(
+        default_factory=lambda: {
+            "": PC,
+            "pc": PC,
+            PC.name: PC,
+            "q35": Q35,
+            Q35.name: Q35,
+            "microvm": Machine("microvm", ""),
+        }
+    )
+
+    def machine(self, name: str) -> Machine | None:
+        return self.machines.get(name)
+
+    def has_device(self, name: str) -> bool:
+        return name not in self.lacking
+
+    def has_cpu(self, model: str) -> bool:
+        return model in {"Nehalem", "qemu64", "host", "max"}
+
+
+Caps = Callable[..., EveryDevice]
+Complete = Callable[..., Domain]
+Planned = Callable[..., Plan]
+
+
+@pytest.fixture(scope="session")
+def caps() -> Caps:
+    """A QEMU, with what is to be different."""
+    return lambda **changes: replace(EveryDevice(), **changes)
+
+
+@pytest.fixture(scope="session")
+def paths() -> Paths:
+    return Paths(guest="/run/q", nvram="/state/nvram")
+
+
+@pytest.fixture(scope="session")
+def complete(caps: Caps) -> Complete:
+    """A complete definition from a text or a model; what is random is the same each time."""
+
+    def make(source: str | Domain, **options: Any) -> Domain:
+        domain = parse(source, Domain) if isinstance(source, str) else source
+        options.setdefault("caps", caps())
+        options.setdefault("random", random.Random(1).randbytes)
+        return defaults.complete(domain, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def planned(caps: Caps, complete: Complete, paths: Paths) -> Planned:
+    """A plan from a text or a model, which is completed first."""
+
+    def make(source: str | Domain, **options: Any) -> Plan:
+        options.setdefault("caps", caps())
+        options.setdefault("accelerator", "tcg")
+        options.setdefault("paths", paths)
+        return config.plan(complete(source, caps=options["caps"]), **options)
+
+    return make
+
+
+GUEST = """<domain type='{type}'>
+  <name>guest</name>
+  <memory unit='MiB'>64</memory>
+  <os><type arch='x86_64' machine='{machine}'>hvm</type></os>
+  <features><acpi/></features>
+  {extra}
+  <devices>{devices}</devices>
+</domain>"""
+
+
+@pytest.fixture(scope="session")
+def guest() -> Callable[..., str]:
+    """XML of a guest with the given devices."""
+
+    def make(devices: str = "", *, machine: str = "q35", extra: str = "", type: str = "qemu") -> str:
+        return GUEST.format(devices=devices, machine=machine, extra=extra, type=type)
+
+    return make
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every document beside the golden command lines."""
+    if "document" in metafunc.fixturenames:
+        found = sorted((Path(__file__).parent / "plans").glob("*.xml"))
+        metafunc.parametrize("document", found, ids=lambda path: path.stem)
