@@ -1,0 +1,135 @@
+"""The few facts of a definition that statistics need, read without a model, since many are asked at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
+from xml.parsers import expat
+
+# what libvirt's units stand for, in bytes
+UNITS: Final = {
+    "b": 1, "bytes": 1, "kb": 10**3, "k": 2**10, "kib": 2**10, "mb": 10**6, "m": 2**20, "mib": 2**20,
+    "gb": 10**9, "g": 2**30, "gib": 2**30, "tb": 10**12, "t": 2**40, "tib": 2**40,
+}  # fmt: skip
+DISKS: Final = "domain/devices/disk"
+NETS: Final = "domain/devices/interface"
+SOURCES: Final = ("file", "dev")
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFacts:
+    """A disk: its target, and where its image is; path and format are empty where there is none of this host's."""
+
+    target: str
+    path: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
+class NetFacts:
+    """A network interface by its alias (empty in a definition that never ran) and MAC address."""
+
+    alias: str
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What a definition says of its size; sizes in bytes.
+
+    :param vcpus: processors at boot; ``max_vcpus`` those that it can have.
+    :param memory: what the guest begins with; ``max_memory`` what it can have.
+    """
+
+    vcpus: int
+    max_vcpus: int
+    memory: int | None
+    max_memory: int | None
+    disks: tuple[DiskFacts, ...]
+    nets: tuple[NetFacts, ...]
+
+
+@lru_cache(maxsize=2048)
+def summarise(xml: str) -> Summary:
+    """The facts of a document; what it does not say is None or empty.
+
+    :raises ValueError: it is no XML, or has entities of its own.
+    """
+    reader = _Reader()
+    parser = expat.ParserCreate()
+    parser.buffer_text = True
+    parser.StartElementHandler = reader.start
+    parser.EndElementHandler = reader.end
+    parser.CharacterDataHandler = reader.text
+    parser.EntityDeclHandler = _refuse
+    try:
+        parser.Parse(xml, True)
+    except expat.ExpatError as error:
+        raise ValueError(str(error)) from error
+    return reader.summary()
+
+
+def _refuse(*_: Any) -> None:
+    raise ValueError("entities are not allowed")
+
+
+class _Reader:
+    def __init__(self) -> None:
+        self._path = ""
+        self._words: list[str] = []
+        self._unit: str | None = None
+        self._numbers: dict[str, int] = {}
+        self._current = ""
+        self._disks: list[dict[str, str]] = []
+        self._nets: list[dict[str, str]] = []
+
+    def start(self, tag: str, attributes: dict[str, str]) -> None:
+        self._path = path = f"{self._path}/{tag}" if self._path else tag
+        if path in {"domain/memory", "domain/currentMemory", "domain/vcpu"}:
+            self._words = []
+            self._unit = attributes.get("unit")
+            self._current = attributes.get("current", "") if tag == "vcpu" else self._current
+        elif path == DISKS:
+            self._disks.append({})
+        elif path == NETS:
+            self._nets.append({})
+        elif path.startswith(DISKS):
+            self._disk(path[len(DISKS) + 1 :], attributes)
+        elif path.startswith(NETS):
+            found = path[len(NETS) + 1 :]
+            if found == "mac":
+                self._nets[-1]["mac"] = attributes.get("address", "")
+            elif found == "alias":
+                self._nets[-1]["alias"] = attributes.get("name", "")
+
+    def _disk(self, path: str, attributes: dict[str, str]) -> None:
+        disk = self._disks[-1]
+        if path == "target":
+            disk["target"] = attributes.get("dev", "")
+        elif path == "driver":
+            disk["format"] = attributes.get("type", "")
+        elif path == "source":
+            disk["path"] = next((attributes[name] for name in SOURCES if name in attributes), "")
+
+    def text(self, text: str) -> None:
+        self._words.append(text)
+
+    def end(self, tag: str) -> None:
+        if self._path in {"domain/memory", "domain/currentMemory", "domain/vcpu"}:
+            word = "".join(self._words).strip()
+            if word.isdecimal():
+                self._numbers[tag] = int(word) * (1 if tag == "vcpu" else UNITS.get((self._unit or "KiB").lower(), 1))
+        self._path = self._path.rpartition("/")[0]
+
+    def summary(self) -> Summary:
+        maximum = self._numbers.get("vcpu", 1)
+        most = self._numbers.get("memory")
+        return Summary(
+            vcpus=int(self._current) if self._current.isdecimal() else maximum,
+            max_vcpus=maximum,
+            memory=self._numbers.get("currentMemory", most),
+            max_memory=most,
+            disks=tuple(DiskFacts(x.get("target", ""), x.get("path", ""), x.get("format", "raw")) for x in self._disks),
+            nets=tuple(NetFacts(x.get("alias", ""), x.get("mac", "")) for x in self._nets),
+        )
