@@ -1,0 +1,38 @@
+"""The contract suite: ``from anyvirt.testing.contract import *`` and a fixture ``connection_uri``."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from anyvirt.testing.contract import (
+    blocks,
+    bulk,
+    console,
+    definition,
+    errors,
+    events,
+    host,
+    jobs,
+    lifecycle,
+    processes,
+    stats,
+    storage,
+)
+
+AREAS = (lifecycle, definition, bulk, errors, events, stats, blocks, console, jobs, processes, storage, host)
+# fixtures that tests of one area share and an author need not know
+_FIXTURES = {"consoles": console.consoles, "pool": storage.pool}
+
+
+def _tests(module: ModuleType) -> dict[str, Any]:
+    return {name: found for name, found in vars(module).items() if name.startswith("test_")}
+
+
+_found: dict[str, Any] = {}
+for _module in AREAS:
+    _here = _tests(_module)
+    assert not _found.keys() & _here.keys(), f"{_module.__name__} repeats a name"
+    _found.update(_here)
+globals().update(_found, **_FIXTURES)
+__all__ = sorted([*_found, *_FIXTURES])  # noqa: PLE0605 - made from what the areas hold
