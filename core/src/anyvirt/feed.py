@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from threading import Condition
 from typing import Final
 
 from anyvirt.deadline import Deadline
@@ -16,6 +16,7 @@ from anyvirt.events import Event, Gap, stamped
 from anyvirt.lanes import lanes
 
 ROOM: Final = 10_000
+BEGIN: Final = 10.0  # seconds that plug-ins have to find their places
 
 
 class Feed:
@@ -23,6 +24,8 @@ class Feed:
 
     An event's ``token`` stands for the whole connection. When nobody reads for so long that
     the queue is full, the oldest make way for one ``Gap``.
+
+    It begins before this returns: what is done afterwards is told.
 
     :param streams: for each plug-in, how to begin its stream after a token of its own.
     :param after: a token of an earlier event, to go on from there.
@@ -33,17 +36,23 @@ class Feed:
     ) -> None:
         self._tokens = _unpack(after) if after else {}
         self._queue: deque[Event] = deque()
-        self._ready = Condition()
+        self._ready = threading.Condition()
         self._watchers: list[Callable[[], None]] = []
         self._error: VirtError | None = None
         self._open = len(streams)
         self._closed = False
         self._deadlines = []
+        begins = []
         for name, begin in streams.items():
             deadline = Deadline(None)
             self._deadlines.append(deadline)
             start = self._tokens.get(name, "?") if after else None
-            lanes.start(f"{key}:feed:{name}", partial(self._follow, name, begin, start), deadline)
+            begun = threading.Event()
+            lanes.start(f"{key}:feed:{name}", partial(self._follow, name, begin, start, begun), deadline)
+            begins.append(begun)
+        limit = Deadline(BEGIN)
+        for begun in begins:
+            begun.wait(limit.left())
 
     def get(self, timeout: float | None = None) -> Event:
         """The next event.
@@ -91,6 +100,32 @@ class Feed:
                 raise
             yield event
 
+    def __aiter__(self) -> Feed:
+        return self
+
+    async def __anext__(self) -> Event:
+        import asyncio
+
+        loop, news = asyncio.get_running_loop(), asyncio.Event()
+
+        def wake() -> None:
+            if not loop.is_closed():
+                loop.call_soon_threadsafe(news.set)
+
+        self._watchers.append(wake)
+        try:
+            while True:
+                news.clear()
+                if (event := self.poll()) is not None:
+                    return event
+                await news.wait()
+        except Interrupted as error:
+            if self._closed:
+                raise StopAsyncIteration from error
+            raise
+        finally:
+            self._watchers.remove(wake)
+
     def __enter__(self) -> Feed:
         return self
 
@@ -103,9 +138,13 @@ class Feed:
         if self._closed or not self._open:
             raise Interrupted("lost", "events: the feed has ended")
 
-    def _follow(self, name: str, begin: Callable[[str | None], Iterator[Event]], after: str | None) -> None:
+    def _follow(
+        self, name: str, begin: Callable[[str | None], Iterator[Event]], after: str | None, begun: threading.Event
+    ) -> None:
         try:
-            for event in begin(after):
+            stream = begin(after)
+            begun.set()
+            for event in stream:
                 self._put(name, event)
                 if self._closed:
                     return
@@ -114,6 +153,7 @@ class Feed:
         except VirtError as error:
             self._error = error
         finally:
+            begun.set()
             self._open -= 1
             self._wake()
 

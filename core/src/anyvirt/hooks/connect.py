@@ -91,6 +91,8 @@ class ConnectSpec:
     def events_follow(self, after: str | None = None) -> Iterator[Event]:
         """What happens, in order, for as long as the caller reads.
 
+        Its place is settled when it returns, so it is no generator itself: it gives one.
+
         :param after: the token of the last event seen; None begins now. A token that is not known, or no
             longer, yields ``Gap`` first and then what is so now.
         """
