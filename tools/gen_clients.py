@@ -161,7 +161,7 @@ class Writer:
             return Parameter(name, "Iterable[Handle | Ref]", default, f"refs_of({name})")
         if annotation.startswith("Document["):
             model = model_name(annotation[9:-1])
-            over = f"admitted({name}, keep_unknown=keep_unknown)"
+            over = f'admitted({name}, "{annotation[9:-1].lower()}", keep_unknown=keep_unknown)'
             return Parameter(name, f"Document[{model}] | {model} | str | bytes", default, over)
         return Parameter(name, annotation, default, name)
 

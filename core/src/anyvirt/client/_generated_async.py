@@ -132,7 +132,10 @@ class AsyncConnection(AsyncLink):
         :raises Exists: where the name belongs to another UUID, or the UUID to another name.
         """
         return AsyncDomain(
-            self, await self._call("domain_define", {"config": admitted(config, keep_unknown=keep_unknown)}, timeout)
+            self,
+            await self._call(
+                "domain_define", {"config": admitted(config, "domain", keep_unknown=keep_unknown)}, timeout
+            ),
         )
 
     async def domain_undefine(
@@ -189,7 +192,9 @@ class AsyncConnection(AsyncLink):
         return AsyncDomain(
             self,
             await self._call(
-                "domain_create", {"config": admitted(config, keep_unknown=keep_unknown), "paused": paused}, timeout
+                "domain_create",
+                {"config": admitted(config, "domain", keep_unknown=keep_unknown), "paused": paused},
+                timeout,
             ),
         )
 
@@ -310,7 +315,8 @@ class AsyncConnection(AsyncLink):
         :raises Exists: where name or UUID is taken.
         """
         return AsyncPool(
-            self, await self._call("pool_define", {"config": admitted(config, keep_unknown=keep_unknown)}, timeout)
+            self,
+            await self._call("pool_define", {"config": admitted(config, "pool", keep_unknown=keep_unknown)}, timeout),
         )
 
     async def pool_undefine(self, ref: AsyncPool | Ref, *, timeout: Timeout = ...) -> None:
@@ -370,7 +376,9 @@ class AsyncConnection(AsyncLink):
         :raises Exists: where the pool has one of that name.
         """
         result: Job[Ref] = self._job(
-            "volume_create", {"pool": ref_of(pool), "config": admitted(config, keep_unknown=keep_unknown)}, timeout
+            "volume_create",
+            {"pool": ref_of(pool), "config": admitted(config, "volume", keep_unknown=keep_unknown)},
+            timeout,
         )
         return result
 

@@ -130,7 +130,8 @@ class Connection(SyncLink):
         :raises Exists: where the name belongs to another UUID, or the UUID to another name.
         """
         return Domain(
-            self, self._call("domain_define", {"config": admitted(config, keep_unknown=keep_unknown)}, timeout)
+            self,
+            self._call("domain_define", {"config": admitted(config, "domain", keep_unknown=keep_unknown)}, timeout),
         )
 
     def domain_undefine(self, ref: Domain | Ref, keep_nvram: bool = False, *, timeout: Timeout = ...) -> None:
@@ -185,7 +186,9 @@ class Connection(SyncLink):
         return Domain(
             self,
             self._call(
-                "domain_create", {"config": admitted(config, keep_unknown=keep_unknown), "paused": paused}, timeout
+                "domain_create",
+                {"config": admitted(config, "domain", keep_unknown=keep_unknown), "paused": paused},
+                timeout,
             ),
         )
 
@@ -299,7 +302,9 @@ class Connection(SyncLink):
         :param keep_unknown: let elements and attributes through that anyvirt does not know.
         :raises Exists: where name or UUID is taken.
         """
-        return Pool(self, self._call("pool_define", {"config": admitted(config, keep_unknown=keep_unknown)}, timeout))
+        return Pool(
+            self, self._call("pool_define", {"config": admitted(config, "pool", keep_unknown=keep_unknown)}, timeout)
+        )
 
     def pool_undefine(self, ref: Pool | Ref, *, timeout: Timeout = ...) -> None:
         """Remove a stopped pool's definition; its content stays.
@@ -354,7 +359,9 @@ class Connection(SyncLink):
         :raises Exists: where the pool has one of that name.
         """
         result: Job[Ref] = self._job(
-            "volume_create", {"pool": ref_of(pool), "config": admitted(config, keep_unknown=keep_unknown)}, timeout
+            "volume_create",
+            {"pool": ref_of(pool), "config": admitted(config, "volume", keep_unknown=keep_unknown)},
+            timeout,
         )
         return result
 

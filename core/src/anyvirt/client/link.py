@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from anyvirt.deadline import within
 from anyvirt.document import Document
-from anyvirt.errors import Interrupted, Invalid
+from anyvirt.errors import Interrupted, Invalid, Problem
 from anyvirt.lanes import lanes
 from anyvirt.model.state import State, Status
 from anyvirt.ref import Answer, Ref
@@ -180,9 +180,10 @@ def refs_of(what: Iterable[Handle | Ref]) -> tuple[Ref, ...]:
     return tuple(ref_of(one) for one in what)
 
 
-def admitted(what: Any, *, keep_unknown: bool) -> Document[Any]:
+def admitted(what: Any, kind: str, *, keep_unknown: bool) -> Document[Any]:
     """A document that may be stored or started: well-formed, nothing in it unknown, nothing contradictory.
 
+    :param kind: its root element.
     :raises Invalid: with every problem, by path and line.
     """
     from anyvirt.model.check import check
@@ -190,6 +191,10 @@ def admitted(what: Any, *, keep_unknown: bool) -> Document[Any]:
     from anyvirt.model.strict import unknown
 
     given: Document[Any] = Document.of(what)
+    root = type(given.model)._tag  # noqa: SLF001 - a model's fields are its XML's, so it has no public ones
+    if root != kind:
+        text = f"this is a <{root}>, and a <{kind}> is wanted"
+        raise Invalid([Problem("config.invalid", f"/{root}", 1, text, f"give a document whose root is <{kind}>")])
     problems = () if keep_unknown else unknown(given.model)
     if isinstance(given.model, Domain):
         problems = (*problems, *check(given.model))
