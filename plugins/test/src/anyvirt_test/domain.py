@@ -12,7 +12,6 @@ from anyvirt.api import (
     Change,
     Document,
     DomainFacts,
-    Invalid,
     Op,
     Problem,
     Ref,
@@ -135,15 +134,8 @@ def blockers(world: World, shape: Shape) -> list[Problem]:
 
 
 def identified(config: Document[Domain]) -> tuple[Document[Domain], Ref]:
-    """A definition with its UUID, a new one where it came without; refused where it says what nobody understands.
-
-    :raises Invalid: with every unknown element and attribute, by path and line.
-    """
-    from anyvirt.api import unknown
-
+    """A definition with its UUID, a new one where it came without."""
     model = config.model
-    if problems := unknown(model):
-        raise Invalid(problems)
     if model.uuid is None:
         model = model.replace(uuid=str(uuid4()))
         config = Document(model=model)

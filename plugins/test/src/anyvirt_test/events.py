@@ -16,5 +16,5 @@ class Events:
 
     @impl
     def events_follow(self, after: str | None) -> Iterator[Event]:
-        for entry in self.world.store.follow(after):
-            yield entry.event()
+        place = self.world.store.token() if after is None else after  # now, not when it is first read
+        return (entry.event() for entry in self.world.store.follow(place))

@@ -7,7 +7,7 @@ import os
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from anyvirt.api import Document, Fact, Host, HostInfo, Imported, NotFound, Uri, impl
+from anyvirt.api import Document, Fact, Host, HostInfo, Imported, Uri, impl
 
 from anyvirt_test.domain import identified
 from anyvirt_test.world import World
@@ -86,13 +86,12 @@ class Machine:
     def _bring_in(self, path: str, *, dry_run: bool) -> Imported:
         given: Document[Domain] = Document.of(self.host.files.read(path))
         config, ref = identified(given)
-        try:
-            self.world.guest(ref)
-        except NotFound:
-            if dry_run:
-                return Imported(str(ref), ref.key, path, "would define")
-            return Imported(str(ref), ref.key, path, "defined", ref=self.calls.domain_define(config).ref)
-        return Imported(str(ref), ref.key, path, "there already", ref=ref)
+        for guest in self.world.guests():
+            if given.model.uuid == guest.row.uuid or guest.row.name == ref.name:
+                return Imported(guest.row.name, guest.row.uuid, path, "there already", ref=guest.ref)
+        if dry_run:
+            return Imported(str(ref), ref.key, path, "would define")
+        return Imported(str(ref), ref.key, path, "defined", ref=self.calls.domain_define(config).ref)
 
     def _machine(self) -> dict[str, Any]:
         facts: dict[str, Any] = json.loads(self.world.store.blob("host", "host", "facts") or b"{}")
