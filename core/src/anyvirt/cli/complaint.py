@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from anyvirt.cli.paper import clean
-from anyvirt.errors import Invalid, NotFound, VirtError
+from anyvirt.errors import CODES, Invalid, NotFound, VirtError
 
 if TYPE_CHECKING:
     from anyvirt.cli.invocation import Invocation
@@ -27,7 +27,7 @@ def print_error(cli: Invocation, error: VirtError, prefix: str = "") -> None:
         if words and words not in lines[0]:
             lines.append(f"  because: {words}")
         cause = cause.__cause__
-    hint = near(cli, error) or error.hint
+    hint = near(cli, error) or error.hint or (CODES[error.code].way_out if error.code in CODES else "")
     if hint:
         lines.append(f"hint: {clean(hint)}")
     print("\n".join(lines), file=cli.err)
@@ -46,6 +46,6 @@ def near(cli: Invocation, error: VirtError) -> str:
         names = [handle.name for handle in getattr(opened, hook)()]
     except VirtError:
         return ""
-    close = get_close_matches(error.name, names, cutoff=0.5)
+    close = get_close_matches(error.name, names, cutoff=0.6)
     close = close or [name for name in names if error.name.lower() in name.lower()][:3]
     return f"did you mean {' or '.join(close)}?" if close else ""

@@ -1,0 +1,139 @@
+"""Starting, stopping, defining: what is said, and what is passed on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from anyvirt.api import ShutdownMode
+
+DOMAIN = (
+    "<domain type='test'><name>{}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type>hvm</type></os></domain>"
+)
+
+
+def test_start_says_what_virsh_says(cli: Any, fake: Any) -> None:
+    result = cli("start", "old", "--paused")
+    assert (result.code, result.out, result.err) == (0, "Domain 'old' started\n", "")
+    assert fake.calls == [("start", "old", True)]
+
+
+def test_one_that_fails_does_not_keep_the_others_back(cli: Any, fake: Any) -> None:
+    result = cli("start", "web", "nosuch", "old")
+    assert result.code == 1
+    assert result.out == "Domain 'old' started\n"
+    assert result.err.splitlines() == [
+        "error[domain.wrong-state]: web: domain 'web' is running; start needs it shut off",
+        "hint: shut it down or destroy it first",
+        "error[domain.not-found]: nosuch: no domain 'nosuch'",
+        "hint: anyvirt -c fake:///default list --all shows what there is",
+    ]
+
+
+def test_the_only_one_that_fails_prints_no_result(cli: Any) -> None:
+    result = cli("start", "web", "--json")
+    assert (result.code, result.out) == (1, "")
+    assert result.err.startswith("error[domain.wrong-state]: domain 'web' is running")
+
+
+def test_a_mode_is_passed_on_and_a_wrong_one_is_wrong_usage(cli: Any, fake: Any) -> None:
+    assert cli("shutdown", "web", "--mode", "acpi").out == "Domain 'web' is being shutdown\n"
+    assert fake.calls == [("shutdown", "web", ShutdownMode.ACPI)]
+    wrong = cli("shutdown", "web", "--mode", "politely")
+    assert wrong.code == 2
+    assert "one of acpi, agent, initctl, signal, paravirt" in wrong.err
+
+
+def test_a_mode_that_the_driver_lacks_is_named_before_anything_happens(cli: Any, fake: Any) -> None:
+    result = cli("shutdown", "web", "--mode", "agent")
+    assert result.code == 1
+    assert "fake does not support domain_shutdown(mode=agent)" in result.err
+    assert fake.calls == []
+
+
+def test_readonly_refuses_changes(cli: Any, fake: Any) -> None:
+    result = cli("--readonly", "destroy", "web")
+    assert result.code == 1
+    assert result.err.startswith("error[readonly]: ")
+    assert fake.calls == []
+
+
+def test_define_takes_what_is_piped_in(cli: Any, fake: Any) -> None:
+    result = cli("define", "-", stdin=DOMAIN.format("new"))
+    assert (result.code, result.out) == (0, "Domain 'new' defined from -\n")
+    assert [call[0] for call in fake.calls] == ["define"]
+
+
+def test_define_refuses_what_it_does_not_know_unless_told(cli: Any, fake: Any) -> None:
+    text = DOMAIN.format("new").replace("<vcpu>1</vcpu>", "<vcpu>1</vcpu><flavour>sweet</flavour>")
+    refused = cli("define", "-", stdin=text)
+    assert refused.code == 1
+    assert "error[xml.unknown-element]" in refused.err
+    assert "flavour" in refused.err
+    assert fake.calls == []
+    assert cli("define", "-", "--keep-unknown", stdin=text).code == 0
+
+
+def test_every_problem_is_listed(cli: Any) -> None:
+    text = DOMAIN.format("new").replace("<vcpu>1</vcpu>", "<vcpus>1</vcpus>\n<fetures/>")
+    lines = cli("define", "-", stdin=text).err.splitlines()
+    assert lines[0].startswith("error[xml.unknown-element]: 2 problems")
+    assert lines[1] == "  /vcpus (line 1): <domain> has no element <vcpus>; did you mean 'vcpu'?"
+    assert lines[2] == "  /fetures (line 2): <domain> has no element <fetures>; did you mean 'features'?"
+
+
+def test_a_file_that_is_not_there_is_named(cli: Any) -> None:
+    result = cli("define", "/nowhere/web.xml")
+    assert result.code == 1
+    assert result.err == (
+        "error[file.not-found]: no file '/nowhere/web.xml'\nhint: correct the path; - reads what is piped in\n"
+    )
+
+
+def test_undefine_passes_on_what_happens_to_the_firmware(cli: Any, fake: Any) -> None:
+    cli("undefine", "old", "--keep-nvram")
+    assert fake.calls == [("undefine", "old", True)]
+    assert cli("undefine", "web", "--nvram", "--keep-nvram").code == 2
+
+
+def test_dumpxml_prints_the_document_as_it_is_or_as_anyvirt_writes_it(cli: Any) -> None:
+    assert "<memory unit='KiB'>1048576</memory>" in cli("dumpxml", "web", "--inactive").out
+    assert "1048576" in cli("dumpxml", "web", "--canonical").out
+
+
+def test_rename_and_autostart(cli: Any, fake: Any) -> None:
+    assert cli("rename", "old", "older").out == "Domain successfully renamed\n"
+    assert "error[domain.exists]" in cli("rename", "web", "db").err
+    assert cli("autostart", "web", "--disable").out == "Domain 'web' unmarked as autostarted\n"
+
+
+def test_wait_is_over_when_it_is_so_or_when_time_is_up(cli: Any) -> None:
+    assert cli("wait", "old").out == "shut off (shutdown)\n"
+    assert cli("wait", "web", "--state", "paused", "--state", "running").out == "running (booted)\n"
+    late = cli("wait", "web", "--timeout", "0.05")
+    assert late.code == 1
+    assert late.err.startswith("error[interrupted.deadline]: the deadline passed")
+    assert "hint: allow more time" in late.err
+    assert cli("wait", "web", "--state", "asleep").code == 2
+
+
+def test_a_job_gives_its_outcome(cli: Any) -> None:
+    assert cli("save", "web", "/tmp/web.save").out == "Domain 'web' saved to /tmp/web.save\n"
+    failed = cli("save", "old", "/tmp/old.save")
+    assert failed.code == 1
+    assert failed.err.startswith("error[domain.wrong-state]")
+
+
+@pytest.mark.parametrize("text", ["0", "-3", "soon", "inf"])
+def test_a_timeout_that_is_none_is_refused(text: str, cli: Any) -> None:
+    result = cli("list", f"--timeout={text}")
+    assert result.code in {1, 2}
+    assert "write seconds above 0, or none" in result.err
+
+
+def test_what_controls_a_terminal_is_shown_and_not_sent(cli: Any, fake: Any) -> None:
+    ref = next(ref for ref in fake.guests if ref.name == "web")
+    object.__setattr__(ref, "name", "web\x1b[31m\n")
+    out = cli("list").out
+    assert "\x1b" not in out
+    assert "web\\x1b[31m\\n" in out
