@@ -14,7 +14,7 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequenc
     cells = [[clean(cell) for cell in row] for row in rows]
     widths = [max([width(head), *(width(row[i]) for row in cells)]) for i, head in enumerate(heads)]
     yield _row(heads, widths, right)
-    yield "-" * (sum(widths) + 3 * len(widths) - 1)
+    yield "-" * (sum(widths) + 3 * len(widths))
     for row in cells:
         yield _row(row, widths, right)
 

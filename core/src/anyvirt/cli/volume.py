@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from anyvirt.client._generated_sync import Volume
 
 _POOL: Final = "Pool that it is in; without it every active pool is searched."
-_UNITS: Final = {"": 1, "b": 1, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50}
+_UNITS: Final = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50}
 
 
 @command(
@@ -176,10 +176,9 @@ def _volume(cli: Invocation, text: str, pool: str) -> Volume:
 
 
 def _bytes(text: str) -> int:
-    number, unit = text.strip(), ""
-    while number and not number[-1].isdigit():
-        number, unit = number[:-1], number[-1].lower() + unit
-    short = unit.removesuffix("ib") if unit != "b" else unit
-    if not (number.isascii() and number.isdigit()) or short not in _UNITS:
+    number = text.strip().rstrip("".join(_UNITS) + "".join(_UNITS).upper() + "i ")
+    unit = text.strip()[len(number) :].strip().lower()
+    shift = _UNITS.get(unit if unit in {"", "b"} else unit.removesuffix("b").removesuffix("i"))
+    if not (number.isascii() and number.isdigit()) or shift is None:
         raise Usage(f"{text!r} is no size", hint="write 1073741824, 1048576k, 1024M or 1G")
-    return int(number) << (_UNITS[short] if short not in {"", "b"} else 0)
+    return int(number) << shift
