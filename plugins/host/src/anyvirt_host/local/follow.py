@@ -81,9 +81,14 @@ class Watch:
         self._add(key, fd, NAMES)
 
     def process(self, key: Hashable, fd: int) -> None:
-        """Tell ``key`` when ``fd`` becomes readable: a pidfd does when the process ends."""
+        """Tell ``key`` when ``fd`` becomes readable: a pidfd does when the process ends, a pipe when written to."""
         self._others[fd] = key
         self._poll.register(fd, select.POLLIN)
+
+    def room(self, key: Hashable, fd: int) -> None:
+        """Tell ``key`` when ``fd``, a pipe or a socket, can be written to, or nobody reads it any more."""
+        self._others[fd] = key
+        self._poll.register(fd, select.POLLOUT)
 
     def forget(self, key: Hashable) -> None:
         """Stop telling ``key``."""
