@@ -118,6 +118,14 @@ def test_what_a_document_leaves_out_stays_but_its_disks_are_its_own(cli: Any, fa
     assert "/b" not in guest.xml
 
 
+def test_a_machine_type_that_the_driver_made_a_version_of_is_no_change(cli: Any, fake: Any, file: Any) -> None:
+    guest = next(guest for guest in fake.guests.values() if guest.ref.name == "web")
+    guest.xml = GOOD.replace("<type>", "<type machine='pc-q35-7.2'>")
+    assert cli("plan", file(GOOD.replace("<type>", "<type machine='q35'>"))).out == "= web: nothing to do\n"
+    other = cli("plan", file(GOOD.replace("<type>", "<type machine='pc-q35-8.0'>")))
+    assert "/os/type/@machine: pc-q35-7.2 -> pc-q35-8.0" in other.out
+
+
 def test_another_uuid_is_refused_with_the_way_out(cli: Any, file: Any) -> None:
     text = GOOD.replace("<memory", "<uuid>99999999-9999-4999-8999-999999999999</uuid><memory")
     result = cli("plan", file(text))

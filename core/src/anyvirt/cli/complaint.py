@@ -30,7 +30,8 @@ def print_error(cli: Invocation, error: VirtError, prefix: str = "") -> None:
     hint = near(cli, error) or error.hint or (CODES[error.code].way_out if error.code in CODES else "")
     if hint:
         lines.append(f"hint: {clean(hint)}")
-    print("\n".join(lines), file=cli.err)
+    cli.out.flush()
+    print("\n".join(lines), file=cli.err, flush=True)
 
 
 def near(cli: Invocation, error: VirtError) -> str:

@@ -110,7 +110,8 @@ class Invocation:
     def note(self, text: str) -> None:
         """Tell the person something that is not part of the result; not with ``--quiet``."""
         if not self.options.quiet and not self.options.json:
-            print(text, file=self.err)
+            self.out.flush()
+            print(text, file=self.err, flush=True)
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
         """Print a table for people."""

@@ -40,9 +40,16 @@ def _field(field: Field, before: Any, after: Any) -> Any:
         return _many(before, after, kept)
     if after is None or (field.many and not after):
         return after if field.name in OWNED else before
+    if field.name == "machine" and _is_version(before, after):
+        return before
     if field.classes and before is not None and type(before) is type(after):
         return laid_over(before, after)
     return after
+
+
+def _is_version(stored: Any, wanted: Any) -> bool:
+    """Whether a machine type is a version of the wanted one: ``pc-q35-7.2`` of ``q35``, which the driver made of it."""
+    return isinstance(stored, str) and stored[-1:].isdigit() and wanted in stored.split("-")[:-1]
 
 
 def _many(before: Sequence[Any], after: Sequence[Any], kept: Sequence[Any]) -> tuple[Any, ...]:
