@@ -73,9 +73,14 @@ def complete(
     domain = inactive(domain)
     machine = _machine(domain, caps)
     domain = _identity(domain, caps, machine, random, old)
+    domain = domain.replace(
+        disks=tuple(_disk(x) for x in domain.disks),
+        inputs=domain.inputs or _inputs(),
+        videos=_videos(domain),
+        memballoon=domain.memballoon or Memballoon(model="virtio"),
+    )
     if old is not None:
         domain = _inherited(domain, old, machine)
-    disks = tuple(_disk(x) for x in domain.disks)
     macs = {*taken, *(x.mac for x in domain.interfaces if x.mac)}
     interfaces = [_card(card, caps, random, macs) for card in domain.interfaces]
     serials, consoles = _consoles(domain)
@@ -83,13 +88,9 @@ def complete(
     if vsock is not None and vsock.cid is None:
         vsock = vsock.replace(cid=next(n for n in range(FIRST_CID, 2**32) if n not in cids))
     domain = domain.replace(
-        disks=disks,
         interfaces=tuple(interfaces),
         serials=serials,
         consoles=consoles,
-        inputs=domain.inputs or _inputs(),
-        videos=_videos(domain),
-        memballoon=domain.memballoon or Memballoon(model="virtio"),
         vsock=vsock,
         controllers=_controllers(domain, caps, machine),
     )

@@ -90,7 +90,7 @@ def planned(caps: Caps, complete: Complete, paths: Paths) -> Planned:
     return make
 
 
-GUEST = """<domain type='{type}'>
+GUEST = """<domain type='{kind}'>
   <name>guest</name>
   <memory unit='MiB'>64</memory>
   <os><type arch='x86_64' machine='{machine}'>hvm</type></os>
@@ -104,8 +104,8 @@ GUEST = """<domain type='{type}'>
 def guest() -> Callable[..., str]:
     """XML of a guest with the given devices."""
 
-    def make(devices: str = "", *, machine: str = "q35", extra: str = "", type: str = "qemu") -> str:
-        return GUEST.format(devices=devices, machine=machine, extra=extra, type=type)
+    def make(devices: str = "", *, machine: str = "q35", extra: str = "", kind: str = "qemu") -> str:
+        return GUEST.format(devices=devices, machine=machine, extra=extra, kind=kind)
 
     return make
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ def lines(plan: Plan) -> list[str]:
     """The command line, an option with its value on each line."""
     made: list[str] = []
     for word in plan.argv[1:]:
-        if word.startswith("-") and word != "-S" or not made or " " in made[-1]:
+        if (word.startswith("-") and word != "-S") or not made or " " in made[-1]:
             made.append(word)
         else:
             made[-1] = f"{made[-1]} {word}"
@@ -83,7 +84,7 @@ def test_the_same_definition_gives_the_same_plan(document: Path, planned: Planne
 
 def test_every_device_has_a_name_and_every_pci_device_a_place(document: Path, planned: Planned) -> None:
     words = planned(document.read_text()).argv
-    devices = [json.loads(value) for flag, value in zip(words, words[1:], strict=False) if flag == "-device"]
+    devices = [json.loads(value) for flag, value in pairwise(words) if flag == "-device"]
     names = [device["id"] for device in devices]
     assert len(set(names)) == len(names)
     places = [(device["bus"], device["addr"]) for device in devices if "addr" in device]
@@ -107,10 +108,10 @@ def test_a_qemu_without_seccomp_is_not_asked_for_it(planned: Planned, guest: Gue
 
 
 def test_kvm_that_does_not_run_guests_is_told_with_the_reason(planned: Planned, guest: Guest) -> None:
-    plan = planned(guest(type="kvm"), accelerator="tcg", why="the boot sector took 9 s")
+    plan = planned(guest(kind="kvm"), accelerator="tcg", why="the boot sector took 9 s")
     assert any("accel=tcg" in word for word in plan.argv)
     assert plan.warnings == ("the guest asks for KVM and is emulated instead (TCG): the boot sector took 9 s",)
-    assert planned(guest(type="kvm"), accelerator="kvm").warnings == ()
+    assert planned(guest(kind="kvm"), accelerator="kvm").warnings == ()
 
 
 def test_a_password_is_on_no_command_line_and_in_no_text(planned: Planned, guest: Guest) -> None:

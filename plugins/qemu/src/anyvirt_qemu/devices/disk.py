@@ -241,7 +241,8 @@ def _throttle(b: Build, x: Disk) -> None:
     tune = x.iotune
     if tune is None:
         return
-    arguments: dict[str, Any] = {"id": x.alias}
+    path = f"/machine/peripheral/{x.alias}" + "/virtio-backend" * (x.bus == "virtio")
+    arguments: dict[str, Any] = {"id": path}
     for key, field in LIMITS.items():
         arguments[key] = getattr(tune, field) or 0
         for suffix in ("_max", "_max_length"):
