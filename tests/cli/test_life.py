@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from anyvirt.api import ShutdownMode
+from anyvirt.cli import main
 
 DOMAIN = (
     "<domain type='test'><name>{}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type>hvm</type></os></domain>"
@@ -127,7 +128,7 @@ def test_a_job_gives_its_outcome(cli: Any) -> None:
 @pytest.mark.parametrize("text", ["0", "-3", "soon", "inf"])
 def test_a_timeout_that_is_none_is_refused(text: str, cli: Any) -> None:
     result = cli("list", f"--timeout={text}")
-    assert result.code in {1, 2}
+    assert result.code == 2
     assert "write seconds above 0, or none" in result.err
 
 
@@ -137,3 +138,22 @@ def test_what_controls_a_terminal_is_shown_and_not_sent(cli: Any, fake: Any) -> 
     out = cli("list").out
     assert "\x1b" not in out
     assert "web\\x1b[31m\\n" in out
+
+
+def test_several_names_of_which_one_is_not_there_give_the_others(cli: Any) -> None:
+    result = cli("state", "web", "nosuch")
+    assert result.code == 1
+    assert result.out == "nosuch: error[domain.not-found]: no domain 'nosuch'\nweb: running\n"
+
+
+def test_what_nobody_expected_is_a_short_message_and_debug_shows_where(capsys: pytest.CaptureFixture[str]) -> None:
+    def broken(_cli: Any) -> Any:
+        raise RuntimeError("boom\nand more")
+
+    for words in (["list"], ["--debug", "list"]):
+        parsed = main.parse(words)
+        assert not isinstance(parsed, int)
+        assert main.run(parsed, broken) == 1
+        err = capsys.readouterr().err
+        assert "error[internal]: RuntimeError: boom\nhint: " in err
+        assert ("Traceback" in err) is ("--debug" in words)

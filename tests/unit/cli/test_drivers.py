@@ -34,7 +34,7 @@ def {opener}(uri, host){gives}:
 @pytest.fixture
 def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.syspath_prepend(str(tmp_path))
-    made = []
+    made: list[str] = []
 
     def make(source: str, group: str = DRIVERS) -> Plugin:
         name = f"acme_{len(made)}"

@@ -27,8 +27,9 @@ def test_wide_characters_take_two_columns() -> None:
     assert lines[2:] == [" 漢字   x", " ab     y"]
 
 
-def test_numbers_can_stand_to_the_right() -> None:
-    assert list(paper.table(("A", "B"), [("x", 10), ("y", 9)], right=(1,)))[2:] == [" x   10", " y    9"]
+def test_a_coloured_cell_is_as_wide_as_it_looks() -> None:
+    lines = list(paper.table(("A", "B"), [("running", "x"), ("off", "y")], colors={"running": "green"}))
+    assert lines[2:] == [" \x1b[32mrunning\x1b[0m   x", " off       y"]
 
 
 @given(st.text())

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def print_error(cli: Invocation, error: VirtError, prefix: str = "") -> None:
     """Print ``error[CODE]: message`` with what belongs to it."""
     head = f"error[{error.code}]:"
-    if cli.settings.color and cli.settings.term not in {"", "dumb"} and cli.err.isatty():
+    if cli.colorful(cli.err):
         from anyvirt.cli.paper import colored
 
         head = colored(head, "red")

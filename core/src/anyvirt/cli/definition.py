@@ -8,6 +8,7 @@ from anyvirt.cli.declare import arg, command, domain, domains, opt
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.lifecycle import each
 
+_ALWAYS = "Check the document first; always done."
 _KEEP = "Take over elements and attributes that anyvirt does not know."
 
 
@@ -23,6 +24,7 @@ def define(
     cli: Invocation,
     file: Annotated[str, arg("File with the definition; - reads what is piped in.", "FILE")],
     keep_unknown: Annotated[bool, opt("--keep-unknown", help=_KEEP)] = False,
+    validate: Annotated[bool, opt("--validate", help=_ALWAYS, hidden=True)] = False,  # noqa: ARG001 - always so
 ) -> None:
     """Store a domain's definition.
 
@@ -44,6 +46,7 @@ def create(
     file: Annotated[str, arg("File with the definition; - reads what is piped in.", "FILE")],
     paused: Annotated[bool, opt("--paused", help="Leave the processors stopped.")] = False,
     keep_unknown: Annotated[bool, opt("--keep-unknown", help=_KEEP)] = False,
+    validate: Annotated[bool, opt("--validate", help=_ALWAYS, hidden=True)] = False,  # noqa: ARG001 - always so
 ) -> None:
     """Boot a transient domain: nothing is left of it when it stops.
 
@@ -101,7 +104,7 @@ def dumpxml(
 
         text = dump(document.model, canonical=True)
     if not cli.json("dumpxml/1", name=one.name, uuid=one.uuid, which=which.value, xml=text):
-        cli.line(text.rstrip("\n"))
+        cli.document(text)
 
 
 @command("rename", "domrename", examples=("anyvirt rename web www",))

@@ -50,7 +50,7 @@ def capabilities(cli: Invocation) -> None:
     """Print what host and hypervisor can do, as libvirt's <capabilities> document."""
     text = cli.connection.capabilities().text
     if not cli.json("host-capabilities/1", xml=text):
-        cli.line(text.rstrip("\n"))
+        cli.document(text)
 
 
 @command("hostname", hidden=True)

@@ -10,7 +10,8 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, TextIO
 
 from anyvirt.cli import paper
-from anyvirt.errors import Invalid, VirtError
+from anyvirt.cli.usage import Usage
+from anyvirt.errors import VirtError
 
 if TYPE_CHECKING:
     from anyvirt.client._generated_sync import Connection
@@ -104,8 +105,12 @@ class Invocation:
         return True
 
     def line(self, text: str = "") -> None:
-        """Print a line."""
-        print(text, file=self.out)
+        """Print a line; what would control a terminal is shown instead."""
+        print(paper.clean(text), file=self.out)
+
+    def document(self, text: str) -> None:
+        """Print a document as it is."""
+        print(text.rstrip("\n"), file=self.out)
 
     def note(self, text: str) -> None:
         """Tell the person something that is not part of the result; not with ``--quiet``."""
@@ -113,9 +118,15 @@ class Invocation:
             self.out.flush()
             print(text, file=self.err, flush=True)
 
-    def table(self, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> None:
-        """Print a table for people."""
-        for text in paper.table(heads, rows, right=right):
+    def table(
+        self, heads: Sequence[str], rows: Sequence[Sequence[Any]], *, colors: Mapping[str, str] | None = None
+    ) -> None:
+        """Print a table for people.
+
+        :param colors: cells that are coloured on a terminal, with their colour.
+        """
+        shown = colors if colors and self.colorful(self.out) else {}
+        for text in paper.table(heads, rows, colors=shown):
             print(text, file=self.out)
 
     def fields(self, pairs: Sequence[tuple[str, Any]]) -> None:
@@ -123,10 +134,9 @@ class Invocation:
         for text in paper.fields(pairs):
             print(text, file=self.out)
 
-    def colored(self, text: str, color: str) -> str:
-        """``text`` in a colour where the output is a terminal that may show one."""
-        good = self.settings.color and self.settings.term not in {"", "dumb"} and self.out.isatty()
-        return paper.colored(text, color) if good else text
+    def colorful(self, stream: TextIO) -> bool:
+        """Whether ``stream`` is a terminal that may show colours."""
+        return self.settings.color and self.settings.term not in {"", "dumb"} and stream.isatty()
 
     def complain(self, error: VirtError, name: str = "") -> None:
         """Report the failure of one of several, and remember it for the exit status."""
@@ -140,9 +150,21 @@ class Invocation:
         self.failed = True
         return {"code": error.code, "message": error.message, "hint": error.hint}
 
-    def refs(self, names: Sequence[str]) -> list[Ref]:
-        """The refs of domains by name, UUID or number."""
-        return [self.connection.lookup(name).ref for name in names]
+    def lookup(self, names: Sequence[str]) -> tuple[list[Ref], dict[str, VirtError]]:
+        """The refs of domains by name, UUID or number, and the errors of those that are not there.
+
+        :raises VirtError: where there is but one name.
+        """
+        refs: list[Ref] = []
+        errors: dict[str, VirtError] = {}
+        for name in names:
+            try:
+                refs.append(self.connection.lookup(name).ref)
+            except VirtError as error:
+                if len(names) == 1:
+                    raise
+                errors[name] = error
+        return refs, errors
 
     @staticmethod
     def _ask(questions: Sequence[Any]) -> dict[str, str]:
@@ -154,7 +176,7 @@ class Invocation:
 def seconds(text: str) -> float | None:
     """A number of seconds as it is typed; ``none`` for no limit.
 
-    :raises Invalid: where it is neither.
+    :raises Usage: where it is neither.
     """
     if text.lower() == "none":
         return None
@@ -163,5 +185,5 @@ def seconds(text: str) -> float | None:
     except ValueError:
         value = -1.0
     if not 0 < value < 1e9:
-        raise Invalid(f"--timeout {text!r} is no time", hint="write seconds above 0, or none")
+        raise Usage(f"--timeout {text!r} is no time", hint="write seconds above 0, or none")
     return value

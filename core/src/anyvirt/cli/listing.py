@@ -121,7 +121,7 @@ def _row(cli: Invocation, row: Overview) -> dict[str, Any]:
 
 def _print(cli: Invocation, found: Sequence[dict[str, Any]], *, title: bool) -> None:
     heads = ["Id", "Name", "State", *(["Title"] if title else [])]
-    cli.table(heads, [_cells(one, title=title) for one in found])
+    cli.table(heads, [_cells(one, title=title) for one in found], colors=COLORS)
 
 
 def _cells(one: dict[str, Any], *, title: bool) -> list[Any]:
@@ -148,8 +148,8 @@ def state(
     With several domains each line begins with the name. The JSON form always has the
     reason, libvirt's numbers of both, and the hypervisor's own word where it fits none.
     """
-    refs = cli.refs(domains)
-    rows = []
+    refs, missing = cli.lookup(domains)
+    rows: list[dict[str, Any]] = [{"name": name, "error": cli.row_error(error)} for name, error in missing.items()]
     for ref, answer in cli.connection.domain_state(refs).items():
         row: dict[str, Any] = {"name": str(ref), "uuid": ref.uuid}
         if answer.error is not None:

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+from io import TextIOWrapper
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ INTERRUPTED: Final = 130
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line; its exit status."""
     gc.disable()  # a command is over before there is garbage worth the time
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show is no reason to fail
     words = list(sys.argv[1:] if argv is None else argv)
     try:
         parsed = parse(words)
@@ -66,7 +70,13 @@ def run(parsed: Parsed, opener: Any = None) -> int:
     except VirtError as error:
         print(f"error[{error.code}]: {error.message}\nhint: {error.hint}", file=sys.stderr)
         return 2
-    cli = Invocation(parsed.options, settings, opener=opener)
+    return _guarded(Invocation(parsed.options, settings, opener=opener), parsed)
+
+
+def _guarded(cli: Invocation, parsed: Parsed) -> int:
+    """The exit status of a command; what it raises is told on the way."""
+    from anyvirt.errors import VirtError
+
     try:
         return _called(cli, parsed)
     except VirtError as error:

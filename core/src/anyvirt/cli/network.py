@@ -60,7 +60,7 @@ def dumpxml(cli: Invocation, network: Annotated[str, named("network")]) -> None:
     one = cli.connection.lookup_network(network)
     text = one.config().text
     if not cli.json("net-dumpxml/1", name=one.name, uuid=one.uuid, xml=text):
-        cli.line(text.rstrip("\n"))
+        cli.document(text)
 
 
 @command("iface list", "iface-list", examples=("anyvirt iface list --all",))
@@ -85,7 +85,7 @@ def dump_interface(cli: Invocation, interface: Annotated[str, named("interface")
     one = cli.connection.lookup_interface(interface)
     text = one.config().text
     if not cli.json("iface-dumpxml/1", name=one.name, mac=one.uuid, xml=text):
-        cli.line(text.rstrip("\n"))
+        cli.document(text)
 
 
 def _rows(

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 COLORS: Final = {"green": 32, "yellow": 33, "red": 31, "bold": 1, "dim": 2}
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Sequence[int] = ()) -> Iterator[str]:
-    """Lines of a table as virsh draws it: a blank, cells three blanks apart, a rule below the heads."""
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[Any]], *, colors: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """Lines of a table as virsh draws it: a blank, cells three blanks apart, a rule below the heads.
+
+    :param colors: cells that are coloured, with their colour.
+    """
     cells = [[clean(cell) for cell in row] for row in rows]
     widths = [max([width(head), *(width(row[i]) for row in cells)]) for i, head in enumerate(heads)]
-    yield _row(heads, widths, right)
+    yield _row(heads, widths, {})
     yield "-" * (sum(widths) + 3 * len(widths))
     for row in cells:
-        yield _row(row, widths, right)
+        yield _row(row, widths, colors or {})
 
 
-def _row(cells: Sequence[str], widths: Sequence[int], right: Sequence[int]) -> str:
+def _row(cells: Sequence[str], widths: Sequence[int], colors: Mapping[str, str]) -> str:
     padded = [
-        " " * (wide - width(cell)) + cell if i in right else cell + " " * (wide - width(cell))
-        for i, (cell, wide) in enumerate(zip(cells, widths, strict=True))
+        (colored(cell, colors[cell]) if cell in colors else cell) + " " * (wide - width(cell))
+        for cell, wide in zip(cells, widths, strict=True)
     ]
     return (" " + "   ".join(padded)).rstrip()
 

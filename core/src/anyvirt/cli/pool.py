@@ -77,7 +77,7 @@ def dumpxml(cli: Invocation, pool: Annotated[str, named("pool")]) -> None:
     one = cli.connection.lookup_pool(pool)
     text = one.config().text
     if not cli.json("pool-dumpxml/1", name=one.name, uuid=one.uuid, xml=text):
-        cli.line(text.rstrip("\n"))
+        cli.document(text)
 
 
 @command("pool define", "pool-define", examples=("anyvirt pool define images.xml",))

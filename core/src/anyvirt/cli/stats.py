@@ -85,8 +85,8 @@ def _active(row: Any) -> bool:
 
 
 def _show(cli: Invocation, schema: str, names: Sequence[str], groups: Sequence[str]) -> None:
-    refs = cli.refs(names) if names else None
-    rows = []
+    refs, missing = cli.lookup(names) if names else (None, {})
+    rows: list[dict[str, Any]] = [{"name": name, "error": cli.row_error(error)} for name, error in missing.items()]
     for ref, answer in cli.connection.stats(refs, tuple(groups)).items():
         row: dict[str, Any] = {"name": str(ref), "uuid": ref.uuid, "at": answer.at}
         if answer.error is not None:

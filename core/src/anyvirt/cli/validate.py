@@ -43,7 +43,7 @@ def validate(
         for problem in row["problems"]:
             print(_line(row["file"], problem), file=cli.err if canonical else cli.out)
         if "canonical" in row:
-            cli.line(row["canonical"].rstrip("\n"))
+            cli.document(row["canonical"])
         elif not row["problems"] and "error" not in row and not cli.options.quiet:
             cli.line(f"{row['file']}: good <{row['kind']}>")
 

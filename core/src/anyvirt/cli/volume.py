@@ -86,7 +86,7 @@ def dumpxml(
     one = _volume(cli, vol, pool)
     text = one.config().text
     if not cli.json("vol-dumpxml/1", name=one.name, xml=text):
-        cli.line(text.rstrip("\n"))
+        cli.document(text)
 
 
 @command("vol path", "vol-path", examples=("anyvirt vol path disk.qcow2 --pool default",))
