@@ -13,7 +13,7 @@ from anyvirt.client._generated_sync import Connection, Domain
 from anyvirt.errors import VirtError
 from anyvirt.events import Change, Event, Lifecycle
 from anyvirt.feed import Feed
-from anyvirt.model.state import State
+from anyvirt.model.state import State, Status
 from anyvirt.ref import Ref
 
 PREFIX = "contract-"
@@ -89,6 +89,11 @@ class Guests:
     def forces(self) -> bool:
         """Whether states can be reached that the API does not lead to."""
         return self._force is not None
+
+    def fits(self, domain: Domain, expected: Status) -> bool:
+        """Whether the guest is as expected; its reason counts where the driver gives reasons at all."""
+        found = self.connection.session.bulk("domain_state", {"refs": (domain.ref,)}, 10.0)[domain.ref].get()
+        return bool(found == expected) if isinstance(found, Status) else found is expected.state
 
     def remove(self) -> None:
         """Remove what was made; each step under its own error."""

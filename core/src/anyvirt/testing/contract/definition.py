@@ -30,6 +30,18 @@ def test_a_definition_is_listed_and_shut_off(connection: Connection, guests: Gue
     assert domain.state().state is State.SHUTOFF
 
 
+@proves("domain_list")
+@needs("domain_state")
+def test_every_domain_is_listed_once_with_its_name(connection: Connection, guests: Guests) -> None:
+    one = guests.stopped()
+    listed = connection.domain_list()
+    refs = [domain.ref for domain in listed]
+    assert one.ref in refs
+    assert len(set(refs)) == len(refs)
+    assert all(domain.ref.name and domain.ref.kind == "domain" for domain in listed)
+    assert all(connection.lookup(ref.key).ref == ref for ref in refs)
+
+
 @proves("domain_define")
 def test_a_definition_without_uuid_gets_one_that_stays(connection: Connection, guests: Guests) -> None:
     name = guests.name()

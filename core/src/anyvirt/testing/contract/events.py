@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 
 from anyvirt.client._generated_sync import Connection
+from anyvirt.deadline import Deadline, within
 from anyvirt.errors import Interrupted
 from anyvirt.events import Autostart, Change, Gap, Lifecycle, Reboot
 from anyvirt.testing.guests import Guests, Watch
@@ -145,6 +146,16 @@ def test_an_unknown_token_is_a_gap_and_then_goes_on(guests: Guests, watch: Watch
     assert gap.reason
     domain = guests.define()
     assert told.lives(domain.ref, Change.DEFINED)[-1] == (Change.DEFINED, "added")
+
+
+@proves("events_follow")
+@needs("domain_define")
+def test_a_feed_has_its_place_before_it_is_read(connection: Connection, guests: Guests, patience: float) -> None:
+    begin = connection.session.feeds("events_follow", {})[connection.session.driver.name]
+    stream = begin(None)
+    domain = guests.define()
+    with within(Deadline(patience)):
+        assert next(event.ref for event in stream) == domain.ref
 
 
 @proves("events_follow")

@@ -31,10 +31,10 @@ def test_a_saved_guest_comes_back(
     assert job.state is JobState.DONE
     assert path.stat().st_size > 0
     assert observe(domain.ref) is State.SHUTOFF
-    assert domain.state() == Status(State.SHUTOFF, Reason.SAVED)
+    assert guests.fits(domain, Status(State.SHUTOFF, Reason.SAVED)), domain.state()
     assert connection.domain_restore(str(path)).wait(patience) == domain.ref
     assert observe(domain.ref) is State.RUNNING
-    assert domain.state() == Status(State.RUNNING, Reason.RESTORED)
+    assert guests.fits(domain, Status(State.RUNNING, Reason.RESTORED)), domain.state()
 
 
 @proves("domain_restore.paused")

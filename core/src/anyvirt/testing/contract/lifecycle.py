@@ -74,7 +74,7 @@ def test_an_allowed_operation_leads_where_the_table_says(
     after = domain.state()
     assert observe(domain.ref) is after.state is expected.state
     if expected.reason is not Reason.UNKNOWN:
-        assert after.reason is expected.reason
+        assert guests.fits(domain, expected), f"{after}, and {expected} was expected"
     elif expected.state is state:
         assert after == before
 
@@ -125,7 +125,7 @@ def test_a_domain_started_paused_is_paused(connection: Connection, guests: Guest
     domain = guests.stopped()
     connection.domain_start(domain, paused=True)
     assert observe(domain.ref) is State.PAUSED
-    assert domain.state() == Status(State.PAUSED, Reason.USER)
+    assert guests.fits(domain, Status(State.PAUSED, Reason.USER)), domain.state()
 
 
 @proves("domain_start")
@@ -135,8 +135,7 @@ def test_a_started_domain_was_booted(connection: Connection, guests: Guests, obs
     assert observe(domain.ref) is State.SHUTOFF
     connection.domain_start(domain)
     assert observe(domain.ref) is State.RUNNING
-    assert domain.state().state is State.RUNNING
-    assert domain.state().reason in {Reason.BOOTED, Reason.UNKNOWN}
+    assert guests.fits(domain, Status(State.RUNNING, Reason.BOOTED)), domain.state()
 
 
 @proves("domain_destroy")
@@ -169,7 +168,7 @@ def test_suspend_and_resume_go_back_and_forth(connection: Connection, guests: Gu
         assert observe(domain.ref) is State.PAUSED
         connection.domain_resume(domain)
         assert observe(domain.ref) is State.RUNNING
-    assert domain.state() == Status(State.RUNNING, Reason.UNPAUSED)
+    assert guests.fits(domain, Status(State.RUNNING, Reason.UNPAUSED)), domain.state()
 
 
 @proves("domain_facts")
