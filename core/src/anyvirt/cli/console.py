@@ -52,6 +52,7 @@ def console(
     piped in is typed, and it ends when the guest stops, when the input has ended and the
     guest is silent for a second, or with --timeout.
     """
+    cli.lasting()
     one = cli.connection.lookup(domain)
     with one.console(device or None, force, only, replay) as stream:
         terminal = sys.stdin.isatty() and sys.stdout.isatty()

@@ -44,6 +44,7 @@ def events(
     events may be missing a line says gap, since when, and why: what is so now has to be
     asked then.
     """
+    cli.lasting()
     wanted = cli.connection.lookup(of).ref if of else None
     deadline, left = Deadline(cli.patience), count
     with cli.connection.events(after or None) as feed:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -85,6 +86,11 @@ class Invocation:
     def patience(self) -> float | None:
         """Seconds to wait for something that may never come: as told, for ever unless told."""
         return seconds(self.options.timeout) if self.options.timeout else None
+
+    @staticmethod
+    def lasting() -> None:
+        """Say that this command may go on for long: garbage is collected again."""
+        gc.enable()
 
     def close(self) -> None:
         """Close the connection, if there is one; what fails then is nobody's concern any more."""

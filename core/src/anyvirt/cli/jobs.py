@@ -133,6 +133,7 @@ def import_libvirt(
 
 def follow(cli: Invocation, job: Job[T]) -> T:
     """The outcome of a job, its progress drawn meanwhile; Ctrl-C cancels it and waits until it is taken back."""
+    cli.lasting()
     bar = cli.err.isatty() and not cli.options.quiet and not cli.options.json
     try:
         if bar:

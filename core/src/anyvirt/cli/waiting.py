@@ -33,6 +33,7 @@ def wait(
     otherwise. A transient domain that is gone counts as shut off.
     """
     wanted = {_state(word) for word in states or ["shutoff"]}
+    cli.lasting()
     one = cli.connection.lookup(domain)
     status = one.wait_for(wanted, timeout=cli.patience)
     if not cli.json("wait/1", domain={"name": one.name, "uuid": one.uuid, **status_row(status)}):
