@@ -1,8 +1,9 @@
-"""The tour: a small Linux guest on QEMU, from its definition to its end; on ``test:///`` where QEMU is not to be had."""
+"""The tour: a small Linux guest on QEMU, from its definition to its end; on ``test:///`` where there is no QEMU."""
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from guest.builder import Guest, GuestError, build
 HERE: Final = Path(__file__).resolve().parent
 NAME: Final = "demo"
 BOOT_SECONDS: Final = 60.0
+ESCAPES: Final = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]")  # the guest's shell asks the terminal where its cursor is
 
 
 class Show:
@@ -115,14 +117,14 @@ def on_test(show: Show) -> int:
 def until(console: Stream, prompt: str) -> None:
     """Show the console's output until the guest's prompt."""
     seen, end = b"", time.monotonic() + BOOT_SECONDS
-    while not seen.rstrip(b" ").endswith(prompt.strip().encode()):
+    while not ESCAPES.sub(b"", seen).rstrip(b" ").endswith(prompt.strip().encode()):
         if time.monotonic() > end:
             sys.exit("\ndemo: the guest did not come to its prompt")
         piece = console.read(4096)
         if not piece:
             sys.exit("\ndemo: the guest's console ended")
         seen = (seen + piece)[-4096:]
-        sys.stdout.write(piece.decode(errors="replace"))
+        sys.stdout.write(ESCAPES.sub(b"", piece).decode(errors="replace"))
         sys.stdout.flush()
 
 
