@@ -118,7 +118,7 @@ class Definitions:
     @impl
     def domain_undefine(self, ref: Ref, keep_nvram: bool) -> None:
         site = self._site
-        with site.hold(ref, "undefine") as row:
+        with site.hold(ref, "undefine", ask=False) as row:
             if row.transient:
                 raise WrongState("transient", ["persistent"], "undefine", what=ref, hint="destroy ends it for good")
             status = site.status(row)

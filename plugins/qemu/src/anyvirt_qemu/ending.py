@@ -10,6 +10,7 @@ from anyvirt.api import Busy, Change, NotFound, Reason, VirtError
 
 from anyvirt_qemu import process
 from anyvirt_qemu.guest import Run, stopped
+from anyvirt_qemu.run_dir import clear
 from anyvirt_qemu.site import KIND, STOPPED, lifecycle
 
 if TYPE_CHECKING:
@@ -27,9 +28,10 @@ DETAILS: Final = {
 }
 
 
-def settle(site: Site, uuid: str) -> str | None:
+def settle(site: Site, uuid: str, *, ask: bool = True) -> str | None:
     """Finish what has ended or was left half-done; running it twice does nothing the second time.
 
+    :param ask: talk to QEMU where that is needed, to let a guest go on; without, such a guest is left as it is.
     :return: what was done, as a sentence; None for nothing.
     :raises Busy: QEMU runs where this process cannot see it.
     """
@@ -39,12 +41,12 @@ def settle(site: Site, uuid: str) -> str | None:
         row = None
     with site.run(uuid) as run:
         if run is None:
-            return _without_run(site, row)
+            return _without_run(site, uuid, row)
         alive = run.alive()
         if alive is None:
             raise Busy(row.name if row else uuid, holder="a process in another pid namespace", purpose="running it")
         if alive:
-            return _living(site, row, run)
+            return _living(site, row, run, ask=ask)
         finish(site, row, run)
         return f"{row.name if row else uuid}: its run had ended; settled"
 
@@ -57,17 +59,18 @@ def roll_back(site: Site, uuid: str) -> None:
         row = None
     with site.run(uuid) as run:
         if run is None:
-            _without_run(site, row)
+            _without_run(site, uuid, row)
             return
         if run.alive():
             _end(run)
         finish(site, row, run)
 
 
-def _without_run(site: Site, row: Row | None) -> str | None:
-    """The starter was killed before it made a run directory, or after the end removed it."""
+def _without_run(site: Site, uuid: str, row: Row | None) -> str | None:
+    """The starter was killed before it had made the run directory, or after the end had begun to remove it."""
+    cleared = clear(site.runs, uuid)
     if row is None or not (row.run or row.transient):
-        return None
+        return f"{row.name if row else uuid}: what was left of its last run is removed" if cleared else None
     if row.transient:
         site.store.undefine(KIND, row.uuid)
     else:
@@ -75,13 +78,15 @@ def _without_run(site: Site, row: Row | None) -> str | None:
     return f"{row.name}: its start had been cut off; settled"
 
 
-def _living(site: Site, row: Row | None, run: Run) -> str | None:
+def _living(site: Site, row: Row | None, run: Run, *, ask: bool) -> str | None:
     record = run.record
     if row is not None and record is not None and row.run == record.run and record.phase != "starting":
         if record.ending:  # somebody began to end it and was killed
             _end(run)
             finish(site, row, run)
             return f"{row.name}: its end had been cut off; finished"
+        if not ask:
+            return None
         if record.phase == "booting":
             _go_on(run)
             return f"{row.name}: its start had been cut off just before its processors ran; finished"

@@ -111,10 +111,14 @@ class Lifecycle(Definitions):
     @impl
     def domain_destroy(self, ref: Ref, graceful: bool) -> None:
         site = self._site
-        with site.hold(ref, "destroy") as row, site.run(row.uuid) as run:
-            require(site.status(row), Op.DESTROY, ref)
-            assert run is not None
-            ending.end(site, row, run, Reason.DESTROYED, graceful=graceful)
+        with site.scope.locks.hold(ref.key, "destroy"):
+            row = site.row(ref)
+            with site.run(row.uuid) as run:
+                if run is not None and run.alive() and run.record is not None:  # however far its start had come
+                    ending.end(site, row, run, Reason.DESTROYED, graceful=graceful)
+                    return
+            site.settle(ref.key)
+            require(site.status(site.row(ref)), Op.DESTROY, ref)
 
     # -- inside -----------------------------------------------------------------------------
 

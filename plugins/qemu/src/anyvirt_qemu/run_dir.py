@@ -185,6 +185,26 @@ class RunDir:
             raise _coded(error, f"{self.root}/{self.name}") from error
 
 
+def clear(root: Path, name: str) -> bool:
+    """Take away a run directory that somebody was killed in the middle of making or removing.
+
+    :return: whether there was one.
+    :raises Failed: something does not go.
+    """
+    fd = -1
+    try:
+        fd = os.open(root / name, DIRECTORY)
+        _empty(fd, 0)
+        os.rmdir(root / name)
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise _coded(error, f"{root}/{name}") from error
+    finally:
+        _close(fd)
+    return True
+
+
 def reader_seat(fd: int) -> tuple[str, int] | None:
     """Take one of the monitors that readers share: its name and the lock, which closing gives back.
 

@@ -123,24 +123,25 @@ class Site:
                 run.close()
 
     @contextmanager
-    def hold(self, ref: Ref, purpose: str, *, wait: float | None = None) -> Iterator[Row]:
+    def hold(self, ref: Ref, purpose: str, *, ask: bool = True) -> Iterator[Row]:
         """Hold the guest's lock inside the block; what killed processes left of it is settled first.
 
+        :param ask: QEMU may be asked for that; without, what needs its answer is left as it is.
         :raises Busy: somebody else holds it until the deadline.
         :raises NotFound: there is no such domain.
         """
-        with self.scope.locks.hold(ref.key, purpose, wait=wait):
-            self.settle(ref.key)
+        with self.scope.locks.hold(ref.key, purpose):
+            self.settle(ref.key, ask=ask)
             yield self.row(ref)
 
-    def settle(self, uuid: str) -> str | None:
+    def settle(self, uuid: str, *, ask: bool = True) -> str | None:
         """Bring a guest's run to its end where it ended, or where its starter was killed; under its lock.
 
         :return: a sentence on what was done, or None where nothing was to be done.
         """
         from anyvirt_qemu.ending import settle
 
-        return settle(self, uuid)
+        return settle(self, uuid, ask=ask)
 
     def rows(self) -> list[Row]:
         """Every domain, without its document; transient ones only while they run."""
