@@ -64,12 +64,12 @@ class ConsoleLog:
 
     def read(self, offset: int) -> tuple[bytes, int]:
         """What stands at an offset, ``b""`` at the end, and the offset after it; a cut is told as ``[gap N bytes]``."""
+        size = self.size  # before the search: what is printed during it is no hole
         try:
             start = os.lseek(self.fd, offset, os.SEEK_DATA)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
-            size = self.size
             if size < offset:  # somebody else cut it short
                 return b"\r\n[gap: the log was cut short]\r\n", 0
             return (b"\r\n[gap %d bytes]\r\n" % (size - offset), size) if size > offset else (b"", offset)
