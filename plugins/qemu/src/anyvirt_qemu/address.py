@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from typing import Any, Final
 
 from anyvirt.api import (
@@ -543,11 +542,3 @@ def _controller_kind(x: Controller, root: str) -> str:
         case "sata":
             return "root"
     return ""
-
-
-def used(domain: Domain) -> Iterable[str]:
-    """All names of devices."""
-    for field in (*PREFIXES, "consoles"):
-        for device in _many(domain, field):
-            if device.alias:
-                yield device.alias

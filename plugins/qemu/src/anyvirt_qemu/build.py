@@ -43,9 +43,10 @@ class Build:
         accelerator: str,
         machine: Machine,
         chains: Mapping[str, Sequence[NodeUse]],
+        now: int = 0,
     ) -> None:
         self.domain, self.caps, self.paths, self.machine, self.chains = domain, caps, paths, machine, chains
-        self.accelerator = accelerator
+        self.accelerator, self.now = accelerator, now
         self.words: list[str] = []
         self.env: dict[str, str] = {}
         self.fds: list[FdUse] = []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, Literal
@@ -39,6 +40,7 @@ def plan(
     accelerator: Literal["kvm", "tcg"],
     chains: Mapping[str, Sequence[NodeUse]] | None = None,
     why: str = "",
+    now: float | None = None,
 ) -> Plan:
     """What starting the domain takes.
 
@@ -46,6 +48,7 @@ def plan(
     :param accelerator: what a probe has found to work, whatever the domain's type says.
     :param chains: images of disks by target, from the top down, where the definition does not list them.
     :param why: why this accelerator, in one sentence, for the user.
+    :param now: the time for clocks that are ahead or behind, in seconds since 1970; this moment without it.
     :raises Invalid: everything that is wrong, and everything that this driver cannot honour, by path.
     """
     live = named(domain)
@@ -56,7 +59,7 @@ def plan(
         hint = "anyvirt host capabilities lists those there are"
         raise Invalid([Problem("unsupported.config", "/os/type/@machine", None, text, hint)])
     view = heeded(live)
-    b = Build(view, caps, paths, accelerator, found, chains or {})
+    b = Build(view, caps, paths, accelerator, found, chains or {}, int(time.time() if now is None else now))
     _describe(b, view, accelerator, why)
     with b.within(view):
         _frame(b, view)

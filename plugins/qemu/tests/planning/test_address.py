@@ -80,15 +80,16 @@ def test_many_devices_find_room(complete: Complete, guest: Guest) -> None:
 
 
 def test_what_does_not_fit_is_refused(complete: Complete, guest: Guest) -> None:
+    too_many = "".join(f"<disk><source file='/a'/><target dev='hd{letter}'/></disk>" for letter in "abcde")
     with pytest.raises(Invalid, match="no free PCI slot"):
         complete(guest(NIC * 40, machine="pc"))
     with pytest.raises(Invalid, match="no free unit"):
-        disks = "".join(f"<disk><source file='/a'/><target dev='hd{letter}'/></disk>" for letter in "abcde")
-        complete(guest(disks, machine="pc"))
+        complete(guest(too_many, machine="pc"))
 
 
 def test_a_place_that_two_devices_want_is_told_with_the_holder(complete: Complete, guest: Guest) -> None:
-    card = "<interface type='user'><mac address='{}'/><model type='virtio'/><address type='pci' bus='0' slot='5'/></interface>"
+    at = "<address type='pci' bus='0' slot='5'/>"
+    card = f"<interface type='user'><mac address='{{}}'/><model type='virtio'/>{at}</interface>"
     with pytest.raises(Invalid) as caught:
         complete(guest(card.format("52:54:00:00:00:01") + card.format("52:54:00:00:00:02"), machine="pc"))
     (problem,) = caught.value.problems

@@ -259,6 +259,22 @@ def test_an_unknown_machine_is_refused_before_anything_else(planned: Planned, gu
         planned(guest(machine="pc-q35-99.0"))
 
 
+@pytest.mark.parametrize(
+    ("clock", "base"),
+    [
+        ("offset='variable' adjustment='3600'", "1970-01-01T01:00:10"),
+        ("offset='variable' adjustment='0'", "utc"),
+        ("offset='absolute' start='86400'", "1970-01-02T00:00:00"),
+        ("offset='localtime'", "localtime"),
+        ("offset='timezone' timezone='Europe/Paris'", "localtime"),
+    ],
+)
+def test_a_clock_starts_where_it_is_told(clock: str, base: str, planned: Planned, guest: Guest) -> None:
+    plan = planned(guest(extra=f"<clock {clock}/>"), now=10)
+    assert plan.argv[plan.argv.index("-rtc") + 1] == f"base={base}"
+    assert plan.env == ({"TZ": "Europe/Paris"} if "Paris" in clock else {})
+
+
 def test_a_legacy_boot_order_becomes_an_order_of_devices(planned: Planned, guest: Guest) -> None:
     text = guest(
         "<disk><source file='/a'/><target dev='vda'/></disk><disk><source file='/b'/><target dev='vdb'/></disk>"

@@ -18,6 +18,7 @@ HYPERV: Final = (
 )  # fmt: skip
 REBOOT: Final = {"restart": "reset", "destroy": "shutdown"}
 PANIC: Final = {"destroy": "shutdown", "preserve": "pause", "restart": "pause"}
+ZONE: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", re.ASCII)
 MIB: Final = 1 << 20
 
 
@@ -288,7 +289,9 @@ def _clock(b: Build, x: Clock) -> None:
             meaningless(x, "adjustment")
         case "timezone":
             options["base"] = "localtime"
-            b.env["TZ"] = b.token(x, "timezone", (x.timezone or "").replace("/", "_")) and (x.timezone or "UTC")
+            if not ZONE.fullmatch(x.timezone or ""):
+                b.problem(x, "timezone", f"{x.timezone!r} is no time zone", "write it as Europe/Paris")
+            b.env["TZ"] = x.timezone or "UTC"
         case "variable":
             options["base"] = _variable(b, x)
         case "absolute":
@@ -307,9 +310,7 @@ def _variable(b: Build, x: Clock) -> str:
         b.refuse(x, "basis", "use utc")
     if int(text) == 0:
         return "utc"
-    import time
-
-    return _instant(int(time.time()) + int(text))
+    return _instant(b.now + int(text))
 
 
 def _instant(seconds: int) -> str:

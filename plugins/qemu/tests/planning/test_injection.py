@@ -1,0 +1,183 @@
+"""No text of a definition becomes an option of its own, whatever is in it.
+
+Each text of a benign definition is replaced by a hostile one; then either the
+definition is refused, or QEMU is given the same options with the text as one value.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from anyvirt.api import Domain, Element, Invalid, parse
+from anyvirt_qemu.options import Unsafe, jsonstr, optstr
+from anyvirt_qemu.plan import Plan
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+GUEST = """<domain type='qemu'>
+  <name>benign</name>
+  <title>benign</title>
+  <memory unit='MiB'>64</memory>
+  <os>
+    <type arch='x86_64' machine='q35'>hvm</type>
+    <loader readonly='yes' type='pflash'>/benign</loader>
+    <nvram template='/benign'>/benign</nvram>
+    <kernel>/benign</kernel><initrd>/benign</initrd><cmdline>benign</cmdline><dtb>/benign</dtb>
+  </os>
+  <features><acpi/></features>
+  <cpu mode='custom'><model vendor_id='benign'>Nehalem</model><feature name='benign'/></cpu>
+  <clock offset='timezone' timezone='benign'/>
+  <devices>
+    <disk type='file'>
+      <driver type='qcow2'/><source file='/benign'/>
+      <backingStore type='file'><format type='raw'/><source file='/benign'/></backingStore>
+      <target dev='vda'/><serial>benign</serial>
+      <iotune><total_bytes_sec>1</total_bytes_sec><group_name>benign</group_name></iotune>
+      <alias name='ua-benign'/>
+    </disk>
+    <disk type='block'><source dev='/benign'/><target dev='sda' bus='scsi'/><vendor>benign</vendor>
+      <product>benign</product></disk>
+    <controller type='scsi' model='virtio-scsi'/>
+    <interface type='bridge'><source bridge='benign'/><target dev='benign'/><model type='virtio'/>
+      <rom file='/benign'/></interface>
+    <serial type='pty'><log file='/benign'/></serial>
+    <serial type='unix'><source mode='bind' path='/benign'/></serial>
+    <serial type='unix'><source mode='connect' path='/benign'/></serial>
+    <serial type='file'><source path='/benign'/></serial>
+    <serial type='tcp'><source mode='bind' host='benign' service='benign'/></serial>
+    <channel type='unix'><target type='virtio' name='benign'/></channel>
+    <graphics type='vnc' port='5900' listen='benign' keymap='benign' passwd='benign'/>
+    <graphics type='vnc' socket='/benign'/>
+    <rng><backend model='random'>/benign</backend></rng>
+    <input type='passthrough' bus='virtio'><source evdev='/benign'/></input>
+  </devices>
+</domain>"""
+
+PIECES = [
+    ",", ",,", "=", ",id=evil", ",readonly=on", "'", '"', "\\", "\n", "\0", "\t", "\x7f", "%s", "$(x)", "`x`", "{", "}",
+    '","id":"evil', '{"driver":"evil"}', "json:{}", "-device", " -device evil", "nbd:evil", ":", "/", "..", "é", "\u2028",
+    "unix:/evil",
+    ",,,id=evil", "fd=99", "\r", ";", "|", "a", "[", "]", "\ud800",
+]  # fmt: skip
+HOSTILE = st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join)
+Planned = Callable[..., Plan]
+
+
+def places(x: Element, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where the texts are that say ``benign``."""
+    found: list[tuple[Any, ...]] = []
+    for name in type(x)._fields:
+        value = getattr(x, name)
+        if isinstance(value, str) and value.endswith("benign"):
+            found.append((*path, name))
+        elif isinstance(value, Element):
+            found += places(value, (*path, name))
+        elif isinstance(value, tuple):
+            for number, item in enumerate(value):
+                if isinstance(item, Element):
+                    found += places(item, (*path, name, number))
+    return found
+
+
+def replaced(x: Any, path: tuple[Any, ...], text: str) -> Any:
+    """The definition with one text replaced; a path stays a path."""
+    name, *rest = path
+    old = getattr(x, name)
+    if not rest:
+        return x.replace(**{name: ("/" if old.startswith("/") else "ua-" if old.startswith("ua-") else "") + text})
+    if isinstance(old, tuple):
+        number, *inner = rest
+        items = list(old)
+        items[number] = replaced(items[number], tuple(inner), text)
+        return x.replace(**{name: tuple(items)})
+    return x.replace(**{name: replaced(old, tuple(rest), text)})
+
+
+BENIGN = parse(GUEST, Domain)
+PLACES = places(BENIGN)
+
+
+def options(text: str) -> list[tuple[str, str]]:
+    """A comma form taken apart the way QEMU does it."""
+    parts, rest = [], text
+    while rest:
+        part = ""
+        while rest:
+            before, comma, after = rest.partition(",")
+            part += before
+            if comma and after.startswith(","):
+                part, rest = part + ",", after[1:]
+                continue
+            rest = after
+            break
+        parts.append(part)
+    return [(part.partition("=")[0], part.partition("=")[2]) for part in parts]
+
+
+def shape(plan: Plan) -> list[Any]:
+    """What QEMU would understand: flags, and the keys of each option, without the values."""
+    made: list[Any] = []
+    words = list(plan.argv[1:])
+    while words:
+        flag = words.pop(0)
+        if flag in {"-S", "-no-user-config", "-nodefaults"}:
+            made.append(flag)
+            continue
+        value = words.pop(0)
+        if flag in {"-kernel", "-initrd", "-append", "-dtb", "-bios", "-k", "-display", "-uuid"}:
+            made.append(flag)
+        elif value.startswith("{"):
+            decoded = json.loads(value)
+            made.append((flag, sorted(decoded), decoded.get("driver") if "drive" not in decoded else ""))
+        elif flag == "-cpu":
+            made.append((flag, value.count(",")))
+        else:
+            made.append((flag, [key for key, _ in options(value)]))
+    return made
+
+
+@pytest.fixture(scope="module")
+def benign(planned: Planned) -> list[Any]:
+    return shape(planned(BENIGN))
+
+
+def test_the_benign_definition_has_texts_everywhere_and_is_planned(benign: list[Any]) -> None:
+    assert len(PLACES) >= 30
+    assert ("-vnc", ["vnc", "password"]) in benign
+
+
+@settings(max_examples=600, deadline=None)
+@given(place=st.sampled_from(PLACES), text=HOSTILE)
+def test_a_hostile_text_is_one_value_or_refused(
+    place: tuple[Any, ...], text: str, planned: Planned, benign: list[Any]
+) -> None:
+    try:
+        plan = planned(replaced(BENIGN, place, text))
+    except Invalid:
+        return
+    assert shape(plan) == benign
+    assert not any("\0" in word for word in plan.argv)
+
+
+@given(value=HOSTILE)
+def test_a_value_of_the_comma_form_comes_back_as_it_was(value: str) -> None:
+    try:
+        text = optstr("socket", {"id": "a", "path": value, "on": True, "none": None})
+    except Unsafe:
+        assert any(ord(letter) < 32 or ord(letter) == 127 or 0xD800 <= ord(letter) < 0xE000 for letter in value)
+        return
+    assert options(text) == [("socket", ""), ("id", "a"), ("path", value), ("on", "on")]
+
+
+@given(value=HOSTILE)
+def test_a_value_of_the_json_form_comes_back_as_it_was(value: str) -> None:
+    try:
+        text = jsonstr({"id": "a", "list": [{"str": value}], "none": None})
+    except Unsafe:
+        assert "\0" in value or any(0xD800 <= ord(letter) < 0xE000 for letter in value)
+        return
+    assert json.loads(text) == {"id": "a", "list": [{"str": value}]}
+    assert "\n" not in text
