@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import anyvirt
-from anyvirt.api import Feed, Interrupted, State, Stream, VirtError
+from anyvirt.api import Deadline, Feed, Interrupted, State, Stream, VirtError, within
 from guest.builder import Guest, GuestError, build
 
 HERE: Final = Path(__file__).resolve().parent
@@ -74,10 +74,10 @@ def on_qemu(show: Show, guest: Guest, state: Path) -> int:
 
     show.run("host", "info")
     show.run("host", "facts")
-    show.run("define", str(xml))
-    show.run("start", NAME)
     with anyvirt.open(show.uri, state_dir=state) as connection:
         watching = connection.events()
+        show.run("define", str(xml))
+        show.run("start", NAME)
         with connection.lookup(NAME).console(replay=True) as console:
             print("\n--- its boot, on the console ---", flush=True)
             until(console, guest.prompt)
@@ -94,9 +94,9 @@ def on_qemu(show: Show, guest: Guest, state: Path) -> int:
         show.run("shutdown", NAME, "--mode", "acpi")
         status = connection.lookup(NAME).wait_for([State.SHUTOFF], timeout=30)
         print(f"\n{NAME} is {status}")
+        show.run("undefine", NAME)
+        show.run("list", "--all")
         show_events(watching)
-    show.run("undefine", NAME)
-    show.run("list", "--all")
     return 0
 
 
@@ -115,17 +115,16 @@ def on_test(show: Show) -> int:
 
 
 def until(console: Stream, prompt: str) -> None:
-    """Show the console's output until the guest's prompt."""
-    seen, end = b"", time.monotonic() + BOOT_SECONDS
-    while not ESCAPES.sub(b"", seen).rstrip(b" ").endswith(prompt.strip().encode()):
-        if time.monotonic() > end:
-            sys.exit("\ndemo: the guest did not come to its prompt")
-        piece = console.read(4096)
-        if not piece:
-            sys.exit("\ndemo: the guest's console ended")
-        seen = (seen + piece)[-4096:]
-        sys.stdout.write(ESCAPES.sub(b"", piece).decode(errors="replace"))
-        sys.stdout.flush()
+    """Show the console's output until the guest's prompt stands at its end."""
+    seen = b""
+    with within(Deadline(BOOT_SECONDS)):
+        while not ESCAPES.sub(b"", seen).rstrip(b" ").endswith(prompt.strip().encode()):
+            piece = console.read(4096)
+            if not piece:
+                sys.exit("\ndemo: the guest's console ended")
+            seen = (seen + piece)[-4096:]
+            sys.stdout.write(ESCAPES.sub(b"", piece).decode(errors="replace"))
+            sys.stdout.flush()
 
 
 def show_events(watching: Feed) -> None:
