@@ -57,9 +57,10 @@ GUEST = """<domain type='qemu'>
 </domain>"""
 
 PIECES = [
-    ",", ",,", "=", ",id=evil", ",readonly=on", "'", '"', "\\", "\n", "\0", "\t", "\x7f", "%s", "$(x)", "`x`", "{",
-    "}", '","id":"evil', '{"driver":"evil"}', "json:{}", "-device", " -device evil", "nbd:evil", ":", "/", "..", "é", "\u2028",
-    "unix:/evil", ",,,id=evil", "fd=99", "\r", ";", "|", "a", "[", "]", "\ud800",
+    ",", ",,", "=", ",id=evil", ",readonly=on", "'", '"', "\\", "\n",
+    "\0", "\t", "\x7f", "%s", "$(x)", "`x`", "{",
+    "}", "nbd:evil", '","id":"evil', '{"driver":"evil"}', "json:{}", "-device", " -device evil", ":", "/", "..",
+    "é", "\u2028", "unix:/evil", ",,,id=evil", "fd=99", "\r", ";", "|", "a", "[", "]", "\ud800",
 ]  # fmt: skip
 HOSTILE = st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join)
 Planned = Callable[..., Plan]
