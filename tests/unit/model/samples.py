@@ -2,68 +2,77 @@
 
 from __future__ import annotations
 
+from random import Random
 from typing import Any
-
-from hypothesis import strategies as st
+from uuid import UUID
 
 from anyvirt.model.element import Element
 from anyvirt.model.plan import Field, plan_of
 from anyvirt.model.rest import Xml
-from anyvirt.model.types import Bytes, Codec, CpuNumbers, Hexadecimal, Integer, MacAddress, Opaque, Presence, Switch, Uuid, Words
+from anyvirt.model.types import (
+    Bytes,
+    Codec,
+    CpuNumbers,
+    Hexadecimal,
+    Integer,
+    MacAddress,
+    Opaque,
+    Presence,
+    Switch,
+    Uuid,
+    Words,
+)
 
-TEXTS = st.text(
-    st.characters(codec="utf-8", exclude_categories=("Cs", "Cc"), exclude_characters="\ufffe\uffff"), min_size=1, max_size=20
-).filter(lambda text: not text.isspace())
+LETTERS = "abz019 ,;:=<>&'\"/\\\t\n\r-_.%$#@[]{}()\u00e9\u4e2d\U0001f600\u2028\x85"
 
 
-def values_of(codec: Codec, tag: str) -> st.SearchStrategy[Any]:
-    """Values that a scalar type can have."""
+def value_of(codec: Codec, tag: str, chance: Random) -> Any:
+    """A value that a scalar type can have."""
     if isinstance(codec, Words):
-        return st.sampled_from([codec.read(word) for word in codec.words])
+        return codec.read(chance.choice(codec.words))
     if isinstance(codec, Presence):
-        return st.just(True)
+        return True
     if isinstance(codec, Switch):
-        return st.booleans()
+        return chance.random() < 0.5
     if isinstance(codec, Bytes):
-        scale = 1 if codec.beside else codec.scale
-        return st.integers(0, 2**50).map(lambda number: number * scale)
-    if isinstance(codec, (Integer, Hexadecimal)):
-        return st.integers(codec.low, codec.high)
+        return chance.choice([0, 1, 1023, 1024, 2**50]) * (1 if codec.beside else codec.scale)
+    if isinstance(codec, Integer):
+        return chance.choice([codec.low, codec.high, chance.randint(codec.low, codec.high)])
     if isinstance(codec, Uuid):
-        return st.uuids().map(str)
+        return str(UUID(int=chance.getrandbits(128)))
     if isinstance(codec, MacAddress):
-        return st.binary(min_size=6, max_size=6).map(lambda raw: raw.hex(":"))
+        return chance.randbytes(6).hex(":")
     if isinstance(codec, CpuNumbers):
-        return st.frozensets(st.integers(0, 200), min_size=1, max_size=20)
+        return frozenset(chance.sample(range(200), chance.randint(1, 20)))
     if isinstance(codec, Opaque):
-        return TEXTS.map(lambda text: Xml(f"<{tag}><a:b xmlns:a='urn:a' c='{len(text)}'/></{tag}>"))
-    return TEXTS
+        return Xml(f"<{tag}><a:b xmlns:a='urn:a' c='{chance.random()}'/></{tag}>")
+    return "".join(chance.choices(LETTERS, k=chance.randint(1, 12))) + "."
 
 
-def elements(cls: type[Element], depth: int = 6, share: float = 0.3) -> st.SearchStrategy[Any]:
-    """Elements of a class with some of their fields set, and below them, too."""
+def made(cls: type[Element], chance: Random, depth: int = 6, share: float = 0.3) -> Any:
+    """An element of a class with some of its fields set, and below them, too."""
+    values: dict[str, Any] = {}
+    for field in plan_of(cls).fields:
+        if field.classes == (Element,) or (field.classes and depth == 0):
+            continue
+        if field.at.required or chance.random() < share:
+            items = tuple(_item(field, chance, depth, share) for _ in range(chance.randint(1, 3)))
+            values[field.name] = items if field.many else items[0]
+    for field in plan_of(cls).fields:
+        # An element that something else makes appear is there, too.
+        if isinstance(field.codec, (Presence, Switch)) and not values.get(field.name):
+            home = f"{field.node}/{field.tag}".lstrip("/")
+            others = (other for other in plan_of(cls).fields if other.name in values and other.name != field.name)
+            if any(f"{other.node}/".startswith(f"{home}/") for other in others):
+                values[field.name] = True
+    return cls(**values)
 
-    @st.composite
-    def build(draw: st.DrawFn) -> Element:
-        values: dict[str, Any] = {}
-        for field in plan_of(cls).fields:
-            if field.classes == (Element,) or (field.classes and depth == 0):
-                continue
-            if not field.at.required and draw(st.floats(0, 1)) > share:
-                continue
-            values[field.name] = draw(_items(field, depth, share))
-        return cls(**values)
 
-    return build()
-
-
-def _items(field: Field, depth: int, share: float) -> st.SearchStrategy[Any]:
+def _item(field: Field, chance: Random, depth: int, share: float) -> Any:
     if field.classes:
-        one = st.one_of([elements(cls, depth - 1, share) for cls in field.classes])
-    else:
-        assert field.codec is not None
-        one = values_of(field.codec, field.tag)
-    return st.lists(one, min_size=1, max_size=3).map(tuple) if field.many else one
+        return made(chance.choice(field.classes), chance, depth - 1, share)
+    assert field.codec is not None
+    return value_of(field.codec, field.tag, chance)
 
 
 def full(cls: type[Element], depth: int = 10, turn: int = 0) -> Any:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-
 from anyvirt.model.devices.disk import Disk
 from anyvirt.model.devices.interface import Interface
 from anyvirt.model.diff import diff
@@ -32,7 +31,10 @@ def test_a_deep_field_is_named_by_keys() -> None:
 
 
 def test_scalars_at_the_top() -> None:
-    assert changes(WEB, WEB.replace(memory=2 << 30, title="t")) == [("/title", None, "t"), ("/memory", 1 << 30, 2 << 30)]
+    assert changes(WEB, WEB.replace(memory=2 << 30, title="t")) == [
+        ("/title", None, "t"),
+        ("/memory", 1 << 30, 2 << 30),
+    ]
 
 
 def test_elements_come_and_go_whole() -> None:
@@ -54,7 +56,9 @@ def test_elements_without_a_key_are_paired_when_equal_and_then_by_position() -> 
 
 
 def test_spelling_units_order_and_indentation_never_differ() -> None:
-    one = parse("<domain type='kvm' id='1'><name>d</name><memory unit='MiB'>1</memory><devices><disk/></devices></domain>")
+    one = parse(
+        "<domain type='kvm' id='1'><name>d</name><memory unit='MiB'>1</memory><devices><disk/></devices></domain>"
+    )
     two = parse("<domain id='1' type='kvm'>\n<devices><disk/></devices><memory>1024</memory>\n<name>d</name></domain>")
     assert diff(one, two) == ()
 

@@ -7,7 +7,6 @@ import sys
 import time
 
 import pytest
-
 from anyvirt.errors import Invalid
 from anyvirt.model.domain import Domain
 from anyvirt.model.limits import Limits, admit
@@ -43,7 +42,7 @@ def refused(document: str | bytes, limits: Limits | None = None) -> tuple[str, .
         "<domain><name>&#0;</name></domain>",
         "<domain><q:a/></domain>",
         "<domain><!-- never closed",
-        "<domain a=\"<\"/>",
+        '<domain a="<"/>',
         "<![CDATA[",
         b"\xff\xfe<\x00d\x00",
         b"<domain>\xff\xfe</domain>",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from anyvirt.errors import Invalid
 from anyvirt.model.address import DriveAddress, PciAddress
 from anyvirt.model.devices.disk import Disk, DiskBus
@@ -87,7 +86,11 @@ def test_cpu_sets_with_ranges_and_exceptions() -> None:
 
 
 def test_three_states_absent_yes_and_no() -> None:
-    for text, value in (("", None), ("<loader readonly='yes'>/f</loader>", True), ("<loader readonly='no'>/f</loader>", False)):
+    for text, value in (
+        ("", None),
+        ("<loader readonly='yes'>/f</loader>", True),
+        ("<loader readonly='no'>/f</loader>", False),
+    ):
         os = read(f"<os>{text}</os>").os
         assert os is not None
         assert os.loader_readonly is value
@@ -108,7 +111,9 @@ def test_presence_and_switches() -> None:
 
 
 def test_an_address_is_of_the_class_that_its_type_says() -> None:
-    x = read("<devices><disk><target dev='sda'/><address type='drive' controller='0' bus='0' target='0' unit='1'/></disk></devices>")
+    x = read(
+        "<devices><disk><target dev='sda'/><address type='drive' controller='0' bus='0' target='0' unit='1'/></disk></devices>"
+    )
     assert x.disks[0].address == DriveAddress(controller=0, bus=0, target=0, unit=1)
 
 
@@ -149,7 +154,10 @@ def test_metadata_is_equal_when_it_means_the_same() -> None:
 
 
 def test_prefixes_declared_above_stay_declared() -> None:
-    x = parse("<domain xmlns:q='urn:q' xmlns:r='urn:r'><name>d</name><metadata><q:a b='q:c'/></metadata><q:line/></domain>", Domain)
+    x = parse(
+        "<domain xmlns:q='urn:q' xmlns:r='urn:r'><name>d</name><metadata><q:a b='q:c'/></metadata><q:line/></domain>",
+        Domain,
+    )
     out = dump(x)
     assert parse(out) == x
     assert out.count("urn:q") == 2
@@ -181,7 +189,9 @@ def test_an_unknown_child_outlives_the_value_that_it_followed() -> None:
 
 
 def test_unknown_children_of_one_name_keep_their_order() -> None:
-    x = read("<devices><interface/><lamp n='1'/><disk/><lamp n='2'/></devices><os/><lamp n='3'/><title>t</title><lamp n='4'/>")
+    x = read(
+        "<devices><interface/><lamp n='1'/><disk/><lamp n='2'/></devices><os/><lamp n='3'/><title>t</title><lamp n='4'/>"
+    )
     out = dump(x)
     places = [out.index(f'n="{number}"') for number in (1, 2)] + [out.index(f'n="{number}"') for number in (3, 4)]
     assert places[0] < places[1]
@@ -190,7 +200,9 @@ def test_unknown_children_of_one_name_keep_their_order() -> None:
 
 
 def test_a_second_occurrence_stays_second() -> None:
-    x = read("<title>one</title><devices/><vcpu>2</vcpu><title>two</title><os/><vcpu>3</vcpu><devices><disk/></devices>")
+    x = read(
+        "<title>one</title><devices/><vcpu>2</vcpu><title>two</title><os/><vcpu>3</vcpu><devices><disk/></devices>"
+    )
     assert (x.title, x.vcpu, x.disks) == ("one", 2, ())
     again = parse(dump(x), Domain)
     assert again == x
@@ -212,7 +224,9 @@ def test_bad_values_are_kept_and_read_as_absent() -> None:
 
 
 def test_setting_a_field_replaces_the_bad_value() -> None:
-    x = read("<vcpu current='x'>many</vcpu><on_crash>explode</on_crash>").replace(vcpu=2, vcpu_current=1, on_crash="restart")
+    x = read("<vcpu current='x'>many</vcpu><on_crash>explode</on_crash>").replace(
+        vcpu=2, vcpu_current=1, on_crash="restart"
+    )
     assert unknown(x) == ()
     assert parse(dump(x)) == Domain(name="d", vcpu=2, vcpu_current=1, on_crash="restart")  # type: ignore[arg-type]
 

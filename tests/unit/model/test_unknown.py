@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-
 from anyvirt.errors import CODES
 from anyvirt.model.domain import Domain
 from anyvirt.model.strict import unknown
@@ -33,15 +32,30 @@ def only(inner: str) -> tuple[str, str, int | None, str]:
         ("<os><type>hvm</type><type>hvm</type></os>", "xml.unknown-element", "/os/type", "a second time"),
         ("<devices>words</devices>", "xml.value", "/devices", "takes no text"),
         ("<devices><dsk/></devices>", "xml.unknown-element", "/devices/dsk", "did you mean 'disk'?"),
-        ("<devices><disk><target dev='vda' bus='virtoi'/></disk></devices>", "xml.value", "/devices/disk[vda]/target/@bus", "'virtio'"),
-        ("<devices><disk><target/><sauce/></disk></devices>", "xml.unknown-element", "/devices/disk[0]/sauce", "did you mean 'source'?"),
+        (
+            "<devices><disk><target dev='vda' bus='virtoi'/></disk></devices>",
+            "xml.value",
+            "/devices/disk[vda]/target/@bus",
+            "'virtio'",
+        ),
+        (
+            "<devices><disk><target/><sauce/></disk></devices>",
+            "xml.unknown-element",
+            "/devices/disk[0]/sauce",
+            "did you mean 'source'?",
+        ),
         (
             "<devices><disk><target dev='a'/><source><host nam='x'/></source></disk></devices>",
             "xml.unknown-attribute",
             "/devices/disk[a]/source/host[0]/@nam",
             "did you mean 'name'?",
         ),
-        ("<devices><disk><target dev='a'/><address type='pcj'/></disk></devices>", "xml.value", "/devices/disk[a]/address", "pci"),
+        (
+            "<devices><disk><target dev='a'/><address type='pcj'/></disk></devices>",
+            "xml.value",
+            "/devices/disk[a]/address",
+            "pci",
+        ),
         ("<x:y xmlns:x='urn:x'/>", "xml.unknown-element", "/x:y", "no installed plug-in"),
     ],
 )

@@ -117,10 +117,14 @@ def _unknowns(rest: Rest | None, path: str) -> dict[str, Any]:
     if rest is None:
         return found
     for item in rest.attributes:
-        found["/".join(part for part in (path or "", item.node, f"@{item.name}") if part or part == path)] = item.value
+        found[_joined(path, item.node, f"@{item.name}")] = item.value
     for number, stray in enumerate(sorted(rest.strays, key=lambda stray: stray.place)):
-        here = "/".join(part for part in (path or "", stray.node, stray.tag or "text()") if part or part == path)
+        here = _joined(path, stray.node, stray.tag or "text()")
         found[f"{here}[{number}]" if here in found else here] = stray.text
     for node in rest.bare:
         found.setdefault(f"{path}/{node}", "")
     return found
+
+
+def _joined(path: str, *parts: str) -> str:
+    return "/".join([path, *(part for part in parts if part)])

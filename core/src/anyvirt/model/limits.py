@@ -11,11 +11,12 @@ from anyvirt.errors import Invalid, Problem
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How large a document may be; ``size`` counts bytes of UTF-8."""
+    """How large a document may be; ``size`` counts bytes of UTF-8, ``attributes`` those of one element."""
 
     size: int = 10 * 1024 * 1024
     elements: int = 200_000
     depth: int = 256
+    attributes: int = 1000
 
 
 DEFAULT: Final = Limits()
@@ -24,6 +25,7 @@ _CONTROL: Final = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _DECLARATION: Final = re.compile(r"\s*<\?xml\s[^>]*?\?>")
 _ENCODING: Final = re.compile(rb"<\?xml\s[^>]*?encoding\s*=\s*[\"']([A-Za-z0-9._-]+)[\"']")
 _TAG: Final = re.compile(rb"<[^<>\"']*+(?:\"[^\"]*+\"[^<>\"']*+|'[^']*+'[^<>\"']*+)*+>")
+_ASSIGNED: Final = re.compile(rb"=\s*[\"']")
 _BOMS: Final = (
     (b"\xff\xfe\x00\x00", "utf-32"),
     (b"\x00\x00\xfe\xff", "utf-32"),
@@ -60,7 +62,8 @@ def admit(document: str | bytes, limits: Limits = DEFAULT) -> bytes:
         line = data.count(b"\n", 0, control.start()) + 1
         problems.append(_malformed(line, f"control character {control[0][0]:#04x} is not allowed"))
     opened = data.count(b"<") - data.count(b"</")
-    if opened > min(limits.elements, limits.depth) or b"<!DOCTYPE" in data or b"<!ENTITY" in data:
+    crowded = data.count(b"=") > limits.attributes  # libxml2 compares each attribute with all others
+    if opened > min(limits.elements, limits.depth) or crowded or b"<!DOCTYPE" in data or b"<!ENTITY" in data:
         problems += _walk(data, limits)
     if problems:
         raise Invalid(problems)
@@ -96,6 +99,11 @@ def _walk(data: bytes, limits: Limits) -> list[Problem]:
         if step == 1 or data[end - 2 : end] == b"/>":
             elements += 1 if data[place + 1] not in b"/!?" else 0
             deepest = max(deepest, depth + (step == 0))
+        if end - place > 4 * limits.attributes and len(_ASSIGNED.findall(data, place, end)) > limits.attributes:
+            line = data.count(b"\n", 0, place) + 1
+            return [
+                _limit(f"an element with more than {limits.attributes:,} attributes", f"{limits.attributes:,}", line)
+            ]
         if elements > limits.elements:
             return [_limit(f"more than {limits.elements:,} elements", f"{limits.elements:,}")]
         if deepest > limits.depth:

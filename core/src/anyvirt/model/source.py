@@ -7,7 +7,7 @@ from typing import Literal
 
 from anyvirt.model.address import HostPci
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import UUID, ByteSize, Count, Enabled, Unsigned, YesNo
+from anyvirt.model.types import UUID, ByteSize, Count, Unsigned, YesNo
 
 
 class SourceType(StrEnum):
@@ -155,7 +155,9 @@ class Source(Element, tag="source"):
     timeout: Count | None = at("timeout/@seconds", "Seconds until a http or ftp request fails", default=None)
     identity_user: str | None = at("identity/@user", "NFS user", default=None)
     identity_group: str | None = at("identity/@group", "NFS group", default=None)
-    reconnect: Enabled | None = at("reconnect", "Connect again after the vhost-user peer went away", default=None)
+    reconnect: YesNo | None = at(
+        "reconnect/@enabled", "Connect again after the vhost-user peer went away", default=None
+    )
     reconnect_timeout: Count | None = at("reconnect/@timeout", "Seconds between attempts", default=None)
     slices: tuple[Slice, ...] = at("slices/slice", "Parts of the storage in use", default=())
     seclabels: tuple[SecurityLabel, ...] = at("seclabel", "Security labels of this image", default=())

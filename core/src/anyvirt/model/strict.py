@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
+from typing import Final
 
 from anyvirt.errors import Problem
 from anyvirt.model.element import Element, line_of, rest_of
 from anyvirt.model.plan import GROUP, Node, Plan, plan_of
 from anyvirt.model.rest import Attribute, Stray
 from anyvirt.model.walk import walk
+
+_INSIDE: Final = re.compile(r"<[^<>]*>([^<>]*)</[^<>]*>")
 
 
 def unknown(x: Element) -> tuple[Problem, ...]:
@@ -50,7 +54,8 @@ def _stray(plan: Plan, path: str, item: Stray) -> Problem:
         )
     if item.why == "value":
         inner = f"{item.node}/{item.tag}".lstrip("/")
-        return Problem("xml.value", here, item.line, *_wrong(plan, inner, "", item.text))
+        text = _INSIDE.fullmatch(item.text)
+        return Problem("xml.value", here, item.line, *_wrong(plan, inner, "", text[1] if text else item.text))
     if item.why == "repeat":
         return Problem("xml.unknown-element", here, item.line, f"<{item.tag}> stands here a second time", "keep one")
     if item.why == "foreign":

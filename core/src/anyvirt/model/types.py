@@ -156,11 +156,8 @@ class Switch(Codec):
     """An element with an optional ``state``; without it the feature is on."""
 
     name = "on or off"
+    beside = ("state",)
     words = ("on", "off")
-
-    def __init__(self, attribute: str = "state", on: str = "on", off: str = "off") -> None:
-        self.beside = (attribute,)
-        self.words = (on, off)
 
     def read(self, raw: str, *beside: str | None) -> bool:
         state = beside[0]
@@ -300,7 +297,6 @@ YesNo = Annotated[bool, Words({"yes": True, "no": False})]
 OnOff = Annotated[bool, Words({"on": True, "off": False})]
 Present = Annotated[bool, Presence()]
 State = Annotated[bool, Switch()]
-Enabled = Annotated[bool, Switch("enabled", "yes", "no")]
 Size = Annotated[int, Bytes("KiB")]
 MebiSize = Annotated[int, Bytes("MiB")]
 ByteSize = Annotated[int, Bytes("bytes")]

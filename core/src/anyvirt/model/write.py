@@ -131,7 +131,9 @@ class _One:
         head += extra
         if inner:
             if text or (self.anchored is not None and not any(line.lstrip().startswith("<") for line in inner)):
-                out.append(f"{indent}<{tag}{head}>{escape(text or '')}{''.join(line.strip() for line in inner)}</{tag}>")
+                out.append(
+                    f"{indent}<{tag}{head}>{escape(text or '')}{''.join(_tight(line) for line in inner)}</{tag}>"
+                )
             else:
                 out.append(f"{indent}<{tag}{head}>")
                 out += inner
@@ -253,7 +255,11 @@ class _One:
             if isinstance(stray.text, Xml):
                 out.append(indent + (canonical_xml(stray.text) if self.writer.canonical else stray.text))
             else:
-                out.append(escape(stray.text.strip()))
+                out.append(escape(stray.text.strip() if self.writer.canonical else stray.text))
+
+
+def _tight(line: str) -> str:
+    return line.strip() if line.lstrip().startswith("<") else line
 
 
 def _foreign(name: str, text: str) -> str:

@@ -53,7 +53,7 @@ def _tree(data: bytes, limits: Limits) -> Any:
     try:
         return etree.fromstring(data, parser)
     except etree.XMLSyntaxError as error:
-        log: Any = error.error_log
+        log: Any = parser.error_log
         entries = [entry for entry in log if entry.level >= etree.ErrorLevels.ERROR]
         problems = [Problem("xml.malformed", "", entry.line, entry.message.strip()) for entry in entries[:100]]
         raise Invalid(
@@ -286,11 +286,11 @@ def _group(child: Any, inner: Node, values: list[Any], found: _Found) -> int:
     if field is not None and not inner.children and not len(child) and not child.keys():
         # The common case: an element with nothing but a text.
         raw = child.text or ""
+        found.lines[inner.path] = child.sourceline
         if field.decode is None:
             values[field.index] = raw
             return 0
         names = field.codec.beside if field.codec else ()
-        found.lines[inner.path] = child.sourceline
         return 0 if _scalar(field, raw, (None,) * len(names), values, found, inner) else -2
     found.lines[inner.path] = child.sourceline
     before = len(found.bare)

@@ -8,7 +8,7 @@ from typing import Literal
 from anyvirt.model.devices.device import Device
 from anyvirt.model.element import Element, at
 from anyvirt.model.source import SecurityLabel
-from anyvirt.model.types import Count, Enabled, OnOff, YesNo
+from anyvirt.model.types import Count, OnOff, YesNo
 
 
 class CharType(StrEnum):
@@ -45,7 +45,7 @@ class CharSource(Element, tag="source"):
     slave: str | None = at("@slave", "User's end of an nmdm pair", default=None)
     clipboard: YesNo | None = at("clipboard/@copypaste", "Share the clipboard through the agent", default=None)
     mouse: Literal["server", "client"] | None = at("mouse/@mode", "Who moves the pointer", default=None)
-    reconnect: Enabled | None = at("reconnect", "Connect again when the peer went away", default=None)
+    reconnect: YesNo | None = at("reconnect/@enabled", "Connect again when the peer went away", default=None)
     reconnect_timeout: Count | None = at("reconnect/@timeout", "Seconds between attempts", default=None)
     seclabels: tuple[SecurityLabel, ...] = at("seclabel", "Security labels of the path", default=())
 

@@ -8,7 +8,7 @@ from typing import Literal
 from anyvirt.model.address import Address
 from anyvirt.model.devices.device import Boot, Device, Rom
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import UUID, Count, Enabled, Mac, OnOff, Unsigned, YesNo
+from anyvirt.model.types import UUID, Count, Mac, OnOff, Unsigned, YesNo
 
 
 class InterfaceType(StrEnum):
@@ -76,7 +76,7 @@ class InterfaceSource(Element, tag="source"):
     device_address: Address | None = at("address", "Host device of a hostdev interface", default=None)
     local_address: str | None = at("local/@address", "Own address of a udp interface", default=None)
     local_port: Count | None = at("local/@port", "Own port of a udp interface", default=None)
-    reconnect: Enabled | None = at("reconnect", "Connect again when the peer went away", default=None)
+    reconnect: YesNo | None = at("reconnect/@enabled", "Connect again when the peer went away", default=None)
     reconnect_timeout: Count | None = at("reconnect/@timeout", "Seconds between attempts", default=None)
     ips: tuple[Ip, ...] = at("ip", "Addresses of the host's end", default=())
     routes: tuple[Route, ...] = at("route", "Routes on the host", default=())
