@@ -1,104 +1,186 @@
-"""Would the contract suite notice? Each hook of a driver is replaced by one that does nothing, in turn.
+"""Breaks each hook of a driver, one after the other, and looks whether the contract suite turns red.
 
-``python tools/mutants.py test qemu``; ``--hook domain_start`` tries that one alone, ``--write-figures``
-commits to the figure. For each hook only the tests that call it are run.
+``python tools/mutants.py [DRIVER ...]`` prints how many mutants were caught, and which were not. A mutant is a
+hook that does nothing, one that always says the same, or one that is deaf to a parameter.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
-import os
-import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import wraps
+from inspect import isgeneratorfunction, signature
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+import pytest
+from anyvirt.api import Answer, Ref
+from anyvirt.hooks.table import SPECS
+from anyvirt.opening import open as opened
+from anyvirt.session import Session
+from anyvirt.testing.marks import NEEDS, PROVES, claims
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-FIGURES: Final = ROOT / "tests" / "figures.json"
-SIDE_BY_SIDE: Final = 2
-PATIENCE: Final = 300  # seconds for one mutant; a suite that hangs has noticed
+# driver -> (a URI that tells which hooks there are, where its contract suite is)
+DRIVERS: Final = {
+    "test": ("test:///default", ["tests/contract"]),
+    "qemu": ("qemu:///session", ["plugins/qemu/tests/test_contract.py"]),
+}
+# Broken, they can only be told apart by a driver that breaks the contract in another way at the same time.
+EXEMPT: Final = {"connect_ready", "connect_close"}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One way to break one hook.
+
+    :param way: ``nothing``, ``constant``, or ``deaf``.
+    :param parameter: what it is deaf to.
+    """
+
+    hook: str
+    way: str
+    parameter: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.hook}: " + (f"deaf to {self.parameter}" if self.parameter else self.way)
+
+    def broken(self, method: Callable[..., Any]) -> Callable[..., Any]:
+        """The hook, broken."""
+        spec = SPECS[self.hook]
+        names = list(signature(method).parameters)[1:]
+
+        @wraps(method)
+        def deaf(plugin: Any, *given: Any, **named: Any) -> Any:
+            heard = {**dict(zip(names, given, strict=False)), **named}
+            return method(plugin, **{**heard, self.parameter: spec.defaults[self.parameter]})
+
+        @wraps(method)
+        def nothing(plugin: Any, *given: Any, **named: Any) -> Any:  # noqa: ARG001
+            return iter(()) if spec.kind == "bulk" or _is_many(spec) else None
+
+        @wraps(method)
+        def no_job(plugin: Any, *given: Any) -> Iterator[Any]:  # noqa: ARG001
+            yield from ()
+
+        @wraps(method)
+        def same(plugin: Any, refs: Any, *given: Any) -> Iterator[tuple[Ref, Answer[Any]]]:
+            first: Answer[Any] | None = getattr(plugin, "said_first", None)
+            for ref, answer in method(plugin, refs, *given):
+                first = first or (answer if answer.error is None else None)
+                yield ref, first or answer
+            plugin.said_first = first
+
+        @wraps(method)
+        def some_ref(plugin: Any, *given: Any) -> Ref:  # noqa: ARG001
+            return Ref(spec.gives, "made-up", name="made-up")
+
+        if self.way == "deaf":
+            return deaf
+        if self.way == "constant":
+            return same if spec.kind == "bulk" else some_ref
+        return no_job if spec.kind == "job" or isgeneratorfunction(method) else nothing
+
+
+def mutants(supports: Any) -> Iterator[Mutant]:
+    """Every mutant of a driver with those hooks."""
+    for hook in supports:
+        if hook in EXEMPT:
+            continue
+        spec = SPECS[hook]
+        yield Mutant(hook, "nothing")
+        returns = str(spec.function.__annotations__.get("return"))
+        if spec.kind == "bulk" or (spec.kind == "call" and returns == "Ref"):
+            yield Mutant(hook, "constant")
+        for parameter in spec.defaults:
+            if f"{hook}.{parameter}" in supports:
+                yield Mutant(hook, "deaf", parameter)
+
+
+class Mutating:
+    """A pytest plug-in: every driver that is opened has the broken hook, and only tests that may notice are run."""
+
+    def __init__(self, driver: str, mutant: Mutant) -> None:
+        self.driver, self.mutant = driver, mutant
+        self.begin = Session.__init__
+        self.red = ""
+
+    def pytest_sessionstart(self) -> None:
+        begin, driver, mutant = self.begin, self.driver, self.mutant
+
+        def broken(session: Session, uri: Any, host: Any, members: Any, **rest: Any) -> None:
+            for member in members:
+                kind = type(member.plugin)
+                if uri.scheme == driver and hasattr(kind, mutant.hook) and not hasattr(kind, "anyvirt_broken"):
+                    method = mutant.broken(getattr(kind, mutant.hook))
+                    member.plugin.__class__ = type(kind.__name__, (kind,), {mutant.hook: method, "anyvirt_broken": 1})
+            begin(session, uri, host, members, **rest)
+
+        Session.__init__ = broken  # type: ignore[method-assign,assignment]
+
+    def pytest_sessionfinish(self) -> None:
+        Session.__init__ = self.begin  # type: ignore[method-assign]
+
+    def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
+        def distance(item: pytest.Item) -> int:
+            for number, mark in enumerate((PROVES, NEEDS)):
+                if any(name.partition(".")[0] == self.mutant.hook for name in claims(item, mark)):
+                    return number
+            return 2
+
+        items[:] = sorted((item for item in items if distance(item) < 2), key=distance)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed and not self.red:
+            self.red = report.nodeid
+
+
+def caught(driver: str, mutant: Mutant, paths: list[str]) -> str:
+    """The test that turned red; empty where none did."""
+    plugin = Mutating(driver, mutant)
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        pytest.main(
+            ["-x", "-q", "-p", "no:cacheprovider", "--no-header", "--tb=no", "--assert=plain", *paths], plugins=[plugin]
+        )
+    return plugin.red
 
 
 def main() -> int:
-    """Try all mutants of the drivers named; 1 where a committed figure falls."""
+    """Break, run, count."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("drivers", nargs="*", default=["test", "qemu"])
-    parser.add_argument("--hook", action="append", help="this one alone; may be repeated")
-    parser.add_argument("--write-figures", action="store_true", help="commit to what was caught now")
-    chosen = parser.parse_args()
-    return max(_driver(name, chosen.hook or [], write=chosen.write_figures) for name in chosen.drivers)
+    parser.add_argument("drivers", nargs="*", default=["test"], help="test, qemu")
+    parser.add_argument("--hook", help="break this one alone")
+    parser.add_argument("--json", type=Path, help="write the figures there")
+    wanted = parser.parse_args()
+    figures, alive = {}, 0
+    for driver in wanted.drivers:
+        uri, paths = DRIVERS[driver]
+        with tempfile.TemporaryDirectory() as state, opened(uri, state_dir=Path(state)) as connection:
+            every = [one for one in mutants(connection.supports) if wanted.hook in (None, one.hook)]
+        begun, survivors = time.monotonic(), []
+        for one in every:
+            red = caught(driver, one, [str(ROOT / path) for path in paths])
+            print(f"{driver} {one}: {red.rpartition('::')[2] or 'SURVIVED'}", flush=True)
+            survivors += [] if red else [str(one)]
+        seconds = round(time.monotonic() - begun)
+        print(f"{driver}: caught {len(every) - len(survivors)} of {len(every)} in {seconds} s")
+        print("".join(f"  survived: {one}\n" for one in survivors), end="")
+        figures[driver] = {"caught": len(every) - len(survivors), "of": len(every), "survived": survivors}
+        alive += len(survivors)
+    if wanted.json:
+        wanted.json.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    return 1 if alive else 0
 
 
-def _driver(name: str, hooks: list[str], *, write: bool) -> int:
-    callers = _record(name)
-    tried = [hook for hook in callers if not hooks or hook in hooks]
-    with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
-        caught = dict(zip(tried, pool.map(lambda hook: _caught(name, hook, callers[hook]), tried), strict=True))
-    for hook, why in caught.items():
-        if why:
-            print(f"{name}: {hook} survives: {why}")
-    share = sum(not why for why in caught.values())
-    print(f"{name}: {share} of {len(tried)} mutants caught", flush=True)
-    if hooks:
-        return 0
-    figures = json.loads(FIGURES.read_text(encoding="utf-8"))
-    committed = figures.setdefault("mutants", {}).get(name, 0)
-    if write:
-        figures["mutants"][name] = share
-        FIGURES.write_text(json.dumps(figures, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-    elif share < committed:
-        print(f"{name}: tests/figures.json has {committed}")
-        return 1
-    return 0
-
-
-def _record(name: str) -> dict[str, list[str]]:
-    """Which tests call each hook, from one run of the suite as it is, which has to pass."""
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / "calls.json"
-        began = time.monotonic()
-        done = _pytest(f"record:anyvirt_{name}:{file}", [_suite(name)])
-        if done.returncode:
-            raise SystemExit(f"{name}: the suite fails as it is:\n{done.stdout[-4000:]}")
-        calls: dict[str, list[str]] = json.loads(file.read_text(encoding="utf-8"))
-    print(f"{name}: {len(calls)} hooks, the suite takes {time.monotonic() - began:.0f} s", flush=True)
-    return calls
-
-
-def _caught(name: str, hook: str, tests: list[str]) -> str:
-    """Why the mutant was not caught; empty where it was."""
-    if not tests:
-        return "no test calls it"
-    try:
-        done = _pytest(f"replace:anyvirt_{name}:{hook}", ["-x", *tests])
-    except subprocess.TimeoutExpired:
-        return ""
-    return f"{len(tests)} tests call it and pass" if done.returncode == 0 else ""
-
-
-def _pytest(mode: str, words: list[str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "mutate", "-p", "no:cacheprovider", *words],
-        cwd=ROOT,
-        env=os.environ | {"ANYVIRT_MUTATE": mode, "PYTHONPATH": str(ROOT / "tools")},
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        errors="replace",
-        timeout=PATIENCE,
-        check=False,
-    )
-
-
-def _suite(name: str) -> str:
-    """Where the contract suite is run against a driver: on its own, or for ``test`` on the state in memory."""
-    own = Path("plugins", name, "tests", "test_contract.py")
-    return str(own if (ROOT / own).exists() else Path("tests", "contract", "test_memory.py"))
+def _is_many(spec: Any) -> bool:
+    return str(spec.function.__annotations__.get("return", "")).startswith(("Iterator", "Sequence"))
 
 
 if __name__ == "__main__":

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from anyvirt.api import Connection, Ref
+from anyvirt.api import Connection, Reason, Ref, State, Status
 from anyvirt.testing.contract import *  # noqa: F403
+from anyvirt.testing.guests import Guests
 
 
 @pytest.fixture
@@ -26,3 +27,16 @@ def stick(connection_uri: str, open_connection: Callable[..., Connection]) -> Ca
         return open_connection(f"{connection_uri}&hang=domain_state:{ref.key}")
 
     return stuck
+
+
+@pytest.fixture
+def litter(connection: Connection, guests: Guests) -> Callable[[], Callable[[], bool]]:
+    """A guest that a job has, and no record of such a job."""
+    world = connection.session.driver.plugin.world
+
+    def leave() -> Callable[[], bool]:
+        ref = guests.running().ref
+        world.become(world.guest(ref), Status(State.PAUSED, Reason.SAVE), job="save")
+        return lambda: not world.guest(ref).run.job
+
+    return leave

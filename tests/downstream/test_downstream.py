@@ -24,9 +24,10 @@ def outside(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def test_a_driver_from_outside_is_discovered(outside: str) -> None:
-    code = "from anyvirt.api import plugins; print(*(f'{p.name} {p.distribution} {p.version}' for p in plugins('anyvirt.drivers')))"
+    code = "from anyvirt.api import plugins; print(*plugins('anyvirt.drivers'))"
     out = subprocess.run([outside, "-I", "-c", code], capture_output=True, text=True, check=True, cwd="/")
-    assert out.stdout.split() == ["acme", "anyvirt-acme", "1.0"]
+    assert "distribution='anyvirt-acme', version='1.0'" in out.stdout
+    assert out.stdout.count("distribution=") == 1
 
 
 def test_a_driver_from_outside_passes_the_contract_suite(outside: str, tmp_path: Path) -> None:

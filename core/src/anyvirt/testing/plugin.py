@@ -123,6 +123,12 @@ def importable() -> Callable[[str], Path] | None:
 
 
 @pytest.fixture
+def litter() -> Callable[[], Callable[[], bool]] | None:
+    """``litter()``: leave behind what a killed process would; what it gives says whether that is gone."""
+    return None
+
+
+@pytest.fixture
 def observe(connection: Connection) -> Callable[[Ref], State]:
     """``observe(ref)``: the guest's state as the hypervisor's own tools tell it; without, as the driver says."""
     return lambda ref: connection.domain_state([ref])[ref].get().state
@@ -138,10 +144,14 @@ def guest_xml(connection_uri: str) -> GuestXml:
 
 
 @pytest.fixture
-def volume_xml() -> Callable[[str], str]:
-    """``volume_xml(name)``: the description of a small volume."""
-    size, kind = "<capacity unit='MiB'>8</capacity>", "<target><format type='raw'/></target>"
-    return lambda name: f"<volume><name>{name}</name>{size}{kind}</volume>"
+def volume_xml() -> Callable[..., str]:
+    """``volume_xml(name, size=8)``: the description of a small volume; its size in MiB."""
+
+    def made(name: str, size: int = 8) -> str:
+        kind = "<target><format type='raw'/></target>"
+        return f"<volume><name>{name}</name><capacity unit='MiB'>{size}</capacity>{kind}</volume>"
+
+    return made
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 from anyvirt.testing.contract import *  # noqa: F403
 
 

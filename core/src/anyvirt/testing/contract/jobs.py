@@ -136,6 +136,19 @@ def test_a_record_that_is_nobodys_is_left_alone(connection: Connection) -> None:
 
 
 @proves("connect_recover")
+def test_what_a_killed_process_left_is_cleaned_up_once(
+    connection: Connection, litter: Callable[[], Callable[[], bool]] | None
+) -> None:
+    if litter is None:
+        pytest.skip("no fixture litter: nothing is left behind")
+    is_clean = litter()
+    assert not is_clean()
+    assert connection.recover()
+    assert is_clean()
+    assert connection.recover() == ()
+
+
+@needs("connect_recover")
 def test_recovering_twice_does_nothing_the_second_time(connection: Connection) -> None:
     connection.recover()
     assert connection.recover() == ()

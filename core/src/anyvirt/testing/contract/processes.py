@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -15,6 +16,7 @@ from anyvirt.events import Change
 from anyvirt.model.state import State
 from anyvirt.model.values import Which
 from anyvirt.testing.guests import Guests, Watch
+from anyvirt.testing.killing import PHASES, killed_at_phase
 from anyvirt.testing.marks import needs, proves
 
 Connect = Callable[..., Connection]
@@ -96,6 +98,27 @@ def test_another_process_finds_the_guest_running(
     assert out.stdout.split()[:2] == ["running", domain.ref.key]
     assert number in {"None", "-"}
     assert domain.state().state is State.SHUTOFF
+
+
+@proves("domain_save", "job_recover")
+@needs("domain_define", "domain_start", "domain_state", "domain_destroy")
+def test_a_save_whose_process_was_killed_is_whole_or_taken_back(
+    connection: Connection, guests: Guests, connection_uri: str, shared: bool, tmp_path: Path
+) -> None:
+    _together(shared)
+    for phase in range(1, PHASES):
+        domain, path = guests.running(), tmp_path / f"saved-{phase}"
+        if not killed_at_phase(connection_uri, phase, "domain_save", domain.name, str(path)):
+            assert phase > 1, "the job never wrote down what it was about to do"
+            break
+        connection.recover()
+        assert connection.recover() == ()
+        assert connection.session.host.jobs.all() == ()
+        state = domain.state().state
+        assert (state, path.exists()) in {(State.RUNNING, False), (State.SHUTOFF, True)}
+        if state is State.RUNNING:
+            connection.domain_destroy(domain)
+        connection.domain_start(domain)
 
 
 @proves("domain_start", "domain_destroy", "domain_define")

@@ -12,9 +12,10 @@ from anyvirt.client._generated_sync import Connection, Pool
 from anyvirt.errors import Cancelled, Exists, Invalid, NotFound, VirtError, WrongState
 from anyvirt.ref import Ref
 from anyvirt.testing.guests import PREFIX
+from anyvirt.testing.killing import PHASES, killed_at_phase
 from anyvirt.testing.marks import each, needs, proves
 
-Xml = Callable[[str], str]
+Xml = Callable[..., str]
 GONE = Ref("pool", "00000000-dead-4000-8000-000000000000", name="never-was")
 
 
@@ -41,6 +42,8 @@ def test_a_defined_pool_is_there_inactive_until_it_is_undefined(connection: Conn
     assert connection.lookup_pool(name).ref == made.ref
     assert not made.info().active
     assert made.config().model.name == name
+    for pool in connection.pool_list():
+        assert pool.config().model.name == pool.name
     connection.pool_undefine(made)
     assert made.ref not in {one.ref for one in connection.pool_list()}
     with pytest.raises(NotFound):
@@ -83,13 +86,15 @@ def test_a_pool_is_active_between_start_and_stop(connection: Connection, pool: P
 @proves("volume_create", "pool_volumes", "volume_info", "volume_path", "volume_config")
 @needs("pool_define", "pool_start", "volume_delete")
 def test_a_volume_is_made_with_its_sizes(connection: Connection, pool: Pool, volume_xml: Xml, patience: float) -> None:
-    ref = connection.volume_create(pool, volume_xml("one")).wait(patience)
-    assert [volume.ref for volume in pool.volumes()] == [ref]
-    volume = connection.lookup_volume(pool, "one")
-    assert volume.ref == ref
-    assert volume.info().capacity == 8 << 20
-    assert volume.path().endswith("/one")
-    assert volume.config().model.name == "one"
+    sizes = {"one": 8, "two": 12}
+    refs = {name: connection.volume_create(pool, volume_xml(name, size)).wait(patience) for name, size in sizes.items()}
+    assert {volume.ref for volume in pool.volumes()} == set(refs.values())
+    for name, size in sizes.items():
+        volume = connection.lookup_volume(pool, name)
+        assert volume.ref == refs[name]
+        assert volume.info().capacity == size << 20
+        assert volume.path().endswith(f"/{name}")
+        assert volume.config().model.name == name
 
 
 @proves("volume_create")
@@ -113,6 +118,25 @@ def test_a_volume_whose_making_was_cancelled_is_not_there(
         pytest.skip("the volume was made before it could be cancelled")
     assert pool.volumes() == ()
     connection.volume_create(pool, volume_xml("one")).wait(patience)
+
+
+@proves("volume_create", "job_recover")
+@needs("pool_define", "pool_start", "pool_volumes")
+def test_a_volume_whose_maker_was_killed_is_whole_or_not_there(
+    connection: Connection, pool: Pool, volume_xml: Xml, connection_uri: str, shared: bool, patience: float
+) -> None:
+    if not shared:
+        pytest.skip("no fixture shared: each connection has guests of its own")
+    for phase in range(1, PHASES):
+        name = f"cut-{phase}"
+        if not killed_at_phase(connection_uri, phase, "volume_create", pool.name, volume_xml(name)):
+            assert phase > 1, "the job never wrote down what it was about to do"
+            break
+        connection.recover()
+        assert connection.recover() == ()
+        if name not in {volume.name for volume in pool.volumes()}:
+            connection.volume_create(pool, volume_xml(name)).wait(patience)
+        assert connection.lookup_volume(pool, name).info().capacity == 8 << 20
 
 
 @proves("volume_delete")
