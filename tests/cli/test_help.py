@@ -13,14 +13,19 @@ SHOWN = dict(reference.commands())
 HIDDEN = dict(reference.aliases())
 
 
+def plain(text: str) -> str:
+    """Without the braces that newer versions of Typer put around what is required."""
+    return text.replace("{", "").replace("}", "")
+
+
 @pytest.mark.parametrize("name", SHOWN)
 def test_help_is_as_it_was(name: str, golden: Any) -> None:
-    golden(f"help/{name.replace(' ', '-')}.txt", SHOWN[name])
+    golden(f"help/{name.replace(' ', '-')}.txt", plain(SHOWN[name]))
 
 
 def test_virsh_spellings_are_as_they_were(golden: Any) -> None:
     heads = [text.splitlines()[0] for text in HIDDEN.values()]
-    golden("help/aliases.txt", "\n".join(heads) + "\n")
+    golden("help/aliases.txt", plain("\n".join(heads)) + "\n")
 
 
 @pytest.mark.parametrize("name", SHOWN.keys() - {"anyvirt", "anyvirt host", "anyvirt pool"})

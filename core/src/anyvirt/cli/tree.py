@@ -58,6 +58,10 @@ class Lazy(TyperGroup):
         for name, text in {} if self.name else GROUPS.items():
             self.commands[name] = TyperCommand(name, help=text, rich_markup_mode=None)
 
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Names that are shown; Typer 0.26.0 shows hidden ones unless they are left out here."""
+        return [name for name in super().list_commands(ctx) if not self.commands[name].hidden]
+
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The real command of that name, in place of its line in the list."""
         name, found, rest = super().resolve_command(ctx, args)
