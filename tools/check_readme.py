@@ -18,6 +18,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 MASKS: Final = (
     (re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"), "UUID"),
     (re.compile(r"\d\d:\d\d:\d\d"), "TIME"),
+    (re.compile(r"deadline passed \(.*\)"), "deadline passed (...)"),  # who notices first says what it waited for
 )
 MARK: Final = "__anyvirt_tour__"
 

@@ -30,10 +30,10 @@ IDLE_SECONDS: Final = 5.0
 class Call(Generic[R]):
     """One piece of work on a lane; the caller waits for it until its deadline and no longer."""
 
-    __slots__ = ("_done", "_error", "_fn", "_value", "_watchers", "context", "deadline", "key", "since")
+    __slots__ = ("_done", "_error", "_fn", "_value", "_watchers", "context", "deadline", "key", "since", "what")
 
-    def __init__(self, key: str, deadline: Deadline, fn: Callable[[], R]) -> None:
-        self.key, self.deadline, self._fn = key, deadline, fn
+    def __init__(self, key: str, deadline: Deadline, fn: Callable[[], R], what: str) -> None:
+        self.key, self.deadline, self._fn, self.what = key, deadline, fn, what
         self.context = contextvars.copy_context()
         self.since = time.time()
         self._done = threading.Event()
@@ -68,7 +68,7 @@ class Call(Generic[R]):
     def result(self) -> R:
         """The value, or the error raised; ``Interrupted("deadline")`` when the time is up first."""
         if not self._done.wait(self.deadline.left()):
-            raise Interrupted("deadline", self.key)
+            raise Interrupted("deadline", self.what)
         if self._error is not None:
             raise self._error
         value: Any = self._value
@@ -93,12 +93,14 @@ class Lanes:
         self._calls: dict[str, list[Call[Any]]] = {}
         self._lock = threading.Lock()
 
-    def start(self, key: str, fn: Callable[[], R], deadline: Deadline | None = None) -> Call[R]:
+    def start(self, key: str, fn: Callable[[], R], deadline: Deadline | None = None, what: str = "") -> Call[R]:
         """Begin ``fn`` on a lane of ``key`` and return at once.
+
+        :param what: what it is, for people; the key without.
 
         :raises Unreachable: where too many earlier calls of ``key`` are still stuck.
         """
-        call = Call(key, deadline or current(), fn)
+        call = Call(key, deadline or current(), fn, what or key)
         with self._lock:
             stuck = [c for c in self._calls.get(key, ()) if c.deadline.over()]
             if len(stuck) >= STUCK_PER_KEY:

@@ -166,7 +166,9 @@ class Session:
         """Begin what ``call`` waits for."""
         spec, arguments = self.prepare(hook, arguments)
         work = partial(self._work, spec, arguments)
-        return Pending(spec, lanes.start(self._lane(spec, arguments), work, self.deadline(timeout)))
+        return Pending(
+            spec, lanes.start(self._lane(spec, arguments), work, self.deadline(timeout), _label(spec, arguments))
+        )
 
     def bulk(self, hook: str, arguments: dict[str, Any], timeout: Timeout = ...) -> dict[Ref, Answer[Any]]:
         """Ask for many refs at once: an answer for each, partial at the deadline, in the order asked."""
@@ -178,7 +180,7 @@ class Session:
         spec, arguments = self.prepare(hook, arguments)
         got: dict[Ref, Answer[Any]] = {}
         work = partial(self._collect, spec, arguments, got)
-        call = lanes.start(self._lane(spec, arguments), work, self.deadline(timeout))
+        call = lanes.start(self._lane(spec, arguments), work, self.deadline(timeout), _label(spec, arguments))
         return Pending(spec, call, partial(self._complete, spec, arguments["refs"], got))
 
     def job(self, hook: str, arguments: dict[str, Any], timeout: Timeout = None) -> Job[Any]:
@@ -292,7 +294,7 @@ class Session:
         def collect() -> None:
             try:
                 for ref, answer in getattr(self._plugins.hook, spec.name)(**arguments):
-                    got[ref] = answer
+                    got[ref] = answer  # noqa: PERF403 - filled as they come, not when all are there
             except VirtError:
                 raise
             except Exception as error:
@@ -352,8 +354,8 @@ class Session:
         for parameter in list(signature.parameters.values())[1:]:
             fine = parameter.kind is parameter.POSITIONAL_OR_KEYWORD and parameter.default is parameter.empty
             if not fine or parameter.name not in spec.parameters:
-                known = ", ".join(spec.parameters) or "none"
-                text = f"{spec.name}{signature}: {parameter} does not fit; the spec's parameters, without defaults: {known}"
+                known = f"the spec's parameters, without defaults: {', '.join(spec.parameters) or 'none'}"
+                text = f"{spec.name}{signature}: {parameter} does not fit; {known}"
                 raise self._bad(text, member)
             names.append(parameter.name)
         return frozenset(names)
@@ -375,6 +377,11 @@ class Session:
 
 
 _MISSING: Final = object()
+
+
+def _label(spec: Spec, arguments: Mapping[str, Any]) -> str:
+    ref = arguments.get("ref")
+    return f"{spec.name} of {ref}" if ref is not None else spec.name
 
 
 def _word(value: Any) -> str:
