@@ -6,19 +6,21 @@ from typing import Any, TypeVar, cast
 
 from anyvirt.errors import Problem
 from anyvirt.model.element import Element, line_of
-from anyvirt.model.plan import key_of
+from anyvirt.model.plan import key_of, plan_of
 
 M = TypeVar("M", bound=Element)
 
 
 class Heed:
-    """Stands for an element and remembers which of its fields were read."""
+    """Stands for an element and remembers which of its fields were read, in its ``__dict__``.
 
-    __slots__ = ("_of", "_parts", "_path")
+    :param above: the stand-in of the element that this one is in.
+    :param place: where the field that holds it stands in the XML.
+    :param index: its number, where the field holds several.
+    """
 
-    def __init__(self, of: Element, path: str) -> None:
-        self._of, self._path = of, path
-        self._parts: dict[str, Any] = {}
+    def __init__(self, of: Element, above: Heed | None, place: str, index: int | None = None) -> None:
+        self._of, self._above, self._place, self._index = of, above, place, index
 
     @property
     def __class__(self) -> Any:
@@ -30,19 +32,23 @@ class Heed:
         raise AttributeError(msg)
 
     def __getattr__(self, name: str) -> Any:
-        parts = self._parts
-        if name in parts:
-            return parts[name]
-        value = getattr(self._of, name)
-        spec = type(self._of)._fields.get(name)
+        of = self._of
+        value = getattr(of, name)
+        spec = type(of)._fields.get(name)
         if spec is None:
             return value
         if isinstance(value, Element):
-            value = Heed(value, f"{self._path}/{_place(spec.path, value)}")
+            value = Heed(value, self, spec.path)
         elif type(value) is tuple and value and isinstance(value[0], Element):
-            value = tuple(Heed(item, _inside(self._path, spec.path, item, n)) for n, item in enumerate(value))
-        parts[name] = value
+            value = tuple([Heed(item, self, spec.path, n) for n, item in enumerate(value)])
+        self.__dict__[name] = value
         return value
+
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_"):
+            msg = f"{type(self._of).__name__} is frozen; use .replace({name}=...)"
+            raise AttributeError(msg)
+        self.__dict__[name] = value
 
     def __eq__(self, other: object) -> bool:
         return bool(self._of == (other._of if type(other) is Heed else other))
@@ -51,12 +57,20 @@ class Heed:
         return hash(self._of)
 
     def __repr__(self) -> str:
-        return f"Heed({self._path}, {self._of!r})"
+        return f"Heed({_path(self)}, {self._of!r})"
+
+
+def _path(x: Heed) -> str:
+    if x._above is None:
+        return x._place
+    place = type(x._of)._tag if x._place == "." else x._place
+    item = "" if x._index is None else f"[{key_of(x._of) or x._index}]"
+    return f"{_path(x._above)}/{place}{item}"
 
 
 def heeded(x: M, path: str = "") -> M:
     """A stand-in that reads like ``x``, and so do the elements inside it; ``unheeded`` tells what was never read."""
-    return cast("M", Heed(x, path))
+    return cast("M", Heed(x, None, path))
 
 
 def plain(x: M) -> M:
@@ -70,7 +84,7 @@ def path_of(x: object, field: str = "") -> str:
     if type(x) is not Heed:
         return ""
     spec = type(x._of)._fields.get(field)
-    return f"{x._path}/{spec.path}" if spec else x._path
+    return f"{_path(x)}/{spec.path}" if spec else _path(x)
 
 
 def line(x: object, field: str = "") -> int | None:
@@ -87,7 +101,7 @@ def meaningless(x: object, *fields: str) -> None:
     Without fields the whole element needs none.
     """
     if not fields and type(x) is Heed:
-        x._parts = {name: getattr(x._of, name) for name in type(x._of)._fields}
+        x.__dict__.update({name: getattr(x._of, name) for name in type(x._of)._fields})
     for field in fields:
         getattr(x, field)
 
@@ -101,30 +115,27 @@ def unheeded(x: object, driver: str) -> list[Problem]:
 
 
 def _walk(x: Heed, driver: str, found: list[Problem]) -> None:
-    of, parts = x._of, x._parts
-    for name, spec in type(of)._fields.items():
-        value = getattr(of, name)
-        if value is None or value == () or value is spec.default:
+    of, read = x._of, x.__dict__
+    plan = plan_of(type(of))
+    for field, value, default in zip(plan.fields, plan.getter(of), plan.defaults, strict=False):
+        if value is None or value is default or value == ():
             continue
-        if name not in parts:
+        name = field.name
+        if name not in read:
             found.append(_problem(x, name, value, driver))
-            continue
-        part = parts[name]
-        if type(part) is Heed:
-            _walk(part, driver, found)
-        elif type(part) is tuple:
-            for item in part:
+        elif field.classes:
+            part = read[name]
+            for item in part if type(part) is tuple else (part,):
                 if type(item) is Heed:
                     _walk(item, driver, found)
 
 
 def _problem(x: Heed, name: str, value: Any, driver: str) -> Problem:
-    spec = type(x._of)._fields[name]
     shown = "" if isinstance(value, Element | tuple) or value is True else f" (it is {str(value)[:60]!r})"
     return Problem(
         "unsupported.config",
-        f"{x._path}/{spec.path}",
-        line_of(x._of, _node(spec.path)),
+        path_of(x, name),
+        line(x, name),
         f"{driver} does not honour this here{shown}",
         "remove it, or use a driver that can",
     )
@@ -133,11 +144,3 @@ def _problem(x: Heed, name: str, value: Any, driver: str) -> Problem:
 def _node(path: str) -> str:
     head, _, last = path.rpartition("/")
     return head if last.startswith("@") or last == "." else path
-
-
-def _place(path: str, value: Element) -> str:
-    return type(value)._tag if path == "." else path
-
-
-def _inside(path: str, place: str, item: Element, number: int) -> str:
-    return f"{path}/{_place(place, item)}[{key_of(item) or number}]"

@@ -48,11 +48,13 @@ def ordered(controllers: Sequence[Controller]) -> list[Controller]:
     done: list[Controller] = []
     known = {0}
     while waiting:
-        ready = [x for x in waiting if not x.index or _bus(x) in known] or waiting
-        for x in ready:
-            known.add(x.index or 0)
-        done += ready
-        waiting = [x for x in waiting if x not in ready]
+        ready = [not x.index or _bus(x) in known for x in waiting]
+        if not any(ready):
+            return [*done, *waiting, *(x for x in controllers if x.type != "pci")]
+        now = [x for x, is_ready in zip(waiting, ready, strict=True) if is_ready]
+        done += now
+        known.update(x.index or 0 for x in now)
+        waiting = [x for x, is_ready in zip(waiting, ready, strict=True) if not is_ready]
     return done + [x for x in controllers if x.type != "pci"]
 
 
