@@ -23,7 +23,8 @@ def stats(
     cli: Invocation,
     domains: Annotated[list[str], domains("Names, UUIDs or numbers; every domain without any.")] = [],  # noqa: B006
     groups: Annotated[
-        list[str], opt("--group", help="state, cpu, vcpu, balloon, interface or block; may be given again.")
+        list[str],
+        opt("--group", help="state, cpu, vcpu, balloon, interface or block; may be given again.", metavar="GROUP"),
     ] = [],  # noqa: B006
 ) -> None:
     """Show figures of domains, in libvirt's names and units.
