@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pwd
 import stat
@@ -47,6 +48,7 @@ def blockers(domain: Domain, plan: Plan) -> list[Problem]:
     return [
         *emulator(plan.argv[0]),
         *_boot(domain),
+        *_variables(plan),
         *_images(domain, plan),
         *_nets(plan),
         *_devices(plan),
@@ -127,8 +129,18 @@ def _boot(domain: Domain) -> Iterator[Problem]:
     nvram = domain.os.nvram
     if domain.os.nvram_template and not (nvram and os.path.exists(nvram)):
         yield from _file("/os/nvram/@template", domain.os.nvram_template)
-    elif nvram:
+    elif nvram and os.path.exists(nvram):
         yield from _file("/os/nvram", nvram, write=True)
+
+
+def _variables(plan: Plan) -> Iterator[Problem]:
+    """The store of firmware variables, where it neither is there nor is copied from a template."""
+    for word in plan.argv:
+        if '"node-name":"pflash1-proto"' in word:
+            path = json.loads(word)["filename"]
+            if not os.path.exists(path) and path not in {use.target for use in plan.copies}:
+                text = f"the firmware's variables {path} are not there, and no template is named"
+                yield Problem("file.not-found", "/os/nvram", None, text, "write <nvram template='...'/>")
 
 
 def _source(disk: Disk) -> str:

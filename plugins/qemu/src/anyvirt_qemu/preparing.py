@@ -33,7 +33,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     paths = Paths(guest=str(site.runs / str(domain.uuid) / GUEST), nvram=str(nvram.folder(site)))
     images, problems = chains(domain)
     try:
-        planned = plan(domain, Caps(found), paths, accelerator=accelerator, chains=images)
+        planned = plan(domain, Caps(found), paths, accelerator=accelerator, chains=images, why=choice.reason)
     except Invalid as error:
         return None, [*problems, *error.problems], accelerator
     return planned, [*problems, *blockers(domain, planned)], accelerator

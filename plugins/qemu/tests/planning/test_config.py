@@ -161,6 +161,12 @@ UNHONOURED = {
     "<interface type='user'><bandwidth><inbound average='1'/></bandwidth></interface>": (
         "/devices/interface[{mac}]/bandwidth"
     ),
+    "<interface type='user'><model type='virtio'/><driver queues='2'/></interface>": (
+        "/devices/interface[{mac}]/driver/@queues"
+    ),
+    "<interface type='user'><model type='virtio'/><driver name='vhost'/></interface>": (
+        "/devices/interface[{mac}]/driver/@name"
+    ),
     "<interface type='user'><model type='lan9118'/></interface>": "/devices/interface[{mac}]/model/@type",
     "<tpm model='tpm-crb'><backend type='emulator'/></tpm>": "/devices/tpm[0]",
     "<graphics type='spice'/>": "/devices/graphics[spice]/@type",

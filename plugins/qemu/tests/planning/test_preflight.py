@@ -101,6 +101,18 @@ def test_a_missing_qemu_is_told_with_its_package(
     assert "apt install qemu-system-x86" in problem.hint
 
 
+def test_firmware_needs_variables_or_a_template_of_them(
+    blocked: Callable[..., dict[str, Problem]], guest: Guest, folder: Path
+) -> None:
+    (folder / "code").write_bytes(b"")
+    loader = f"<loader type='pflash' readonly='yes'>{folder}/code</loader>"
+    assert set(blocked(guest().replace("</os>", f"{loader}</os>"))) == {"/os/nvram"}
+    template = f"{loader}<nvram template='{folder}/vars'/></os>"
+    assert set(blocked(guest().replace("</os>", template))) == {"/os/nvram/@template"}
+    (folder / "vars").write_bytes(b"")
+    assert blocked(guest().replace("</os>", template)) == {}
+
+
 def test_a_right_that_is_missing_is_named_with_user_and_component(folder: Path) -> None:
     (folder / "closed").mkdir()
     (folder / "closed" / "file").write_bytes(b"")

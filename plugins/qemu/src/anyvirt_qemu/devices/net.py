@@ -33,7 +33,8 @@ def interface(b: Build, x: Interface) -> None:
         if x.backend_type == "passt":
             b.refuse(x, "backend_type", "use the default back end")
         b.netdev({"type": "user", "id": net})
-        queues = 1
+        if x.driver and (queues > 1 or x.driver.name not in {None, "qemu"}):
+            b.refuse(x.driver, "queues" if queues > 1 else "name", "use type bridge or ethernet for that")
     elif x.type in {"bridge", "ethernet"}:
         b.netdev({"type": "tap", "id": net, **_tap(b, x, queues)})
     else:
