@@ -58,7 +58,8 @@ def test_a_good_document_has_no_problems() -> None:
         ),
         (
             {
-                "devices": "<disk><target dev='vda'/><boot order='1'/></disk>\n<interface type='user'><boot order='1'/></interface>"
+                "devices": "<disk><target dev='vda'/><boot order='1'/></disk>\n<interface type='user'>"
+                "<boot order='1'/></interface>"
             },
             "/devices/interface[0]/boot/@order",
             9,
@@ -71,7 +72,8 @@ def test_a_good_document_has_no_problems() -> None:
         ({"devices": "<disk/>"}, "/devices/disk[0]/target/@dev", 8),
         (
             {
-                "devices": "<disk><target dev='a'/><iotune><total_bytes_sec>1</total_bytes_sec><read_bytes_sec>1</read_bytes_sec></iotune></disk>"
+                "devices": "<disk><target dev='a'/><iotune><total_bytes_sec>1</total_bytes_sec>"
+                "<read_bytes_sec>1</read_bytes_sec></iotune></disk>"
             },
             "/devices/disk[a]/iotune/total_bytes_sec",
             8,
@@ -84,7 +86,8 @@ def test_a_good_document_has_no_problems() -> None:
         ({"devices": "<interface type='bridge'/>"}, "/devices/interface[0]/source/@bridge", 8),
         (
             {
-                "devices": "<disk><target dev='a'/><alias name='ua-x'/></disk>\n<disk><target dev='b'/><alias name='ua-x'/></disk>"
+                "devices": "<disk><target dev='a'/><alias name='ua-x'/></disk>\n<disk><target dev='b'/>"
+                "<alias name='ua-x'/></disk>"
             },
             "/devices/disk[b]/alias/@name",
             9,
@@ -96,7 +99,8 @@ def test_a_good_document_has_no_problems() -> None:
         ),
         (
             {
-                "devices": "<rng><address type='pci' slot='3'/></rng>\n<rng><address type='pci' slot='0x3' function='0'/></rng>"
+                "devices": "<rng><address type='pci' slot='3'/></rng>\n<rng>"
+                "<address type='pci' slot='0x3' function='0'/></rng>"
             },
             "/devices/rng[1]/address",
             9,
@@ -155,7 +159,10 @@ def test_memory_may_come_from_numa_cells_and_no_hypervisor_needs_a_memory_of_0()
 
 
 def test_usb_companions_share_an_index() -> None:
-    both = "<controller type='usb' index='0' model='ich9-ehci1'/><controller type='usb' index='0' model='ich9-uhci1'><master startport='0'/></controller>"
+    both = (
+        "<controller type='usb' index='0' model='ich9-ehci1'/>"
+        "<controller type='usb' index='0' model='ich9-uhci1'><master startport='0'/></controller>"
+    )
     assert problems(devices=both) == []
 
 

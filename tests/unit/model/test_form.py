@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,7 +20,8 @@ from anyvirt.model.write import dump
 from anyvirt.model.xml import parse
 
 TEXT = """<domain type='kvm'><name>d</name><vcpuz/><memory unit='MiB'>64</memory><vcpu cpuset='0-3'>2</vcpu>
-<devices><disk device='cdrm' z='1'><target dev='vda'/><address type='drive' unit='1'/></disk><lamp/></devices></domain>"""
+<devices><disk device='cdrm' z='1'><target dev='vda'/><address type='drive' unit='1'/></disk>
+<lamp/></devices></domain>"""
 
 GOLDEN = {
     "<domain/>": "1:29d2f27dfe2066cc7bf2d6022b07661098c7e714397234efcfb0f75e760f946f",
@@ -40,7 +42,7 @@ class CommandLine(Element, tag="commandline", namespace=("urn:engine", "engine")
 
 
 @pytest.fixture
-def engine_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def engine_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An installed distribution that registers a namespace."""
     info = tmp_path / "engine_plugin-1.dist-info"
     info.mkdir()

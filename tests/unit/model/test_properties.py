@@ -22,8 +22,9 @@ from anyvirt.model.xml import parse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from lxml import etree
-from meaning import meaning
-from samples import full, made
+from model_meaning import meaning
+from model_mutations import mutate
+from model_samples import full, made
 
 SEEDS = st.integers(0, 2**32)
 OFTEN = settings(max_examples=100, deadline=None)
@@ -63,34 +64,6 @@ def test_no_input_raises_anything_but_invalid(text: str | bytes) -> None:
             assert error.problems  # noqa: PT017 - any input may be refused
 
 
-def mutate(root: etree._Element, chance: random.Random) -> None:
-    """Change a document in one of the ways that people and programs do."""
-    nodes = [node for node in root.iter() if isinstance(node.tag, str)]
-    node = chance.choice(nodes)
-    other = chance.choice(nodes)
-    kind = chance.randrange(9)
-    if kind == 0:
-        node.set(chance.choice(["colour", "unit", "type", "name", "current"]), chance.choice(["x", "", "1", "KiB"]))
-    elif kind == 1:
-        node.insert(
-            chance.randrange(len(node) + 1), etree.Element(chance.choice(["lamp", "disk", "name", "memory", "driver"]))
-        )
-    elif kind == 2 and node is not root and other is not node and other not in list(node.iterdescendants()):
-        other.insert(chance.randrange(len(other) + 1), etree.fromstring(etree.tostring(node, with_tail=False)))
-    elif kind == 3 and node is not root:
-        node.getparent().remove(node)
-    elif kind == 4 and node.attrib:
-        node.set(chance.choice(list(node.attrib)), chance.choice(["zz", "0x10", "-1", "yes", "99999999999999999999"]))
-    elif kind == 5 and not len(node):
-        node.text = chance.choice(["", "x", " 12 ", "yes", "a&<b"])
-    elif kind == 6 and len(node):
-        node[0].tail = "loose words"
-    elif kind == 7:
-        node.insert(0, etree.Comment(" remark "))
-    elif kind == 8:
-        node.append(etree.SubElement(root, "{urn:other}thing", {"{urn:more}a": "b"}))
-
-
 @pytest.mark.parametrize("seed", range(240))
 def test_mutated_documents_are_kept_whole(seed: int) -> None:
     chance = random.Random(seed)
@@ -107,6 +80,6 @@ def test_mutated_documents_are_kept_whole(seed: int) -> None:
     assert fingerprint(parse(written)) == fingerprint(x)
 
 
-SOURCES = [dump(full(Domain, turn=turn, depth=6)) for turn in range(4)] + [
+SOURCES = [dump(made(Domain, random.Random(seed), share=0.15)) for seed in range(20)] + [
     dump(full(cls, turn=1)) for cls in (Pool, Volume)
 ]

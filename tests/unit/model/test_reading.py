@@ -112,14 +112,16 @@ def test_presence_and_switches() -> None:
 
 def test_an_address_is_of_the_class_that_its_type_says() -> None:
     x = read(
-        "<devices><disk><target dev='sda'/><address type='drive' controller='0' bus='0' target='0' unit='1'/></disk></devices>"
+        "<devices><disk><target dev='sda'/>"
+        "<address type='drive' controller='0' bus='0' target='0' unit='1'/></disk></devices>"
     )
     assert x.disks[0].address == DriveAddress(controller=0, bus=0, target=0, unit=1)
 
 
 def test_backing_chains_nest_and_an_empty_one_ends_them() -> None:
     disk = parse(
-        "<disk><source file='a'/><backingStore type='file'><format type='qcow2'/><source file='b'/><backingStore/></backingStore>"
+        "<disk><source file='a'/><backingStore type='file'><format type='qcow2'/><source file='b'/>"
+        "<backingStore/></backingStore>"
         "<target dev='vda'/></disk>",
         Disk,
     )
@@ -136,7 +138,8 @@ def test_comments_in_a_value_are_no_part_of_it() -> None:
 
 
 def test_metadata_is_kept_with_comments_prefixes_and_mixed_content() -> None:
-    text = "<metadata><a:x xmlns:a='urn:a' z='1' b='2'><!-- why -->mixed <b>text</b> tail</a:x>\n  <n xmlns='urn:n'/></metadata>"
+    inner = "<a:x xmlns:a='urn:a' z='1' b='2'><!-- why -->mixed <b>text</b> tail</a:x>\n  <n xmlns='urn:n'/>"
+    text = f"<metadata>{inner}</metadata>"
     x = read(text)
     assert x.metadata == text
     out = dump(x)
@@ -190,7 +193,8 @@ def test_an_unknown_child_outlives_the_value_that_it_followed() -> None:
 
 def test_unknown_children_of_one_name_keep_their_order() -> None:
     x = read(
-        "<devices><interface/><lamp n='1'/><disk/><lamp n='2'/></devices><os/><lamp n='3'/><title>t</title><lamp n='4'/>"
+        "<devices><interface/><lamp n='1'/><disk/><lamp n='2'/></devices>"
+        "<os/><lamp n='3'/><title>t</title><lamp n='4'/>"
     )
     out = dump(x)
     places = [out.index(f'n="{number}"') for number in (1, 2)] + [out.index(f'n="{number}"') for number in (3, 4)]

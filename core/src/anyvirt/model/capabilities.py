@@ -82,7 +82,7 @@ class CapabilitiesHost(Element, tag="host"):
 class GuestMachine(Element, tag="machine"):
     """A machine type."""
 
-    name: str | None = at(".", "Name", default=None, key=True)
+    name: str = at(".", "Name", default="", key=True)
     canonical: str | None = at("@canonical", "The version that the name stands for", default=None)
     max_cpus: Count | None = at("@maxCpus", "Virtual CPUs at most", default=None)
 

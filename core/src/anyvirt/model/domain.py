@@ -12,11 +12,14 @@ from anyvirt.model.devices.controller import Controller
 from anyvirt.model.devices.disk import Disk
 from anyvirt.model.devices.filesystem import Filesystem
 from anyvirt.model.devices.graphics import Graphics
+from anyvirt.model.devices.hub import Hub
 from anyvirt.model.devices.input import Input
 from anyvirt.model.devices.interface import Interface
+from anyvirt.model.devices.iommu import Iommu
 from anyvirt.model.devices.memballoon import Memballoon
 from anyvirt.model.devices.panic import Panic
 from anyvirt.model.devices.rng import Rng
+from anyvirt.model.devices.shmem import Shmem
 from anyvirt.model.devices.sound import Audio, Sound
 from anyvirt.model.devices.tpm import Tpm
 from anyvirt.model.devices.video import Video
@@ -24,6 +27,8 @@ from anyvirt.model.devices.vsock import Vsock
 from anyvirt.model.devices.watchdog import Watchdog
 from anyvirt.model.element import Element, at
 from anyvirt.model.features import Features
+from anyvirt.model.label import DomainLabel
+from anyvirt.model.memory import IoThread, MemoryBacking
 from anyvirt.model.os import Os
 from anyvirt.model.rest import Xml
 from anyvirt.model.types import UUID, Count, CpuSet, Genid, OnOff, Size, YesNo
@@ -77,10 +82,13 @@ class Domain(Element, tag="domain"):
     memory: Size | None = at("memory", "Memory at boot", default=None)
     memory_dump_core: OnOff | None = at("memory/@dumpCore", "The guest's memory is in core dumps", default=None)
     current_memory: Size | None = at("currentMemory", "Memory that the balloon leaves", default=None)
+    memory_backing: MemoryBacking | None = at("memoryBacking", "What memory is made of", default=None)
     vcpu: Count | None = at("vcpu", "Virtual CPUs at most", default=None)
     vcpu_placement: Literal["static", "auto"] | None = at("vcpu/@placement", "Who chooses the host CPUs", default=None)
     vcpu_cpuset: CpuSet | None = at("vcpu/@cpuset", "Host CPUs that may run the guest", default=None)
     vcpu_current: Count | None = at("vcpu/@current", "Virtual CPUs at boot", default=None)
+    iothreads: Count | None = at("iothreads", "Threads for I/O", default=None)
+    iothread_ids: tuple[IoThread, ...] = at("iothreadids/iothread", "Threads for I/O by number", default=())
     bootloader: str | None = at("bootloader", "Program on the host that finds the kernel", default=None)
     bootloader_args: str | None = at("bootloader_args", "Its arguments", default=None)
     os: Os | None = at("os", "What is booted", default=None)
@@ -114,9 +122,13 @@ class Domain(Element, tag="domain"):
     sounds: tuple[Sound, ...] = at("devices/sound", "Sound cards", default=())
     audios: tuple[Audio, ...] = at("devices/audio", "Audio back ends", default=())
     videos: tuple[Video, ...] = at("devices/video", "Video cards", default=())
+    hubs: tuple[Hub, ...] = at("devices/hub", "USB hubs", default=())
     watchdogs: tuple[Watchdog, ...] = at("devices/watchdog", "Watchdogs", default=())
     memballoon: Memballoon | None = at("devices/memballoon", "Memory balloon", default=None)
     rngs: tuple[Rng, ...] = at("devices/rng", "Sources of random numbers", default=())
     panics: tuple[Panic, ...] = at("devices/panic", "Panic notifiers", default=())
+    shmems: tuple[Shmem, ...] = at("devices/shmem", "Memory shared with other guests", default=())
+    iommu: Iommu | None = at("devices/iommu", "IOMMU of the guest", default=None)
     vsock: Vsock | None = at("devices/vsock", "Sockets between host and guest", default=None)
+    seclabels: tuple[DomainLabel, ...] = at("seclabel", "Security labels", default=())
     extensions: tuple[Element, ...] = at(".", "Elements of namespaces that plug-ins registered", default=())

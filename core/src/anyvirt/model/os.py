@@ -47,14 +47,14 @@ class InitVariable(Element, tag="initenv"):
     """A variable of a container's first process."""
 
     name: str | None = at("@name", "Name", default=None, key=True)
-    value: str | None = at(".", "Value", default=None)
+    value: str = at(".", "Value", default="")
 
 
 class AcpiTable(Element, tag="table"):
     """An ACPI table given to the guest."""
 
     type: str | None = at("@type", "Kind of table: slic", default=None)
-    path: str | None = at(".", "File that holds the table", default=None)
+    path: str = at(".", "File that holds the table", default="")
 
 
 class Os(Element, tag="os"):

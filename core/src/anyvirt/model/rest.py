@@ -71,7 +71,7 @@ class Stray(NamedTuple):
 
     @property
     def meaning(self) -> tuple[Any, ...]:
-        return (*self.place, self.text.strip() if self.why == "text" else self.text)
+        return (*self.place, self.text if isinstance(self.text, Xml) else self.text.strip())
 
 
 class Rest:

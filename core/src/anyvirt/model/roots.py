@@ -36,6 +36,7 @@ ROOTS: Final[dict[str, str]] = {
     "parallel": "anyvirt.model.devices.char:Parallel",
     "pool": "anyvirt.model.storage:Pool",
     "rng": "anyvirt.model.devices.rng:Rng",
+    "shmem": "anyvirt.model.devices.shmem:Shmem",
     "secret": "anyvirt.model.others:Secret",
     "serial": "anyvirt.model.devices.char:Serial",
     "sound": "anyvirt.model.devices.sound:Sound",

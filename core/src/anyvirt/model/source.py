@@ -69,7 +69,7 @@ class Cookie(Element, tag="cookie"):
     """A cookie for http and https."""
 
     name: str | None = at("@name", "Name of the cookie", default=None, key=True)
-    value: str | None = at(".", "Value of the cookie", default=None)
+    value: str = at(".", "Value of the cookie", default="")
 
 
 class Slice(Element, tag="slice"):
