@@ -120,3 +120,14 @@ def test_drivers_lists_what_is_installed(environ: dict[str, str]) -> None:
     assert rows["test"]["distribution"] == "anyvirt-test"
     assert "domain_start" in rows["test"]["hooks"]
     assert rows["test"]["error"] == ""
+
+
+def test_coverage_grades_each_function_of_libvirts_driver(environ: dict[str, str]) -> None:
+    done = json.loads(run(environ, "--json", "drivers", "--coverage").stdout)
+    row = next(row for row in done["drivers"] if row["name"] == "test")
+    grades = [function["grade"] for function in row["functions"]]
+    assert (row["covered"], row["partly"], row["not"]) == tuple(map(grades.count, ("covered", "partly", "not")))
+    table = run(environ, "drivers", "--coverage").stdout
+    assert [line.split()[2:6] for line in table.splitlines() if line.startswith(" test ")] == [
+        [str(number) for number in (len(grades), row["covered"], row["partly"], row["not"])]
+    ]

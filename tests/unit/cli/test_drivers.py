@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anyvirt.cli.drivers import about
+from anyvirt.cli.drivers import row
 from anyvirt.discovery import DRIVERS, SERVICES, Plugin
 
 SOURCE = """
@@ -48,25 +48,25 @@ def plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
 
 
 def test_hooks_are_those_of_what_the_opener_gives(plugin: Any) -> None:
-    row = about(plugin(SOURCE.format(hook="domain_state", opener="connect_open", gives=" -> Acme")))
-    assert (row["hooks"], row["unknown"], row["error"]) == (["domain_list", "domain_state"], [], "")
-    assert (row["name"], row["kind"], row["version"]) == ("acme", "driver", "2.0")
+    found = row(plugin(SOURCE.format(hook="domain_state", opener="connect_open", gives=" -> Acme")))
+    assert (found["hooks"], found["unknown"], found["error"]) == (["domain_list", "domain_state"], [], "")
+    assert (found["name"], found["kind"], found["version"]) == ("acme", "driver", "2.0")
 
 
 def test_without_a_return_type_every_marked_class_counts(plugin: Any) -> None:
-    row = about(plugin(SOURCE.format(hook="domain_state", opener="service_open", gives=""), SERVICES))
-    assert row["hooks"] == ["domain_list", "domain_state", "pool_list"]
-    assert row["kind"] == "service"
+    found = row(plugin(SOURCE.format(hook="domain_state", opener="service_open", gives=""), SERVICES))
+    assert found["hooks"] == ["domain_list", "domain_state", "pool_list"]
+    assert found["kind"] == "service"
 
 
 def test_a_hook_that_is_not_known_says_what_it_needs(plugin: Any) -> None:
-    row = about(plugin(SOURCE.format(hook="domain_teleport", opener="connect_open", gives=" -> Acme")))
-    assert row["hooks"] == ["domain_list"]
-    assert row["unknown"] == ["domain_teleport"]
-    assert row["needs"].startswith("anyvirt >= ")
+    found = row(plugin(SOURCE.format(hook="domain_teleport", opener="connect_open", gives=" -> Acme")))
+    assert found["hooks"] == ["domain_list"]
+    assert found["unknown"] == ["domain_teleport"]
+    assert found["needs"].startswith("anyvirt >= ")
 
 
 def test_a_plugin_that_cannot_be_imported_is_shown_with_the_reason(plugin: Any) -> None:
-    row = about(plugin("import no_such_vendor_library\n"))
-    assert row["hooks"] == []
-    assert "No module named 'no_such_vendor_library'" in row["error"]
+    found = row(plugin("import no_such_vendor_library\n"))
+    assert found["hooks"] == []
+    assert "No module named 'no_such_vendor_library'" in found["error"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import sys
-from typing import Annotated, Any, get_type_hints
+from typing import TYPE_CHECKING, Annotated, Any
 
 from anyvirt.cli.declare import command, opt
 from anyvirt.cli.invocation import Invocation
 from anyvirt.discovery import DRIVERS, SERVICES, Plugin, plugins
-from anyvirt.errors import VirtError
+
+if TYPE_CHECKING:
+    from anyvirt.coverage import Driver
 
 
 @command(
@@ -27,92 +28,97 @@ def drivers(
     A plug-in that cannot be imported is listed with the reason; the others are not
     affected. Hooks that this anyvirt does not know are shown as what they need. With
     --coverage: per driver, how many functions of libvirt's driver of that name are
-    covered, partly covered or not, and on what each was proven.
+    covered, partly covered or not, and on what each was proven; its JSON form names each
+    function.
     """
     if coverage:
-        from anyvirt.cli.covered import show
-
-        show(cli)
+        _coverage(cli)
         return
-    rows = [about(plugin) for group in (DRIVERS, SERVICES) for plugin in plugins(group, cli.settings)]
-    cli.failed = any(row["error"] for row in rows)
+    rows = [row(plugin) for group in (DRIVERS, SERVICES) for plugin in plugins(group, cli.settings)]
+    cli.failed = any(one["error"] for one in rows)
     if cli.json("drivers/1", drivers=rows):
         return
     cli.table(
         ("Name", "Kind", "Distribution", "Version", "Hooks", "Note"),
         [
-            (row["name"], row["kind"], row["distribution"], row["version"], len(row["hooks"]), _note(row))
-            for row in rows
+            (one["name"], one["kind"], one["distribution"], one["version"], len(one["hooks"]), _note(one))
+            for one in rows
         ],
     )
     if not rows:
         cli.note("no driver is installed; pip install anyvirt-qemu brings one")
 
 
-def about(plugin: Plugin) -> dict[str, Any]:
+def row(plugin: Plugin) -> dict[str, Any]:
     """One plug-in as plain data; its import contained."""
-    from anyvirt.hooks.table import OPENERS, SPECS
+    from anyvirt.coverage import about
+    from anyvirt.hooks.table import SPECS
 
-    row: dict[str, Any] = {
+    driver = about(plugin)
+    unknown = sorted(driver.hooks.keys() - SPECS.keys())
+    return {
         "name": plugin.name,
         "kind": "driver" if plugin.group == DRIVERS else "service",
         "distribution": plugin.distribution,
         "version": plugin.version,
-        "hooks": [],
-        "unknown": [],
-        "needs": "",
-        "error": "",
+        "hooks": sorted(driver.hooks.keys() & SPECS.keys()),
+        "unknown": unknown,
+        "needs": f"anyvirt >= {_floor(plugin)}" if unknown else "",
+        "error": driver.error,
     }
-    try:
-        names = hooks(plugin)
-    except VirtError as error:
-        row["error"] = error.message
-        return row
-    known = SPECS.keys() - set(OPENERS)
-    row["hooks"] = sorted(names & known)
-    row["unknown"] = sorted(names - SPECS.keys())
-    if row["unknown"]:
-        row["needs"] = f"anyvirt >= {_floor(plugin)}"
-    return row
-
-
-def hooks(plugin: Plugin) -> set[str]:
-    """Names of the hooks that a plug-in implements: those of what its opener gives.
-
-    :raises BadDriver: where it cannot be imported.
-    """
-    module = plugin.load()
-    opener = getattr(module, "connect_open" if plugin.group == DRIVERS else "service_open", None)
-    try:
-        given = get_type_hints(opener).get("return") if opener else None
-    except NameError:
-        given = None
-    classes = {given} if isinstance(given, type) and _marked(given) else _classes(plugin.value.partition(":")[0])
-    return {name for cls in classes for name in _marked(cls)}
-
-
-def _classes(package: str) -> set[type]:
-    loaded = [module for name, module in list(sys.modules.items()) if name == package or name.startswith(f"{package}.")]
-    return {found for module in loaded for found in vars(module).values() if isinstance(found, type)}
-
-
-def _marked(cls: type) -> set[str]:
-    return {name for name in dir(cls) if hasattr(getattr(cls, name, None), "anyvirt_accepts")}
 
 
 def _floor(plugin: Plugin) -> str:
+    """The lowest anyvirt that the plug-in's distribution asks for; ``?`` where it does not say."""
     from importlib.metadata import PackageNotFoundError, requires
 
     try:
-        wanted = requires(plugin.distribution) or []
+        wanted = [text.replace(" ", "") for text in requires(plugin.distribution) or ()]
     except PackageNotFoundError:
-        wanted = []
-    mine = [text.replace(" ", "") for text in wanted if text.replace(" ", "").startswith(("anyvirt>=", "anyvirt<"))]
-    floors = [part[2:] for text in mine for part in text.removeprefix("anyvirt").split(",") if part.startswith(">=")]
+        return "?"
+    mine = [text.removeprefix("anyvirt") for text in wanted if text.startswith(("anyvirt>", "anyvirt<", "anyvirt="))]
+    floors = [part[2:] for text in mine for part in text.split(",") if part.startswith((">=", "=="))]
     return floors[0] if floors else "?"
 
 
-def _note(row: dict[str, Any]) -> str:
-    if row["error"]:
-        return f"broken: {row['error']}"
-    return f"needs {row['needs']}: {', '.join(row['unknown'])}" if row["unknown"] else ""
+def _note(one: dict[str, Any]) -> str:
+    if one["error"]:
+        return f"broken: {one['error']}"
+    return f"needs {one['needs']}: {', '.join(one['unknown'])}" if one["unknown"] else ""
+
+
+def _coverage(cli: Invocation) -> None:
+    from anyvirt.coverage import installed
+
+    rows = [_covered(driver) for driver in installed(cli.settings)]
+    cli.failed = any(one["error"] for one in rows)
+    if cli.json("drivers-coverage/1", drivers=rows):
+        return
+    cells = []
+    for one in rows:
+        counts = [one["error"] or "libvirt has no driver of that name", "-", "-", "-"]
+        if one["functions"]:
+            counts = [len(one["functions"]), one["covered"], one["partly"], one["not"]]
+        proven = ", ".join(f"{number} on {word}" for word, number in one["proven_on"].items())
+        cells.append((one["name"], one["version"], *counts, proven))
+    cli.table(("Name", "Version", "Functions", "Covered", "Partly", "Not", "Proven"), cells)
+
+
+def _covered(driver: Driver) -> dict[str, Any]:
+    from anyvirt.coverage import covered
+
+    found = covered(driver)
+    words = sorted({word for words in found.proven_on.values() for word in words})
+    functions = [
+        {"name": name, "grade": grade, "proven_on": list(found.proven_on.get(name, ()))}
+        for name, grade in sorted(found.functions.items())
+    ]
+    return {
+        "name": driver.name,
+        "distribution": driver.distribution,
+        "version": driver.version,
+        "error": driver.error,
+        **{str(grade): number for grade, number in found.counts.items()},
+        "proven_on": {word: sum(word in words for words in found.proven_on.values()) for word in words},
+        "functions": functions,
+    }
