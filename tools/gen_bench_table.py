@@ -1,0 +1,80 @@
+"""Write the README's table of measurements from the newest results: ``python tools/gen_bench_table.py [--check]``.
+
+Results are ``tests/bench/results/*.json``, as ``nox -s bench -- --json FILE`` writes them; the newest is the one
+with the latest date in it. The table stands between two markers, and nothing else of the README is touched.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+ROOT: Final = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from tests.bench.figures import ALONE, FIGURES, Figure  # noqa: E402  # found through the line above
+
+README: Final = ROOT / "README.md"
+RESULTS: Final = ROOT / "tests" / "bench" / "results"
+BEGIN: Final = "<!-- bench -->"
+END: Final = "<!-- /bench -->"
+
+
+def main(words: list[str]) -> int:
+    """Write the table, or with ``--check`` say whether it is as it would be written."""
+    found = sorted((json.loads(path.read_text("utf-8")) for path in RESULTS.glob("*.json")), key=_date)
+    text = README.read_text("utf-8") if README.exists() else ""
+    if not found or BEGIN not in text or END not in text:
+        print(f"nothing to do: no results in {RESULTS.relative_to(ROOT)}, or no {BEGIN} ... {END} in README.md")
+        return 0
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    wanted = f"{before}{BEGIN}\n{table(found[-1])}{END}{after}"
+    if text == wanted:
+        return 0
+    if words == ["--check"]:
+        print("README.md: the table of measurements is stale; run tools/gen_bench_table.py", file=sys.stderr)
+        return 1
+    README.write_text(wanted, "utf-8")
+    return 0
+
+
+def _date(result: dict[str, Any]) -> str:
+    return str(result["context"]["date"])
+
+
+def table(result: dict[str, Any]) -> str:
+    """The table in Markdown, with a sentence on what it was taken with."""
+    rows = ["| | anyvirt | libvirt | ratio | to reach |", "|---|---:|---:|---:|---:|"]
+    for key, figure in {**FIGURES, **ALONE}.items():
+        if key in result["absolute"]:
+            rows.append(_row(figure, result["absolute"][key], result["ratios"].get(key)))
+    context = result["context"]
+    version = int(context["libvirt"])
+    libvirt = f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}"
+    words = (
+        f"Medians of {context['rounds']} rounds of fresh processes, {context['date'][:10]}, {context['commit']}, "
+        f"{context['machine']}, {context['qemu']}, libvirt {libvirt}, Python {context['python']}; "
+        "shipped defaults on both sides, every define on the disk before it returns."
+    )
+    return "\n".join([*rows, "", words, ""])
+
+
+def _row(figure: Figure, row: dict[str, Any], ratio: float | None) -> str:
+    cells = [_value(row[side]["median"], figure.unit) if side in row else "" for side in ("anyvirt", "libvirt")]
+    cells.append("" if ratio is None else f"{ratio:.2f}")
+    wanted = "" if figure.reach is None else f"{figure.reach:g}"
+    cells.append(wanted if figure.limit is None else _value(figure.limit, figure.unit))
+    return f"| {figure.what} | {' | '.join(cells)} |"
+
+
+def _value(value: float, unit: str) -> str:
+    if unit == "s":
+        return f"{value * 1000:.0f} ms" if value >= 0.01 else f"{value * 1000:.2g} ms"
+    return f"{value:.2f} {unit}"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
