@@ -95,8 +95,11 @@ class Deadline:
         for breaker in breakers:
             try:
                 breaker()
-            except OSError:  # the thing was closed meanwhile: already broken
-                continue
+            except Exception as error:  # noqa: BLE001 - one that fails must not keep the timer from the others
+                if not isinstance(error, OSError):  # closed meanwhile is broken enough
+                    import logging
+
+                    logging.getLogger(__name__).warning("breaking a call failed: %s: %s", type(error).__name__, error)
 
 
 class _Timer:
