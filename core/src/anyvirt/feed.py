@@ -11,7 +11,7 @@ from functools import partial
 from typing import Final
 
 from anyvirt.deadline import Deadline
-from anyvirt.errors import Cancelled, Interrupted, VirtError
+from anyvirt.errors import BadDriver, Cancelled, Interrupted, VirtError
 from anyvirt.events import Event, Gap, stamped
 from anyvirt.lanes import lanes
 
@@ -152,6 +152,9 @@ class Feed:
             return
         except VirtError as error:
             self._error = error
+        except Exception as error:  # noqa: BLE001 - a plug-in's slip must reach whoever reads
+            self._error = BadDriver(name, f"events_follow raised {type(error).__name__}: {error}")
+            self._error.__cause__ = error
         finally:
             begun.set()
             self._open -= 1
