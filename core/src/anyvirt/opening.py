@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from anyvirt import discovery
@@ -95,14 +96,18 @@ def session(
     deadline = Deadline(timeout)
     driver = lanes.call(f"open:{where}", lambda: _opened(plugin, "connect_open", where, host), deadline)
     members = [Member(plugin.name, plugin.distribution, plugin.version, driver)]
-    for name in getattr(driver, "services", ()):
-        service = discovery.one(discovery.SERVICES, name, settings, distribution=where.param(f"service.{name}"))
-        if service is not None:
-            opened = lanes.call(f"open:{where}", _opener(service, where, host), deadline)
-            members.append(Member(name, service.distribution, service.version, opened))
-    made = Session(where, host, members, readonly=readonly, timeout=timeout, wrappers=wrappers)
-    if "connect_ready" in made.supports:
-        _tell_ready(made, deadline)
+    try:
+        for name in getattr(driver, "services", ()):
+            service = discovery.one(discovery.SERVICES, name, settings, distribution=where.param(f"service.{name}"))
+            if service is not None:
+                opened = lanes.call(f"open:{where}", _opener(service, where, host), deadline)
+                members.append(Member(name, service.distribution, service.version, opened))
+        made = Session(where, host, members, readonly=readonly, timeout=timeout, wrappers=wrappers)
+        if "connect_ready" in made.supports:
+            _tell_ready(made, deadline)
+    except BaseException:
+        _let_go(members, host)
+        raise
     return made
 
 
@@ -115,6 +120,16 @@ def default_uri(settings: Settings) -> str:
     if discovery.one(discovery.DRIVERS, "qemu", settings) is not None:
         return "qemu:///system" if os.getuid() == 0 else "qemu:///session"
     return "test:///default"
+
+
+def _let_go(members: Sequence[Member], host: Host) -> None:
+    """Close what was opened before the opening failed."""
+    for member in reversed(members):
+        close = getattr(member.plugin, "connect_close", None)
+        if close is not None:
+            with suppress(Exception):  # the first error is the one to tell
+                close()
+    host.close()
 
 
 def _opener(service: discovery.Plugin, where: Uri, host: Host) -> Any:

@@ -294,7 +294,9 @@ class Session:
         def collect() -> None:
             try:
                 for ref, answer in getattr(self._plugins.hook, spec.name)(**arguments):
-                    got[ref] = answer  # noqa: PERF403 - filled as they come, not when all are there
+                    if not isinstance(answer, Answer):
+                        raise self._bad(f"{spec.name} yields a {type(answer).__name__} where an Answer belongs")
+                    got[ref] = answer
             except VirtError:
                 raise
             except Exception as error:
