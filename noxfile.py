@@ -132,6 +132,18 @@ def fuzz(session: nox.Session) -> None:
 
 
 @shared
+def outside(session: nox.Session) -> None:
+    """Suites and data that others wrote, where this machine has them."""
+    python(session, "-m", "pytest", "tests/outside", *session.posargs)
+
+
+@shared
+def bench(session: nox.Session) -> None:
+    """Side by side with libvirt: ``nox -s bench -- --json FILE``."""
+    python(session, "-m", "tests.bench", *session.posargs)
+
+
+@shared
 def demo(session: nox.Session) -> None:
     """A small Linux guest on QEMU, from its definition to its end."""
     python(session, "examples/demo.py", *session.posargs, place="demo", group="build")
