@@ -11,7 +11,7 @@ import pytest
 
 BOOTSTRAP = Path(__file__).resolve().parents[2] / "bootstrap"
 # What any Debian has; the machine's PATH holds these and what a test adds.
-ESSENTIAL = ("sh", "env", "cat", "cksum", "dirname", "id", "mktemp", "printf", "rm", "mkdir", "ln", "chmod")
+ESSENTIAL = ("sh", "env", "cat", "cksum", "dirname", "id", "mktemp", "printf", "rm", "tr", "mkdir", "ln", "chmod")
 PYTHON = """#!/bin/sh
 case "$*" in
 -V) echo Python 3.13.0 ;;
@@ -107,6 +107,14 @@ def test_root_installs_what_the_demo_misses_and_not_what_is_there(machine: Machi
     assert machine.run("demo").returncode == 0
     (line,) = [line for line in machine.log().splitlines() if line.startswith("apt ") and " install " in line]
     assert line.endswith("qemu-system-x86")
+
+
+def test_a_tool_may_take_several_packages(machine: Machine) -> None:
+    machine.with_apt()
+    machine.as_user(0)
+    assert machine.run("bench").returncode == 0
+    (line,) = [line for line in machine.log().splitlines() if line.startswith("apt ") and " install " in line]
+    assert line.endswith("libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt")
 
 
 def test_a_user_whom_nobody_can_ask_is_told_and_goes_on(machine: Machine) -> None:
