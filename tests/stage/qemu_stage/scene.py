@@ -41,6 +41,7 @@ class Scene:
             "<devices><disk type='file' device='disk'><driver name='qemu' type='raw'/>"
             f"<source file='{self.disk}'/><target dev='vda' bus='virtio'/><shareable/></disk>"
             f"{card if self.bridge else ''}<serial type='pty'/>"
+            f"<console type='unix'><source mode='bind' path='{self.socket(name)}2'/><target type='virtio'/></console>"
             f"<graphics type='vnc' socket='{self.socket(name)}'/>{more}</devices></domain>"
         )
 
@@ -94,7 +95,8 @@ class Scene:
         for row in connection.overview():
             status = row.status.get()
             active += status.state is not State.SHUTOFF
-            assert not (status.state is State.SHUTOFF and self.socket(row.ref.name or "").exists()), row
+            if status.state is State.SHUTOFF:
+                assert not list(self.folder.glob(f"{row.ref.name}.vnc*")), row
         assert len(self.qemus()) == active
         assert len(self.runs()) == active
         if self.bridge:

@@ -37,7 +37,7 @@ class Record:
     :param consoles: alias -> ``{"kind", "type", "log", "path"}``; path is the pty or the socket.
     :param disks: target -> ``{"alias", "path", "format", "node", "protocol"}``.
     :param nets: alias -> ``{"name", "mac"}`` of interfaces with a device on this host.
-    :param sockets: absolute paths that QEMU binds, which may be left behind.
+    :param sockets: absolute paths at which QEMU listens, which it may leave behind.
     """
 
     run: str

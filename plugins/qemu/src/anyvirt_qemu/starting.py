@@ -61,7 +61,7 @@ def start(site: Site, row: Row, plan: Plan, *, paused: bool, accelerator: str) -
         binary=plan.argv[0],
         transient=row.transient,
         disks=_disks(plan),
-        sockets=tuple(plan.sockets),
+        sockets=(*plan.sockets, *(use.target for use in plan.fds if use.kind == "listen")),
         warnings=tuple(plan.warnings),
     )
     with Undo() as undo:
