@@ -70,6 +70,16 @@ def test_a_reader_that_has_seen_enough_hears_no_complaint(environ: dict[str, str
     assert (process.returncode, err) == (1, b"")
 
 
+def test_output_that_cannot_be_written_is_a_failure(environ: dict[str, str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*PROGRAM, "uri"], env=environ, stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("error[file.no-space]: what was found cannot be written: No space left on device")
+    assert "Traceback" not in done.stderr
+
+
 def test_a_variable_that_cannot_be_meant_is_named(environ: dict[str, str]) -> None:
     done = run({**environ, "ANYVIRT_TIMEOUT": "soon"}, "list")
     assert done.returncode == 2
