@@ -357,7 +357,7 @@ class _Placing:
         if x.model in {"pcie-root-port", "pcie-switch-downstream-port"}:
             self.space.add(PciBus(number, frozenset({"pcie"}), first=0, last=0))
         elif x.model == "pcie-switch-upstream-port":
-            self.space.add(PciBus(number, frozenset(), first=0))
+            self.space.add(PciBus(number, frozenset({"downstream"}), first=0))
         elif x.model in {"pcie-to-pci-bridge", "pci-bridge", "dmi-to-pci-bridge"}:
             takes = {"pci", "pcie"} if self.machine.bus == "pci" else {"pci"}
             self.space.add(PciBus(number, frozenset(takes)))
@@ -530,7 +530,9 @@ def _controller_kind(x: Controller, root: str) -> str:
                 return ""
             if x.model == "pci-bridge":
                 return "pci"
-            return "pcie" if x.model == "pcie-to-pci-bridge" else "root"
+            if x.model == "pcie-switch-downstream-port":
+                return "downstream"
+            return "pcie" if x.model in {"pcie-to-pci-bridge", "pcie-switch-upstream-port"} else "root"
         case "usb":
             if x.model == "none":
                 return ""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
+from itertools import count
 from typing import Any, Final
 
 from anyvirt.api import (
@@ -326,9 +327,28 @@ def _videos(domain: Domain) -> tuple[Video, ...]:
     return tuple(done)
 
 
+def _numbered(controllers: Sequence[Controller]) -> list[Controller]:
+    """Those without a number get the first that is free among their kind; 0 of PCI is the root's.
+
+    A USB companion has the number of the controller that it belongs to.
+    """
+    taken = {(x.type, x.index) for x in controllers if x.index is not None}
+    done: list[Controller] = []
+    for x in controllers:
+        index = x.index
+        if index is None and (x.model or "").startswith("ich9-uhci"):
+            index = next((y.index for y in reversed(done) if y.model == "ich9-ehci1"), 0)
+        elif index is None:
+            first = 1 if x.type == "pci" and x.model not in {"pci-root", "pcie-root"} else 0
+            index = next(n for n in count(first) if (x.type, n) not in taken)
+        taken.add((x.type, index))
+        done.append(x if index == x.index else x.replace(index=index))
+    return done
+
+
 def _controllers(domain: Domain, caps: Caps, machine: Machine) -> tuple[Controller, ...]:
     """Those given, with models, and those that every guest of this machine has."""
-    given = [x.replace(index=x.index or 0) if x.index is None else x for x in domain.controllers]
+    given = _numbered(domain.controllers)
     xhci = "qemu-xhci" if caps.has_device("qemu-xhci") else "nec-xhci"
     usb = xhci if machine.bus == "pcie" else "piix3-uhci"
     if not any(x.type == "usb" for x in given):

@@ -72,6 +72,15 @@ def test_conventional_cards_share_a_bridge_on_q35(complete: Complete, guest: Gue
     assert [place(x) for x in domain.interfaces] == [(bridge.index, 1, 0), (bridge.index, 2, 0)]
 
 
+def test_a_switch_sits_behind_a_port_and_its_ports_behind_it(complete: Complete, guest: Guest) -> None:
+    models = ("pcie-root-port", "pcie-switch-upstream-port", "pcie-switch-downstream-port")
+    domain = complete(guest("".join(f"<controller type='pci' model='{model}'/>" for model in models)))
+    port, switch, out = (next(x for x in domain.controllers if x.model == model) for model in models)
+    assert (port.index, switch.index, out.index) == (1, 2, 3)
+    assert place(switch)[0] == port.index
+    assert place(out) == (switch.index, 0, 0)
+
+
 def test_many_devices_find_room(complete: Complete, guest: Guest) -> None:
     domain = complete(guest(NIC * 60))
     taken = [place(x) for x in domain.interfaces]

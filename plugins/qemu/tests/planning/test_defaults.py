@@ -30,6 +30,15 @@ def test_the_least_definition_becomes_a_whole_one(complete: Complete, guest: Gue
     assert kinds[:3] == [("pci", "pcie-root"), ("usb", "qemu-xhci"), ("sata", None)]
 
 
+def test_controllers_without_a_number_get_the_first_free_one(complete: Complete, guest: Guest) -> None:
+    scsi = "<controller type='scsi' model='virtio-scsi'{}/>"
+    domain = complete(
+        guest(scsi.format("") + scsi.format(" index='0'") + "<controller type='pci' model='pci-bridge'/>")
+    )
+    assert [x.index for x in domain.controllers if x.type == "scsi"] == [1, 0]
+    assert [x.index for x in domain.controllers if x.model == "pci-bridge"] == [1]
+
+
 def test_machine_pc_gets_what_its_chipset_has(complete: Complete, guest: Guest) -> None:
     domain = complete(guest(machine="pc"))
     assert [(x.type, x.model) for x in domain.controllers] == [("pci", "pci-root"), ("usb", "piix3-uhci")]

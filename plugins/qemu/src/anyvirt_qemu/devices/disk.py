@@ -40,7 +40,7 @@ def disk(b: Build, x: Disk) -> None:
     if kind not in {"disk", "cdrom"}:
         b.refuse(x, "device", "only disk and cdrom are served")
     nodes = _nodes(b, x, read_only=x.readonly or kind == "cdrom")
-    if not nodes and kind != "cdrom":
+    if not nodes and kind != "cdrom" and x.type in {None, "file", "block"}:
         b.problem(x, "source", "the disk has no image", "name it in <source>; only a CD-ROM drive may be empty")
     b.disks.append(DiskUse(x.target or "", x.alias or "", tuple(nodes)))
     options = _device(b, x, kind)

@@ -271,7 +271,7 @@ def _memory(b: Build, domain: Domain) -> None:
     size = -(-size // MIB) * MIB
     b.options("-m", "", {"size": f"{size >> 10}k"})
     now = domain.current_memory
-    if now is not None and now < size:
+    if now is not None and now < (domain.memory or 0):
         if domain.memballoon is None or domain.memballoon.model == "none":
             b.problem(domain, "current_memory", "without a balloon the guest keeps all memory", "make both sizes equal")
         else:
