@@ -83,6 +83,7 @@ def _checks() -> list[Section]:
         Section("types", (python, "-m", "mypy", "--no-error-summary", *code, *beside)),
         Section("build", (python, "tools/check_wheels.py")),
         Section("docs", (python, "-m", "sphinx", "-W", "-q", "--keep-going", "-b", "html", "docs", "docs/_build/html")),
+        Section("readme", (python, "tools/check_readme.py")),
         Section("lint", (python, "-m", "ruff", "check", "--quiet", ".")),
         Section("format", (python, "-m", "ruff", "format", "--quiet", "--check", ".")),
     ]
