@@ -332,7 +332,7 @@ def _numbered(controllers: Sequence[Controller]) -> list[Controller]:
 
     A USB companion has the number of the controller that it belongs to.
     """
-    taken = {(x.type, x.index) for x in controllers if x.index is not None}
+    taken: set[tuple[ControllerType | None, int | None]] = {(x.type, x.index) for x in controllers}
     done: list[Controller] = []
     for x in controllers:
         index = x.index
