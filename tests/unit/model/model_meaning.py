@@ -12,6 +12,7 @@ def meaning(node: Any) -> tuple[Any, ...]:
     for child in node:
         if isinstance(child.tag, str):
             children.setdefault(child.tag, []).append(meaning(child))
+            texts.append(" ")
         texts.append(child.tail or "")
     text = "".join(texts)
     if children or not text.strip():

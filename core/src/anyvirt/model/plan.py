@@ -85,7 +85,8 @@ class Plan:
     """Everything the engine needs to know about one model class."""
 
     __slots__ = (
-        "by_name", "cls", "constant", "defaults", "fields", "getter", "keys", "prefix", "root", "setters", "tag",
+        "by_name", "cls", "constant", "defaults", "fields", "getter", "holders", "keys", "prefix", "root", "setters",
+        "tag",
     )  # fmt: skip
 
     def __init__(self, cls: type[Element]) -> None:
@@ -108,13 +109,16 @@ class Plan:
             self.root.attributes[cls._when[0]] = Field(
                 len(self.fields), "", At(f"@{cls._when[0]}", "", None, False), str
             )
+        self.holders: list[list[Node]] = []  # for each field the groups that it stands in
         for field in self.fields:
+            self.holders.append([])
             self._place(field)
 
     def _place(self, field: Field) -> None:
         node = self.root
         for tag in field.node.split("/") if field.node else ():
             node = self._group(node, tag)
+            self.holders[field.index].append(node)
         if field.attribute:
             _claim(node, field.attribute, field)
         elif field.classes:
@@ -128,6 +132,7 @@ class Plan:
             _add(node, self.prefix + field.tag, Child(TEXTS, field.tag, field))
         else:
             home = self._group(node, field.tag)
+            self.holders[field.index].append(home)
             home.text = field
             _claim_beside(home, field)
 

@@ -97,7 +97,7 @@ class _Writer:
 class _One:
     """One element being written."""
 
-    __slots__ = ("anchored", "attributes", "bare", "plan", "prefix", "raw", "values", "writer")
+    __slots__ = ("anchored", "attributes", "bare", "filled", "plan", "prefix", "raw", "values", "writer")
 
     def __init__(self, writer: _Writer, plan: Plan, values: tuple[Any, ...], rest: Rest | None, raw: Any) -> None:
         self.writer, self.plan, self.values, self.raw = writer, plan, values, raw
@@ -105,8 +105,11 @@ class _One:
         self.anchored: dict[tuple[str, str], list[Stray]] | None = None
         self.attributes: dict[str, list[tuple[str, str]]] | None = None
         self.bare: set[str] = set()
+        self.filled: set[Node] | None = None
         if rest is not None:
             self._rest(rest)
+        else:
+            self.filled = _filled(plan, values)
 
     def _rest(self, rest: Rest) -> None:
         self.anchored = {}
@@ -200,6 +203,8 @@ class _One:
         strays = self.anchored is not None and (node.path, child.name) in self.anchored
         if op == GROUP:
             assert child.node is not None
+            if self.filled is not None and child.node not in self.filled:
+                return
             self.node(child.node, self.prefix + child.node.tag, indent, out)
             if strays:
                 self._strays(node, child.name, 0, indent, out)
@@ -256,6 +261,15 @@ class _One:
                 out.append(indent + (canonical_xml(stray.text) if self.writer.canonical else stray.text))
             else:
                 out.append(escape(stray.text.strip() if self.writer.canonical else stray.text))
+
+
+def _filled(plan: Plan, values: tuple[Any, ...]) -> set[Node]:
+    """Groups with a value in them; most have none, and need not be looked into."""
+    found: set[Node] = set()
+    for value, holders in zip(values, plan.holders, strict=True):
+        if holders and value is not None and (value or type(value) is not tuple):
+            found.update(holders)
+    return found
 
 
 def _tight(line: str) -> str:

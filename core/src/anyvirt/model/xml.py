@@ -120,10 +120,11 @@ def _node(el: Any, node: Node, values: list[Any], found: _Found) -> bool:
     if held is not None:
         _held(node, held, values, found)
     text = el.text
+    elements = False
     if len(el):
         text, elements = _children(el, node, values, found, text)
         used = used or elements
-    return _text(el, node, text, held, values, found) or used
+    return _text(el, node, text, held, values, found, mixed=elements) or used
 
 
 def _scalar(
@@ -167,21 +168,31 @@ def _held(node: Node, held: dict[str, str], values: list[Any], found: _Found) ->
             found.attributes.append(Attribute(node.path, name, raw, "unknown"))
 
 
-def _text(el: Any, node: Node, text: str | None, held: dict[str, str] | None, values: list[Any], found: _Found) -> bool:
+def _text(
+    el: Any,
+    node: Node,
+    text: str | None,
+    held: dict[str, str] | None,
+    values: list[Any],
+    found: _Found,
+    *,
+    mixed: bool,
+) -> bool:
+    """Read the element's own text; ``mixed`` says that there are child elements beside it."""
     field = node.text
     if field is None:
         if text and not text.isspace():
-            found.strays.append(Stray(node.path, "", 0, "text", "", text, el.sourceline))
+            found.strays.insert(0, Stray(node.path, "", 0, "text", "", text, el.sourceline))
             return True
         return False
     names = field.codec.beside if field.codec else ()
     beside = tuple((held or {}).get(name) for name in names)
     raw = text or ""
-    if raw.isspace() and len(el):
+    if mixed and raw.isspace():
         raw = ""
     if field.decode is None:
         # An empty text beside attributes or children says nothing; alone it is the value "".
-        if raw or not (len(el) or (node.own and el.keys())):
+        if raw or not (mixed or (node.own and el.keys())):
             values[field.index] = raw
             return True
         return False
@@ -193,7 +204,7 @@ def _text(el: Any, node: Node, text: str | None, held: dict[str, str] | None, va
         if value is not None
     ]
     if raw and not raw.isspace():
-        found.strays.append(Stray(node.path, "", 0, "value", "", raw, el.sourceline))
+        found.strays.insert(0, Stray(node.path, "", 0, "value", "", raw, el.sourceline))
         return True
     return False
 
@@ -264,10 +275,11 @@ def _known(child: Any, entry: Child, values: list[Any], found: _Found, seen: set
 
 
 def _one_text(child: Any, field: Field, values: list[Any]) -> int:
-    if len(child) or child.keys():
+    if child.keys() or not _only_remarks(child):
         return -2
+    raw = "".join([child.text or "", *(remark.tail or "" for remark in child)])
     try:
-        value = field.decode(child.text or "") if field.decode else child.text or ""
+        value = field.decode(raw) if field.decode else raw
     except ValueError:
         return -2
     return _append(values, field, value)
@@ -283,9 +295,9 @@ def _append(values: list[Any], field: Field, value: Any) -> int:
 
 def _group(child: Any, inner: Node, values: list[Any], found: _Found) -> int:
     field = inner.text
-    if field is not None and not inner.children and not len(child) and not child.keys():
+    if field is not None and not inner.children and not child.keys() and (not len(child) or _only_remarks(child)):
         # The common case: an element with nothing but a text.
-        raw = child.text or ""
+        raw = "".join([child.text or "", *(remark.tail or "" for remark in child)])
         found.lines[inner.path] = child.sourceline
         if field.decode is None:
             values[field.index] = raw
@@ -297,6 +309,10 @@ def _group(child: Any, inner: Node, values: list[Any], found: _Found) -> int:
     if not _node(child, inner, values, found) and len(found.bare) == before:
         found.bare.append(inner.path)
     return 0
+
+
+def _only_remarks(el: Any) -> bool:
+    return not any(isinstance(child.tag, str) or child.tag is etree.Entity for child in el)
 
 
 def _foreign(child: Any, tag: str, node: Node, values: list[Any]) -> int:
