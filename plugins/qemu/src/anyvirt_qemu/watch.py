@@ -20,7 +20,6 @@ from anyvirt.api import (
     Lifecycle,
     LogGap,
     NotFound,
-    Reason,
     Ref,
     impl,
     stamped,
@@ -394,9 +393,9 @@ class Following:
         return True
 
     def _end(self, one: Followed) -> Iterator[Event]:
-        """A guest has ended and nobody has said why: tell what its journal says, if nobody does for a while.
+        """A guest has ended: tell what its journal says, at once where nobody has written down that he ends it.
 
-        One that shut down by itself has said why.
+        Who has is given a while to say why.
         """
         assert one.gone is not None
         run, ref = one.record.run, one.teller.ref
@@ -404,7 +403,7 @@ class Following:
             left = found is not None and found.record is not None and found.record.run == run
             record = found.record if left and found is not None else one.record
         reason = stopped(one.words(), record)
-        sure = left and reason is Reason.SHUTDOWN and record is not None and not record.ending
+        sure = left and record is not None and not record.ending
         if sure or time.monotonic() - one.gone >= PATIENCE:
             self._place.over.add(run)
             self._detach(run)
