@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from importlib import import_module
 from typing import TYPE_CHECKING, Final, cast
 
@@ -55,6 +54,8 @@ def class_of(tag: str) -> type[Element]:
     """
     place = ROOTS.get(tag)
     if place is None:
+        from difflib import get_close_matches
+
         near = get_close_matches(tag, ROOTS, n=1)
         hint = f"did you mean <{near[0]}>?" if near else f"known are {', '.join(sorted(ROOTS))}"
         raise Invalid([Problem("xml.unknown-element", f"/{tag}", 1, f"no document has the root element <{tag}>", hint)])
