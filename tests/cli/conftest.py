@@ -80,7 +80,7 @@ def golden(request: pytest.FixtureRequest) -> Callable[[str, str], None]:
 
     def compare(name: str, text: str) -> None:
         path = FOLDER / "golden" / name
-        if request.config.getoption("--golden"):
+        if request.config.getoption("--golden", default=False):
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
             return
