@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tty
 from collections import deque
 from collections.abc import Hashable
 from contextlib import ExitStack, suppress
@@ -16,7 +15,6 @@ from anyvirt.api import (
     Cancelled,
     Deadline,
     Failed,
-    Interrupted,
     Invalid,
     Op,
     Ref,
@@ -27,11 +25,11 @@ from anyvirt.api import (
     impl,
     lanes,
     require,
-    unix,
 )
 from anyvirt_host.local import follow
 
 from anyvirt_qemu.console_log import ConsoleLog
+from anyvirt_qemu.line import Line
 from anyvirt_qemu.seat import Seat
 
 if TYPE_CHECKING:
@@ -42,8 +40,7 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 65536
 TYPES: Final = ("pty", "unix")
-PTS: Final = "/dev/pts/"
-LEAVING: Final = 2.0
+LEAVING: Final = 2.0  # seconds until what was typed last is given up
 _numbers: Final = count()
 
 
@@ -87,24 +84,21 @@ def _device(record: Record, wanted: str | None) -> tuple[str, Mapping[str, str]]
 
 
 class Talk:
-    """What happens behind one stream: the log and the device on one side, two pipes on the other.
-
-    The device is read although the log has it all: a terminal that is open and not read
-    would stop the guest.
-    """
+    """What happens behind one stream: the log and the device on one side, two pipes on the other."""
 
     def __init__(self, what: str, guest: str) -> None:
         self._what, self._guest = what, guest
         self._watch = follow.Watch()
         self._log: ConsoleLog | None = None
         self._seat: Seat | None = None
-        self._device = self._line = self._pidfd = self._out = self._in = -1
+        self._line: Line | None = None
+        self._pidfd = self._out = self._in = -1
         self._offset = 0
         self._to_user: deque[bytes] = deque()
         self._to_guest: deque[bytes] = deque()
         self._listening = True
         self._waits: set[Hashable] = set()
-        self._over = False
+        self._over = self._leaving = False
         self._taken_by = ""
         self._error: Exception | None = None
         self._deadline = Deadline(None)
@@ -119,6 +113,7 @@ class Talk:
         :raises Unsupported: this device cannot be written to, or has no log to read from.
         """
         assert run.record is not None
+        assert run.process is not None
         if use.get("log"):
             self._log = ConsoleLog.open(use["log"], run.place.q, run.place.guest_path, uid=run.record.uid)
             self._log.trim()
@@ -126,23 +121,26 @@ class Talk:
         elif readonly or replay:
             raise Unsupported("qemu", f"reading {alias} of {self._guest} without a log", hint="attach as its writer")
         if not readonly:
-            if use.get("type") not in TYPES or not use.get("path"):
-                hint = "attach with readonly, or make it a pty"
-                raise Unsupported("qemu", f"typing on a console of type {use.get('type')}", hint=hint)
-            self._seat = Seat(run.place.fd, alias, self._guest)
-            self._seat.take(run, force=force)
-            self._watch.file("asked", self._seat.asked)
-            self._watch.directory("seat", run.place.fd)
-            self._device = _opened(run, use)
-            self._line = os.dup(self._device)  # one descriptor is watched for one thing
-            self._watch.process("device", self._device)
+            self._sit(run, alias, use, force=force)
         # from here on nothing is missed
         self._offset = self._log.size if self._log is not None and not replay else 0
-        assert run.process is not None
         with suppress(ProcessLookupError):
             self._pidfd = os.pidfd_open(run.process.pid)
             self._watch.process("end", self._pidfd)
         self._over = run.process.alive() is False
+
+    def _sit(self, run: Run, alias: str, use: Mapping[str, str], *, force: bool) -> None:
+        """Become the writer."""
+        if use.get("type") not in TYPES or not use.get("path"):
+            hint = "attach with readonly, or make it a pty"
+            raise Unsupported("qemu", f"typing on a console of type {use.get('type')}", hint=hint)
+        self._seat = Seat(run.place.fd, alias, self._guest)
+        self._seat.take(run, force=force)
+        self._watch.file("asked", self._seat.asked)
+        self._watch.directory("seat", run.place.fd)
+        self._line = Line(run, use, brief=use["type"] == "unix" and self._log is not None)
+        if not self._line.brief:
+            self._open()
 
     def begin(self, key: str) -> Stream:
         """The stream, and the lane that serves it until its end."""
@@ -158,15 +156,15 @@ class Talk:
 
     def close(self) -> None:
         """Give everything back."""
-        for fd in (self._device, self._line, self._pidfd, self._out, self._in):
+        for fd in (self._pidfd, self._out, self._in):
             if fd >= 0:
                 os.close(fd)
-        self._device = self._line = self._pidfd = self._out = self._in = -1
+        self._pidfd = self._out = self._in = -1
+        for part in (self._line, self._log, self._watch):
+            if part is not None:
+                part.close()
         if self._seat is not None:
             self._seat.leave()
-        if self._log is not None:
-            self._log.close()
-        self._watch.close()
 
     # -- the stream's ends -----------------------------------------------------------------
 
@@ -175,6 +173,10 @@ class Talk:
         self._left.wait(LEAVING)
 
     def _finish(self) -> None:
+        """What was typed still reaches the guest, as far as it takes it."""
+        self._leaving = True
+        self._watch.wake()
+        self._left.wait(LEAVING)
         self._abandon()
         if self._taken_by:
             hint = "attach with force to take it back, or only read"
@@ -187,7 +189,7 @@ class Talk:
     def _serve(self) -> None:
         try:
             while self._carry():
-                for key in self._watch.wait():
+                for key in self._watch.wait(self._pause()):
                     self._heed(key)
         except (Cancelled, BrokenPipeError):
             return  # the stream was closed
@@ -215,15 +217,17 @@ class Talk:
         """Move what can be moved; whether there is more to come."""
         if self._taken_by:
             return False
-        self._push("guest", self._line, self._to_guest)
+        self._type()
+        if self._leaving:
+            return self._line is not None and (bool(self._to_guest) or self._in >= 0 or bool(self._line))
         while not self._to_user and self._log is not None:
             data, self._offset = self._log.read(self._offset)
             if not data:
                 break
             self._to_user.append(data)
-            self._push("user", self._out, self._to_user)
+            self._show()
             self._log.trim()
-        self._push("user", self._out, self._to_user)
+        self._show()
         listen = not self._to_guest and self._in >= 0
         if listen != self._listening:
             self._listening = listen
@@ -233,23 +237,50 @@ class Talk:
                 self._watch.forget("in")
         return bool(self._to_user) or not self._over
 
-    def _push(self, key: str, fd: int, queue: deque[bytes]) -> None:
-        """Write what stands in the queue; when there is no room, wait for some."""
-        while queue and fd >= 0 and key not in self._waits:
-            data = queue.popleft()
+    def _pause(self) -> float | None:
+        """How long to wait for news at most."""
+        if self._line and (self._line.brief or self._leaving):
+            return self._line.busy()
+        return None
+
+    def _show(self) -> None:
+        """Give the user what stands in the queue; when there is no room, wait for some."""
+        while self._to_user and "user" not in self._waits:
+            data = self._to_user.popleft()
             try:
-                written = os.write(fd, data)
+                written = os.write(self._out, data)
             except BlockingIOError:
                 written = 0
+            if written < len(data):
+                self._to_user.appendleft(data[written:])
+                self._waits.add("user")
+                self._watch.room("user", self._out)
+
+    def _type(self) -> None:
+        """Give the guest what stands in the queue; a line that is open only for that is closed when it was heard."""
+        line = self._line
+        if line is None:
+            return
+        if self._to_guest and not line and line.brief and not self._over:
+            self._open()
+        while self._to_guest and line and "guest" not in self._waits:
+            data = self._to_guest.popleft()
+            try:
+                written = line.write(data)
             except OSError:
-                if key == "user":
-                    raise
                 self._hang_up()
                 return
             if written < len(data):
-                queue.appendleft(data[written:])
-                self._waits.add(key)
-                self._watch.room(key, fd)
+                self._to_guest.appendleft(data[written:])
+                self._waits.add("guest")
+                self._watch.room("guest", line.out)
+        if line and (line.brief or self._leaving) and not (self._to_guest or line.busy()):
+            self._hang_up()
+
+    def _open(self) -> None:
+        assert self._line is not None
+        self._line.open()
+        self._watch.process("device", self._line.fd)
 
     def _typed(self) -> None:
         try:
@@ -265,48 +296,18 @@ class Talk:
 
     def _printed(self) -> None:
         """Empty the device; what it says stands in the log, where there is one."""
-        try:
-            data = os.read(self._device, CHUNK)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if not data:
+        data = self._line.read() if self._line else None
+        if data == b"":
             self._hang_up()
-        elif self._log is None:
+            self._over |= self._log is None
+        elif data and self._log is None:
             self._to_user.append(data)
 
     def _hang_up(self) -> None:
-        """QEMU has closed the device, which it does when it ends."""
+        """Close the line, or see that QEMU has, which it does when it ends."""
         self._watch.forget("device")
         self._watch.forget("guest")
         self._waits.discard("guest")
         self._to_guest.clear()
-        os.close(self._device)
-        os.close(self._line)
-        self._device = self._line = -1
-        self._over |= self._log is None
-
-
-def _opened(run: Run, use: Mapping[str, str]) -> int:
-    """A descriptor of the device, which neither echoes nor waits.
-
-    :raises Unreachable: nobody listens there.
-    """
-    path = use["path"]
-    if use["type"] == "unix":
-        found = unix.connect(path if path.startswith("/") else run.place.place(path)).detach()
-        os.set_blocking(found, False)
-        return found
-    if not path.startswith(PTS):
-        raise Failed(f"{path} is no terminal", hint="QEMU is not to be trusted: destroy the guest")
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        raise Interrupted("lost", path) from error
-    try:
-        tty.setraw(fd)
-    except BaseException as error:
-        os.close(fd)
-        raise Failed(f"{path} is no terminal: {error}") from error
-    return fd
+        if self._line is not None:
+            self._line.hang_up()

@@ -65,14 +65,15 @@ class ConsoleLog:
     def read(self, offset: int) -> tuple[bytes, int]:
         """What stands at an offset, ``b""`` at the end, and the offset after it; a cut is told as ``[gap N bytes]``."""
         size = self.size  # before the search: what is printed during it is no hole
+        size = self.size  # looked at first: what is printed meanwhile stands after it
         try:
             start = os.lseek(self.fd, offset, os.SEEK_DATA)
         except OSError as error:
             if error.errno != errno.ENXIO:
                 raise
-            if size < offset:  # somebody else cut it short
-                return b"\r\n[gap: the log was cut short]\r\n", 0
-            return (b"\r\n[gap %d bytes]\r\n" % (size - offset), size) if size > offset else (b"", offset)
+            start = size
+        if size < offset:  # somebody else cut it short
+            return b"\r\n[gap: the log was cut short]\r\n", 0
         if start > offset:
             return b"\r\n[gap %d bytes]\r\n" % (start - offset), start
         data = os.pread(self.fd, PIECE, offset)
