@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TYPE_CHECKING
 
 from anyvirt.api import (
@@ -179,12 +179,10 @@ class Definitions:
             return None
         return Document[Domain](row.xml).model if row.xml else None
 
-    def _taken_macs(self, domain: Domain) -> frozenset[str]:
+    def _taken_macs(self, domain: Domain) -> AbstractSet[str]:
         if all(interface.mac is not None for interface in domain.interfaces):
             return frozenset()
-        rows = self._site.store.rows(KIND, xml=True)
-        found = re.compile(r"<mac address=['\"]([0-9A-Fa-f:]{17})['\"]")
-        return frozenset(mac.lower() for row in rows for mac in found.findall(row.xml or ""))
+        return self._site.macs.taken()
 
     def _config(self, row: Row, which: Which) -> Document[Domain]:
         if which is not Which.CONFIG:

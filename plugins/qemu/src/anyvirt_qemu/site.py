@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from anyvirt.api import Row, Scope, Store
 
     from anyvirt_qemu.capability import Capability
+    from anyvirt_qemu.macs import Macs
 
 DRIVER: Final = "qemu"
 KIND: Final = "domain"
@@ -60,6 +61,13 @@ class Site:
     def store(self) -> Store:
         """Definitions and the event log."""
         return self.scope.store(DRIVER)
+
+    @cached_property
+    def macs(self) -> Macs:
+        """MAC addresses that definitions have."""
+        from anyvirt_qemu.macs import Macs
+
+        return Macs(self.store)
 
     @cached_property
     def runs(self) -> Path:
