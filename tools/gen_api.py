@@ -17,85 +17,104 @@ TARGET: Final = Path(__file__).parents[1] / "core/src/anyvirt/api.py"
 NAMES: Final[dict[str, str]] = {
     "anyvirt": "deadline",
     "anyvirt.auth": "Auth Question Secret",
-    "anyvirt.client._generated_async": "AsyncConnection AsyncDomain AsyncInterface AsyncNetwork AsyncPool AsyncVolume",
+    "anyvirt.client._generated_async": (
+        "AsyncConnection AsyncDomain AsyncInterface AsyncNetwork AsyncPool AsyncVolume"
+    ),
     "anyvirt.client._generated_sync": "Connection",
     "anyvirt.client.derived": "Overview",
-    "anyvirt.deadline": "Deadline breaks current left within",
+    "anyvirt.deadline": "breaks current Deadline left within",
     "anyvirt.discovery": "plugins",
     "anyvirt.document": "Document",
     "anyvirt.errors": (
-        "Ambiguous AuthNeeded BadDriver Busy CODES Cancelled Denied Exists Failed Interrupted Invalid NotFound "
-        "Problem StoreNewer Unreachable Unsupported VirtError WrongState"
+        "Ambiguous AuthNeeded BadDriver Busy Cancelled CODES Denied Exists Failed Interrupted Invalid "
+        "NotFound Problem StoreNewer Unreachable Unsupported VirtError WrongState"
     ),
     "anyvirt.events": (
-        "AgentLifecycle Autostart BalloonChange Change DeviceRemoved Event Gap IoError JobChange Lifecycle Reboot "
-        "RtcChange TrayChange Watchdog from_row stamped"
+        "AgentLifecycle Autostart BalloonChange Change DeviceRemoved Event from_row Gap IoError "
+        "JobChange Lifecycle Reboot RtcChange stamped TrayChange WatchdogFired"
     ),
     "anyvirt.feed": "Feed",
     "anyvirt.hooks.spec": "impl",
     "anyvirt.host": "Host",
     "anyvirt.identity": "ProcessId",
-    "anyvirt.jobs": "Job JobState MemoryBook Undo phase",
+    "anyvirt.jobs": "Job JobState MemoryBook phase Undo",
     "anyvirt.lanes": "fan_out lanes",
     "anyvirt.model.address": (
-        "CcidAddress CcwAddress DimmAddress DriveAddress IsaAddress MmioAddress PciAddress SpaprAddress "
-        "UnassignedAddress UsbAddress VirtioSerialAddress"
+        "CcidAddress CcwAddress DimmAddress DriveAddress HostPci IsaAddress MmioAddress PciAddress "
+        "SpaprAddress UnassignedAddress UsbAddress VirtioS390Address VirtioSerialAddress"
     ),
     "anyvirt.model.assign": "Clash Names Numbers PciBus PciSpace Slot UsbPorts",
     "anyvirt.model.canonical": "fingerprint",
     "anyvirt.model.capabilities": (
-        "Capabilities CapabilitiesGuest CapabilitiesHost GuestDomain GuestFeature GuestMachine "
-        "HostCell HostCellCpu HostCpu"
+        "Capabilities CapabilitiesGuest CapabilitiesHost DomainCapabilities GuestDomain GuestFeature "
+        "GuestMachine HostCell HostCellCpu HostCpu"
     ),
     "anyvirt.model.check": "check check_name",
-    "anyvirt.model.diff": "diff",
     "anyvirt.model.clock": "Clock ClockOffset Timer TimerName",
-    "anyvirt.model.cpu": "CpuFeature CpuMode CpuPolicy CpuSpec Topology",
+    "anyvirt.model.cpu": "Cell CpuFeature CpuMode CpuPolicy CpuSpec Topology",
     "anyvirt.model.devices.char": (
-        "Channel ChannelTarget CharDevice CharSource CharType Console ConsoleTarget Parallel Serial SerialTarget"
+        "Channel ChannelTarget CharDevice CharSource CharType Console ConsoleTarget Parallel Serial "
+        "SerialTarget"
     ),
     "anyvirt.model.devices.controller": "Controller ControllerDriver ControllerTarget ControllerType",
     "anyvirt.model.devices.device": "Boot Device Rom VirtioOptions",
     "anyvirt.model.devices.disk": "Disk DiskBus DiskCache DiskDevice DiskDriver IoTune",
+    "anyvirt.model.devices.filesystem": "Filesystem FilesystemType",
     "anyvirt.model.devices.graphics": "Graphics GraphicsType Listen",
+    "anyvirt.model.devices.hub": "Hub",
     "anyvirt.model.devices.input": "Input InputType",
-    "anyvirt.model.devices.interface": "Interface InterfaceDriver InterfaceSource InterfaceType Offloads",
+    "anyvirt.model.devices.interface": (
+        "Interface InterfaceDriver InterfaceSource InterfaceType Ip Offloads Route"
+    ),
+    "anyvirt.model.devices.iommu": "Iommu",
     "anyvirt.model.devices.memballoon": "Memballoon",
     "anyvirt.model.devices.panic": "Panic",
     "anyvirt.model.devices.rng": "Rng",
+    "anyvirt.model.devices.shmem": "Shmem",
     "anyvirt.model.devices.sound": "Audio Sound",
     "anyvirt.model.devices.tpm": "Tpm TpmType",
     "anyvirt.model.devices.video": "Video VideoType",
     "anyvirt.model.devices.vsock": "Vsock",
-    "anyvirt.model.devices.watchdog": "WatchdogAction",
+    "anyvirt.model.devices.watchdog": "Watchdog WatchdogAction",
+    "anyvirt.model.diff": "diff Difference",
     "anyvirt.model.domain": "Domain DomainType LifecycleAction",
     "anyvirt.model.element": "Element",
     "anyvirt.model.features": "Features HyperV KvmFeatures",
+    "anyvirt.model.form": "from_json to_json",
     "anyvirt.model.heed": "heeded line meaningless path_of plain unheeded",
+    "anyvirt.model.label": "DomainLabel",
+    "anyvirt.model.limits": "Limits",
+    "anyvirt.model.memory": "IoThread MemoryBacking",
     "anyvirt.model.os": "BootDevice Os OsBoot OsType",
-    "anyvirt.model.source": "BackingStore Source SourceType",
-    "anyvirt.model.state": "Op Reason State Status require",
+    "anyvirt.model.others": "Backup Network NetworkFilter NodeDevice",
+    "anyvirt.model.reference": "reference",
+    "anyvirt.model.rest": "Xml",
+    "anyvirt.model.snapshot": "Checkpoint Snapshot SnapshotKind",
+    "anyvirt.model.source": "BackingStore Encryption Protocol SecretRef Source SourceHost SourceType",
+    "anyvirt.model.state": "Op Reason require State Status",
     "anyvirt.model.stats": "Balloon Block BlockInfo Cpu DomainStats GROUPS Net Vcpu",
-    "anyvirt.model.storage": "Pool Volume",
-    "anyvirt.model.snapshot": "Snapshot",
+    "anyvirt.model.storage": (
+        "Permissions Pool PoolDevice PoolHost PoolSource PoolType Volume VolumeBackingStore VolumeTarget "
+        "VolumeType"
+    ),
     "anyvirt.model.strict": "unknown",
-    "anyvirt.model.write": "dump",
-    "anyvirt.model.xml": "parse",
     "anyvirt.model.values": (
         "DomainFacts Fact HostInfo Imported JobRecord NetworkInfo PoolInfo ShutdownMode VolumeInfo Which"
     ),
+    "anyvirt.model.write": "dump",
+    "anyvirt.model.xml": "parse",
     "anyvirt.opening": "default_uri open open_async",
     "anyvirt.progress": "Progress",
     "anyvirt.ref": "Answer Ref",
     "anyvirt.scope": "Scope",
     "anyvirt.settings": "Settings",
-    "anyvirt.store.memory": "MemoryLocks MemoryStore",
     "anyvirt.store": "Store StoreBook",
+    "anyvirt.store.memory": "MemoryLocks MemoryStore",
     "anyvirt.store.rows": "Entry LogGap Row Told",
+    "anyvirt.transport": "unix",
     "anyvirt.transport.files": "Files",
     "anyvirt.transport.run": "Output Run",
     "anyvirt.transport.stream": "Stream",
-    "anyvirt.transport": "unix",
     "anyvirt.transport.unix": "LineSocket",
     "anyvirt.uri": "Uri",
 }

@@ -110,7 +110,7 @@ class RtcChange(Event):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Watchdog(Event):
+class WatchdogFired(Event):
     """The guest's watchdog fired; ``action``: none, pause, reset, poweroff, shutdown, debug, inject-nmi."""
 
     kind: ClassVar[str] = "watchdog"
@@ -199,7 +199,7 @@ KINDS: Final[dict[str, type[Event]]] = {
         Lifecycle,
         Reboot,
         RtcChange,
-        Watchdog,
+        WatchdogFired,
         IoError,
         BalloonChange,
         TrayChange,

@@ -13,7 +13,7 @@ from anyvirt.errors import Invalid, NotFound, VirtError
 
 if TYPE_CHECKING:
     from anyvirt.client._generated_sync import Domain
-    from anyvirt.model.diff import Change
+    from anyvirt.model.diff import Difference
     from anyvirt.model.domain import Domain as DomainModel
 
 _KEEP = "Take over elements and attributes that anyvirt does not know."
@@ -33,7 +33,7 @@ class Step:
     uuid: str | None = None
     action: str = "refused"
     when: str = "now"
-    changes: tuple[Change, ...] = ()
+    changes: tuple[Difference, ...] = ()
     error: VirtError | None = None
     text: str = field(default="", repr=False)
 

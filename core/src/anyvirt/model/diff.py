@@ -11,7 +11,7 @@ from anyvirt.model.rest import Rest
 from anyvirt.model.walk import place
 
 
-class Change(NamedTuple):
+class Difference(NamedTuple):
     """One difference.
 
     :param path: place in the model, such as ``/devices/disk[vda]/source/@file``.
@@ -26,7 +26,7 @@ class Change(NamedTuple):
         return f"{self.path}: {self.old!r} -> {self.new!r}"
 
 
-def diff(old: Element, new: Element) -> tuple[Change, ...]:
+def diff(old: Element, new: Element) -> tuple[Difference, ...]:
     """What changed from one model to another of the same class; spelling, units and indentation never do.
 
     :raises TypeError: the models are of different classes.
@@ -37,12 +37,12 @@ def diff(old: Element, new: Element) -> tuple[Change, ...]:
     return tuple(_element(old, new, ""))
 
 
-def _element(old: Element, new: Element, path: str) -> list[Change]:
+def _element(old: Element, new: Element, path: str) -> list[Difference]:
     if old == new:
         return []
     if type(old) is not type(new):
-        return [Change(path, old, new)]
-    found: list[Change] = []
+        return [Difference(path, old, new)]
+    found: list[Difference] = []
     for field in plan_of(type(old)).fields:
         before, after = getattr(old, field.name), getattr(new, field.name)
         if before == after:
@@ -52,24 +52,24 @@ def _element(old: Element, new: Element, path: str) -> list[Change]:
         elif field.classes and before is not None and after is not None:
             found += _element(before, after, place(field, path))
         else:
-            found.append(Change(place(field, path), before, after))
+            found.append(Difference(place(field, path), before, after))
     found += _rest(rest_of(old), rest_of(new), path)
     # Nothing but the place of unknown content changed: the element is shown whole.
-    return found or [Change(path or "/", old, new)]
+    return found or [Difference(path or "/", old, new)]
 
 
-def _many(before: Sequence[Element], after: Sequence[Element], field: Field, path: str) -> list[Change]:
+def _many(before: Sequence[Element], after: Sequence[Element], field: Field, path: str) -> list[Difference]:
     """Pair by key, then equal ones, then by position; what is left came or went."""
     pairs = _paired(before, after)
-    found: list[Change] = []
+    found: list[Difference] = []
     for left, right in pairs:
         item = before[left] if left is not None else after[right] if right is not None else None
         name = key_of(item) or (left if left is not None else right)
         here = f"{place(field, path, item)}[{name}]"
         if left is None:
-            found.append(Change(here, None, item))
+            found.append(Difference(here, None, item))
         elif right is None:
-            found.append(Change(here, item, None))
+            found.append(Difference(here, item, None))
         else:
             found += _element(before[left], after[right], here)
     kept = [(left, right) for left, right in pairs if left is not None and right is not None]
@@ -77,7 +77,7 @@ def _many(before: Sequence[Element], after: Sequence[Element], field: Field, pat
     if order != sorted(order):
         names = [key_of(before[left]) or str(left) for left, _right in kept]
         moved = [key_of(before[left]) or str(left) for left, _right in sorted(kept, key=lambda pair: pair[1])]
-        found.append(Change(place(field, path, before[0]), tuple(names), tuple(moved)))
+        found.append(Difference(place(field, path, before[0]), tuple(names), tuple(moved)))
     return found
 
 
@@ -100,13 +100,13 @@ def _paired(before: Sequence[Element], after: Sequence[Element]) -> list[tuple[i
     return pairs + [(None, right) for right in free]
 
 
-def _rest(before: Rest | None, after: Rest | None, path: str) -> list[Change]:
+def _rest(before: Rest | None, after: Rest | None, path: str) -> list[Difference]:
     """Differences in unknown content; each attribute and element by its name."""
     if before == after:
         return []
     left, right = _unknowns(before, path), _unknowns(after, path)
     return [
-        Change(here, left.get(here), right.get(here))
+        Difference(here, left.get(here), right.get(here))
         for here in dict.fromkeys([*left, *right])
         if left.get(here) != right.get(here)
     ]

@@ -20,7 +20,7 @@ from anyvirt.api import (
     State,
     Status,
     TrayChange,
-    Watchdog,
+    WatchdogFired,
 )
 
 from anyvirt_qemu.guest import Record
@@ -160,7 +160,7 @@ def _number(value: Any) -> int:
 _OTHERS: Final[dict[str, Callable[[Record, Mapping[str, Any]], _Told | None]]] = {
     "RESET": lambda _record, _data: (Reboot, {}),
     "RTC_CHANGE": lambda _record, data: (RtcChange, {"offset": _number(data.get("offset"))}),
-    "WATCHDOG": lambda _record, data: (Watchdog, {"action": str(data.get("action", "none"))}),
+    "WATCHDOG": lambda _record, data: (WatchdogFired, {"action": str(data.get("action", "none"))}),
     "BALLOON_CHANGE": lambda _record, data: (BalloonChange, {"actual": _number(data.get("actual"))}),
     "BLOCK_IO_ERROR": _io_error,
     "DEVICE_TRAY_MOVED": _tray,
