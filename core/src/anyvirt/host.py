@@ -55,8 +55,9 @@ class Host:
         """State, locks and stores: ``system`` where the URI's path says so, else ``session``."""
         from anyvirt.scope import Scope
 
-        kind = "system" if self.uri.path == "system" else "session"
-        return Scope.find(kind, state_dir=self.state_dir, settings=self.settings)
+        return Scope.find(
+            "system" if self.uri.path == "system" else "session", state_dir=self.state_dir, settings=self.settings
+        )
 
     @cached_property
     def jobs(self) -> JobBook:

@@ -249,7 +249,8 @@ def capabilities(calls: Connection) -> Document[Any]:
     host = hosts[0] if hosts else None
     for other in hosts[1:]:  # what an earlier part leaves open, a later one fills in
         assert host is not None
-        missing = {name: getattr(other, name) for name in other.__match_args__ if not getattr(host, name)}
+        names: tuple[str, ...] = other.__match_args__
+        missing = {name: getattr(other, name) for name in names if not getattr(host, name)}
         host = host.replace(**missing)
     guests = tuple(guest for part in parts for guest in part.guests)
     return Document(model=Capabilities(host=host, guests=guests))
