@@ -63,6 +63,7 @@ CODES: Final[dict[str, Code]] = {
     "file.not-found": Code(38, "there is no such file or folder on the host", "correct the path"),
     "hypervisor.failed": Code(9, "the hypervisor refused or failed", "read its own words, which are attached"),
     "interface.not-found": Code(57, "there is no such host interface", "list the interfaces"),
+    "internal": Code(1, "anyvirt itself went wrong", "report it with what --debug shows"),
     "interrupted.cancelled": Code(78, "somebody cancelled the operation", "start it again if it is still wanted"),
     "interrupted.deadline": Code(68, "the deadline passed", "allow more time, or find out what is stuck"),
     "interrupted.forked": Code(6, "the process forked since the connection was opened", "open a connection in the child"),
