@@ -22,6 +22,7 @@ OPERATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "domain_destroy": (RUNNING, {}),
     "domain_undefine": (DEFINED, {}),
     "domain_rename": (DEFINED, {"name": "other"}),
+    "domain_reboot": (RUNNING, {"timeout": 1.0}),  # nothing in the guest heeds the power button
 }
 
 

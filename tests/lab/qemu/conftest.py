@@ -24,9 +24,8 @@ def connection(state: Path) -> Iterator[Connection]:
 
 @pytest.fixture(scope="session")
 def shared(connection: Connection, state: Path) -> Iterator[Small]:
-    small = Small(
-        connection, state, cards="<interface type='user'><model type='virtio'/></interface>", more="<memballoon model='virtio'/>"
-    )
+    card = "<interface type='user'><model type='virtio'/></interface>"
+    small = Small(connection, state, cards=card, more="<memballoon model='virtio'/>")
     yield small
     small.end()
 

@@ -49,12 +49,15 @@ def test_a_guest_with_two_cards_a_screen_and_a_console_on_a_socket(
         "<model type='virtio'/></interface><interface type='user'><model type='virtio'/></interface>",
         more=f"<graphics type='vnc' socket='{screen}'/><video><model type='vga'/></video>",
     )
+    cmdline = f"{small.guest.cmdline} odd=a,b,,c=on,"
     xml = small.xml.replace("<serial type='pty'/>", f"<serial type='unix'><source mode='bind' path='{line}'/></serial>")
+    xml = xml.replace(small.guest.cmdline, cmdline)
     small.domain.undefine()
     small.domain = connection.domain_create(xml)
     try:
         small.booted()
         assert small.domain.facts().persistent is False
+        assert small.run("cat /proc/cmdline").strip() == cmdline
         assert "52:54:00:00:77:01" in small.run("cat /sys/class/net/eth0/address")
         small.run(f"killall udhcpc; ip addr flush dev eth0; ip addr add {INSIDE}/24 dev eth0; ip link set eth0 up")
         assert " 0% packet loss" in small.run(f"ping -c 2 -W 5 {HOST}")

@@ -28,8 +28,10 @@ from anyvirt.uri import Uri
 
 # what changes the host, as the interpreter's audit events name it
 EFFECTS = frozenset(
-    "fcntl.flock fcntl.ioctl os.chmod os.chown os.link os.mkdir os.posix_spawn os.remove os.rename os.rmdir os.symlink"
-    " os.truncate socket.bind socket.connect sqlite3.connect".split()
+    {
+        *("fcntl.flock", "fcntl.ioctl", "os.chmod", "os.chown", "os.link", "os.mkdir", "os.posix_spawn", "os.remove"),
+        *("os.rename", "os.rmdir", "os.symlink", "os.truncate", "socket.bind", "socket.connect", "sqlite3.connect"),
+    }
 )
 WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 

@@ -129,10 +129,6 @@ class Definitions:
             site.step("undefine")
             event = lifecycle(row, Change.UNDEFINED, "removed", run=row.run)
             site.store.undefine(KIND, row.uuid, event=event, transient=active)
-            if active:
-                with site.run(row.uuid) as run:
-                    if run is not None and run.record is not None:
-                        run.note(transient=True)
 
     @impl
     def domain_rename(self, ref: Ref, name: str) -> Ref:

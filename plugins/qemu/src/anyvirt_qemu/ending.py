@@ -79,6 +79,8 @@ def _without_run(site: Site, uuid: str, row: Row | None) -> str | None:
 
 
 def _living(site: Site, row: Row | None, run: Run, *, ask: bool) -> str | None:
+    from anyvirt_qemu.rebooting import abandoned, come_up_again
+
     record = run.record
     if row is not None and record is not None and row.run == record.run and record.phase != "starting":
         if record.ending:  # somebody began to end it and was killed
@@ -90,7 +92,7 @@ def _living(site: Site, row: Row | None, run: Run, *, ask: bool) -> str | None:
         if record.phase == "booting":
             _go_on(run)
             return f"{row.name}: its start had been cut off just before its processors ran; finished"
-        if record.rebooting:
+        if abandoned(record):
             come_up_again(run)
             return f"{row.name}: its reboot had been cut off; finished"
         return None
@@ -109,20 +111,6 @@ def _go_on(run: Run) -> None:
         with Monitor(run.place.place(CONTROL), run.record.name) as monitor:
             monitor.execute("cont")
     run.note(phase="running")
-
-
-def come_up_again(run: Run) -> None:
-    """The second half of a reboot: power-off is power-off again, and a guest that is off is reset and goes on."""
-    from anyvirt_qemu.monitor import Monitor
-    from anyvirt_qemu.run_dir import CONTROL
-
-    assert run.record is not None
-    with Monitor(run.place.place(CONTROL), run.record.name) as monitor:
-        monitor.execute("set-action", shutdown="poweroff")
-        if monitor.execute("query-status").get("status") == "shutdown":
-            monitor.execute("system_reset")
-            monitor.execute("cont")
-    run.note(rebooting=False)
 
 
 def _end(run: Run, *, graceful: bool = False) -> bool:

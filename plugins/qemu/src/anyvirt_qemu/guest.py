@@ -33,7 +33,7 @@ class Record:
     :param paused: it was started with its processors stopped.
     :param xml: the live definition.
     :param ending: why somebody began to end it, such as ``destroyed``; told when it is gone.
-    :param rebooting: somebody waits for it to power off, to reset it then.
+    :param rebooting: the process that waits for it to power off, to reset it then.
     :param consoles: alias -> ``{"kind", "type", "log", "path"}``; path is the pty or the socket.
     :param disks: target -> ``{"alias", "path", "format", "node", "protocol"}``.
     :param nets: alias -> ``{"name", "mac"}`` of interfaces with a device on this host.
@@ -51,9 +51,8 @@ class Record:
     began: float
     accelerator: str = ""
     binary: str = ""
-    transient: bool = False
     ending: str = ""
-    rebooting: bool = False
+    rebooting: Mapping[str, str | int] = field(default_factory=dict)
     uid: int | None = None
     consoles: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     disks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import (
     Busy,
-    Deadline,
     Document,
     Domain,
     Exists,
@@ -25,17 +23,15 @@ from anyvirt.api import (
     WrongState,
     impl,
     require,
-    within,
 )
 
-from anyvirt_qemu import agent, ending, journal
+from anyvirt_qemu import agent, ending
 from anyvirt_qemu.definitions import Definitions
 from anyvirt_qemu.guest import Run
 from anyvirt_qemu.monitor import Monitor
 from anyvirt_qemu.run_dir import CONTROL
 from anyvirt_qemu.site import KIND
 from anyvirt_qemu.starting import start
-from anyvirt_qemu.wire import Event
 
 if TYPE_CHECKING:
     from anyvirt.api import Row
@@ -88,9 +84,14 @@ class Lifecycle(Definitions):
 
     @impl(accepts={"mode": WAYS})
     def domain_reboot(self, ref: Ref, mode: ShutdownMode | None) -> None:
+        from anyvirt_qemu.rebooting import Reboot
+
         with self._running(ref, Op.REBOOT) as run:
-            if not self._through_agent(run, mode, "reboot"):
-                self._reboot(run)
+            if self._through_agent(run, mode, "reboot"):
+                return
+            begun = Reboot(self._site, ref, run)
+        with begun:
+            begun.finish()
 
     @impl
     def domain_reset(self, ref: Ref) -> None:
@@ -196,29 +197,3 @@ class Lifecycle(Definitions):
         with agent.Agent(socket, run.record.name) as talk:
             talk.shutdown(wish)
         return True
-
-    def _reboot(self, run: Run) -> None:
-        """Press the power button, and let power-off be a reset; what a killed caller leaves of it is settled later.
-
-        :raises Interrupted: the guest did not shut down in time; it may still power off.
-        """
-        assert run.record is not None
-        site = self._site
-        site.step("note-rebooting")
-        run.note(rebooting=True)
-        try:
-            fd = journal.open_out(run.place.q, uid=run.record.uid)
-            try:
-                offset = os.fstat(fd).st_size
-                self._command(run, "set-action", shutdown="pause")
-                site.step("power-button")
-                self._command(run, "system_powerdown")
-                for entry in journal.follow(fd, offset):
-                    if isinstance(entry.what, Event) and entry.what.name == "SHUTDOWN":
-                        break
-            finally:
-                os.close(fd)
-            site.step("come-up-again")
-        finally:
-            with within(Deadline(10)):
-                ending.come_up_again(run)

@@ -59,7 +59,6 @@ def start(site: Site, row: Row, plan: Plan, *, paused: bool, accelerator: str) -
         began=time.time(),
         accelerator=accelerator,
         binary=plan.argv[0],
-        transient=row.transient,
         disks=_disks(plan),
         sockets=(*plan.sockets, *(use.target for use in plan.fds if use.kind == "listen")),
         warnings=tuple(plan.warnings),
