@@ -9,6 +9,7 @@ import pytest
 from anyvirt.locks import Locks
 from anyvirt.store.contract import Store
 from anyvirt.store.files import FileStore
+from anyvirt.store.memory import MemoryStore
 from anyvirt.store.sqlite import SqliteStore
 from anyvirt.transport.files import FarFiles
 from anyvirt.transport.run import LocalRun
@@ -16,7 +17,7 @@ from anyvirt.transport.run import LocalRun
 MakeStore = Callable[..., Store]
 
 
-@pytest.fixture(params=["sqlite", "files", "far files"])
+@pytest.fixture(params=["sqlite", "memory", "files", "far files"])
 def backend(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -25,11 +26,18 @@ def backend(request: pytest.FixtureRequest) -> str:
 def make_store(backend: str, tmp_path: Path) -> Iterator[MakeStore]:
     """Opens the one store of this test anew, as another process or another boot would."""
     opened: list[Store] = []
+    memory = MemoryStore("fake")
+    boots: set[str] = set()
 
     def make(boot: str = "this boot") -> Store:
         store: Store
         if backend == "sqlite":
             store = SqliteStore(tmp_path / "store.db", "fake", boot=boot)
+        elif backend == "memory":
+            boots.add(boot)
+            if len(boots) > 1:
+                pytest.skip("what is in memory sees no other boot")
+            store = memory
         elif backend == "far files":  # through a shell, as over ssh
             run = LocalRun()
             folder, lock = str(tmp_path / "far"), str(tmp_path / "lock")

@@ -15,6 +15,7 @@ from anyvirt.errors import Busy, Exists, NotFound, WrongState
 from anyvirt.store.names import check_key, check_name, check_text
 from anyvirt.store.rows import (
     KEPT_ROWS,
+    KEPT_SECONDS,
     Defined,
     Entry,
     LogGap,
@@ -225,10 +226,16 @@ class MemoryStore:
             self._seq += 1
             token = str(Token(self._id, self._seq, 0))
             self._log.append(Entry(kind, ref_of(ref), plain_of(detail), run, at, self._seq, token))
-        if len(self._log) > KEPT_ROWS + _PRUNE_EVERY:
-            del self._log[:-KEPT_ROWS]
+            if self._seq % _PRUNE_EVERY == 0:
+                self._prune()
         self._changed.notify_all()
         return self.token() if told else ""
+
+    def _prune(self) -> None:
+        """Drop from the front what is too old or too much."""
+        oldest = time.time() - KEPT_SECONDS
+        fresh = next((place for place, entry in enumerate(self._log) if entry.at >= oldest), len(self._log) - 1)
+        del self._log[: max(fresh, len(self._log) - KEPT_ROWS)]
 
     def _named(self, kind: str, name: str) -> Row | None:
         return next((row for row in self._rows.values() if row.kind == kind and row.name == name), None)
