@@ -64,9 +64,11 @@ class Lanes:
                     print(_tail(LOGS / f"{section.name}.log"), flush=True)
 
     def _one(self, section: Section) -> Outcome:
-        report = LOGS / f"{section.name}.xml"
+        report, left = LOGS / f"{section.name}.xml", LOGS / f"{section.name}.left"
         report.unlink(missing_ok=True)
-        argv = [*section.argv, f"--junit-xml={report}"] if section.cases else list(section.argv)
+        left.unlink(missing_ok=True)
+        argv = [sys.executable, "tools/reaper.py", str(left), *section.argv]
+        argv += [f"--junit-xml={report}"] if section.cases else []
         began = time.monotonic()
         code: int | None = None
         with (LOGS / f"{section.name}.log").open("wb") as log:
@@ -84,7 +86,10 @@ class Lanes:
             except subprocess.TimeoutExpired:
                 _end(process)
             self._running.discard(process)
-        return outcome(section, code, time.monotonic() - began, report)
+        result = outcome(section, code, time.monotonic() - began, report)
+        outlived = left.read_text(encoding="utf-8").splitlines() if left.exists() else []
+        result.problems += [f"still ran at the end: {line}" for line in outlived]
+        return result
 
 
 def main() -> int:

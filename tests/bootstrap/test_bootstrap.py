@@ -114,7 +114,7 @@ def test_a_tool_may_take_several_packages(machine: Machine) -> None:
     machine.as_user(0)
     assert machine.run("bench").returncode == 0
     (line,) = [line for line in machine.log().splitlines() if line.startswith("apt ") and " install " in line]
-    assert line.endswith("libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt")
+    assert line.endswith(" libvirt-clients libvirt-daemon libvirt-daemon-driver-qemu python3-libvirt")
 
 
 def test_a_user_whom_nobody_can_ask_is_told_and_goes_on(machine: Machine) -> None:
