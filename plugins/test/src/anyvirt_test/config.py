@@ -131,9 +131,12 @@ def _bytes(element: Any) -> int | None:
 def _parsed(path: str, read: Callable[[str], bytes]) -> Any:
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True)
     try:
-        return etree.fromstring(read(path), parser)
+        root = etree.fromstring(read(path), parser)
     except etree.XMLSyntaxError as error:
         raise Invalid([Problem("xml.malformed", "/", error.lineno, f"{path}: {error.msg}")]) from error
+    if root.getroottree().docinfo.doctype:
+        raise Invalid([Problem("xml.malformed", "/", 1, f"{path} has a document type, and so may have entities")])
+    return root
 
 
 def _text(element: Any) -> str:

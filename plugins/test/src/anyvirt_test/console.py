@@ -33,6 +33,7 @@ PROMPT: Final = b"$ "
 DEVICES: Final = ("console0", "serial0")
 CHUNK: Final = 65536
 LOOK: Final = 0.02
+APPEND: Final = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class Typed(Stream):
@@ -63,8 +64,11 @@ class Consoles:
 
     def say(self, guest: Guest, data: bytes) -> None:
         """The guest prints."""
-        with self._log(guest.ref).open("ab") as log:
-            log.write(data)
+        log = os.open(self._log(guest.ref), APPEND, 0o600)
+        try:
+            os.write(log, data)
+        finally:
+            os.close(log)
 
     def open(self, guest: Guest, *, force: bool, readonly: bool, replay: bool) -> Stream:
         """A console of a running guest; see the hook."""

@@ -19,6 +19,7 @@ from anyvirt.api import (
     WrongState,
     impl,
     require,
+    without_passwords,
 )
 
 from anyvirt_test.shape import Shape
@@ -51,8 +52,14 @@ class Definitions:
         return self.world.answers(refs, self._facts)
 
     @impl
-    def domain_config(self, refs: Sequence[Ref], which: Which) -> Iterator[tuple[Ref, Answer[Document[Domain]]]]:
-        return self.world.answers(refs, lambda guest: self._config(guest, which))
+    def domain_config(
+        self, refs: Sequence[Ref], which: Which, secure: bool
+    ) -> Iterator[tuple[Ref, Answer[Document[Domain]]]]:
+        def config(guest: Guest) -> Document[Domain]:
+            document = self._config(guest, which)
+            return document if secure else without_passwords(document)
+
+        return self.world.answers(refs, config)
 
     @impl
     def domain_define(self, config: Document[Domain]) -> Ref:
