@@ -26,18 +26,16 @@ def backend(request: pytest.FixtureRequest) -> str:
 def make_store(backend: str, tmp_path: Path) -> Iterator[MakeStore]:
     """Opens the one store of this test anew, as another process or another boot would."""
     opened: list[Store] = []
-    memory = MemoryStore("fake")
-    boots: set[str] = set()
+    memories: dict[str, MemoryStore] = {}
 
     def make(boot: str = "this boot") -> Store:
         store: Store
         if backend == "sqlite":
             store = SqliteStore(tmp_path / "store.db", "fake", boot=boot)
         elif backend == "memory":
-            boots.add(boot)
-            if len(boots) > 1:
+            store = memories.setdefault(boot, MemoryStore("fake", boot=boot))
+            if len(memories) > 1:
                 pytest.skip("what is in memory sees no other boot")
-            store = memory
         elif backend == "far files":  # through a shell, as over ssh
             run = LocalRun()
             folder, lock = str(tmp_path / "far"), str(tmp_path / "lock")

@@ -35,10 +35,13 @@ _PRUNE_EVERY: Final = 512
 
 
 class MemoryStore:
-    """The store of ``driver`` in this process's memory; see ``anyvirt.store.Store``."""
+    """The store of ``driver`` in this process's memory; see ``anyvirt.store.Store``.
 
-    def __init__(self, driver: str) -> None:
-        self.driver = driver
+    :param boot: what transient objects have as their boot.
+    """
+
+    def __init__(self, driver: str, *, boot: str = "this process") -> None:
+        self.driver, self._boot = driver, boot
         self._id = uuids.uuid4().hex
         self._rows: dict[tuple[str, str], Row] = {}
         self._blobs: dict[tuple[str, str], dict[str, bytes]] = {}
@@ -66,7 +69,7 @@ class MemoryStore:
         with self._changed:
             before = self._free(kind, uuid, name)
             if before is None:
-                boot = "this process" if transient else ""
+                boot = self._boot if transient else ""
                 self._rows[kind, uuid] = Row(kind, uuid, name, xml, transient, False, run or "", boot, time.time())
                 return Defined(True, self._tell(event))
             row = before if run is None else before._replace(run=run)
@@ -93,7 +96,7 @@ class MemoryStore:
         with self._changed:
             row = self.get(kind, uuid)
             if transient:
-                self._rows[kind, uuid] = row._replace(transient=True, autostart=False, boot="this process")
+                self._rows[kind, uuid] = row._replace(transient=True, autostart=False, boot=self._boot)
             else:
                 del self._rows[kind, uuid]
                 self._blobs.pop((kind, uuid), None)
