@@ -129,6 +129,7 @@ def test_a_start_with_a_qemu_that_dies_or_lies_fails_in_time_and_leaves_nothing(
                 assert "the moon is in the wrong quarter" in str(caught.value) + str(caught.value.details)
             # what the call began is taken back behind the deadline's back, if need be
             assert guest.wait_for([State.SHUTOFF], timeout=5) == Status(State.SHUTOFF, Reason.FAILED), mode
+            scene.quiet()
             assert not processes(emulator), mode
             scene.agree(connection)
         emulator.with_suffix(".mode").write_text("real")

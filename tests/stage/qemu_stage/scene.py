@@ -89,6 +89,12 @@ class Scene:
         """Devices in the scene's bridge."""
         return sorted(os.listdir(f"/sys/class/net/{self.bridge}/brif")) if self.bridge else []
 
+    def quiet(self) -> None:
+        """Wait until nobody works on a guest any more."""
+        for lock in self.state.glob("*/locks/*"):
+            with Locks(lock.parent).hold(lock.name, "a look", wait=10):
+                pass
+
     def agree(self, connection: Connection) -> None:
         """What the store says, and what the host shows from outside, are the same."""
         active = 0

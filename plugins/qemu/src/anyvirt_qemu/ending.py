@@ -82,7 +82,7 @@ def _living(site: Site, row: Row | None, run: Run, *, ask: bool) -> str | None:
     from anyvirt_qemu.rebooting import abandoned, come_up_again
 
     record = run.record
-    if row is not None and record is not None and row.run == record.run and record.phase != "starting":
+    if row is not None and record is not None and row.run == record.run and record.up:
         if record.ending:  # somebody began to end it and was killed
             _end(run)
             finish(site, row, run)
@@ -139,40 +139,53 @@ def end(site: Site, row: Row, run: Run, reason: Reason, *, graceful: bool = Fals
 
 
 def finish(site: Site, row: Row | None, run: Run) -> None:
-    """QEMU is gone: tell what it has told, and why it ended; then take away what is left of it."""
+    """QEMU is gone: tell what it has told, and why it ended; then take away what is left of it.
+
+    Where nobody has heard of its start there is nothing to lose, and what it occupies is given back first.
+    """
+    told = run.told
+    if not told:
+        _remove(site, run)
     if row is not None:
-        _tell(site, row, run)
+        _write_down(site, row, run, told=told)
+    if told:
+        _remove(site, run)
+
+
+def _remove(site: Site, run: Run) -> None:
     site.step("remove-leftovers")
-    record = run.record
-    for path in record.sockets if record is not None else ():
+    for path in run.record.sockets if run.record is not None else ():
         with suppress(OSError):
             os.unlink(path)
     site.step("remove-run-dir")
     run.place.remove()
 
 
-def _tell(site: Site, row: Row, run: Run) -> None:
+def _write_down(site: Site, row: Row, run: Run, *, told: bool) -> None:
+    """Note in the store that the domain is in no run any more, and the run's events for whoever asks later."""
     record = run.record
-    current = record is not None and row.run == record.run
-    if row.run and not current and record is not None:
-        return  # a later run has begun; this one was told of before
     if not row.run and not row.transient:
         return
+    if row.run and record is not None and row.run != record.run:
+        return  # a later run has begun; this one was told of before
     reason = stopped(run.events(ended=True), record)
-    events: list[Told] = []
-    if record is not None and record.phase != "starting":
-        from anyvirt_qemu.watch import of_run
-
-        events = list(of_run(row, record, run))
-    told = record is None or record.phase != "starting"
-    if told:
-        events.append(lifecycle(row, Change.STOPPED, DETAILS.get(reason, "failed"), run=row.run))
+    events = _events(row, run, reason) if told else []
     site.step("tell")
     if row.transient:
         site.store.undefine(KIND, row.uuid, event=events)
         return
     site.store.set_blob(KIND, row.uuid, STOPPED, reason.value.encode())
     site.store.set_run(KIND, row.uuid, "", event=events)
+
+
+def _events(row: Row, run: Run, reason: Reason) -> list[Told]:
+    record = run.record
+    events: list[Told] = []
+    if record is not None:
+        from anyvirt_qemu.watch import of_run
+
+        events += of_run(row, record, run)
+    return [*events, lifecycle(row, Change.STOPPED, DETAILS.get(reason, "failed"), run=row.run)]
 
 
 def sweep(site: Site) -> list[str]:

@@ -20,8 +20,9 @@ STATUS: Final = "status.json"
 LOG: Final = "qemu.log"
 FORMAT: Final = 1
 
-# starting: nothing of it counts yet; booting: it has been told, its processors may still stand; running
-Phase = Literal["starting", "booting", "running"]
+# starting: nothing of it counts yet; telling: the world may have heard of it; booting: it has, and the processors
+# may still stand; running
+Phase = Literal["starting", "telling", "booting", "running"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +60,16 @@ class Record:
     nets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     sockets: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+
+    @property
+    def told(self) -> bool:
+        """Whether anybody may have heard of its start, and has to hear of its end."""
+        return self.phase != "starting"
+
+    @property
+    def up(self) -> bool:
+        """Whether its start is irrevocable: from here on it is finished, not taken back."""
+        return self.phase in {"booting", "running"}
 
     def to_bytes(self) -> bytes:
         """As it is written."""
@@ -115,6 +126,11 @@ class Run:
         """Close the directory; nothing else happens."""
         self.place.close()
 
+    @property
+    def told(self) -> bool:
+        """Whether anybody may have heard of its start; a record that cannot be read leaves that open."""
+        return self.record.told if self.record is not None else self.place.read(STATUS) is not None
+
     def alive(self) -> bool | None:
         """Whether QEMU runs; None where that cannot be told (another pid namespace): then nothing may be changed."""
         return False if self.process is None else self.process.alive()
@@ -151,7 +167,7 @@ class Run:
 
 def running(events: Iterable[Event], record: Record) -> Status:
     """The status of a QEMU that is alive."""
-    now = Status(State.PAUSED, Reason.STARTING_UP if record.phase == "starting" else Reason.USER)
+    now = Status(State.PAUSED, Reason.USER if record.up else Reason.STARTING_UP)
     cause, resumed = Reason.USER, False
     for event in events:
         reason = _causes(event)
@@ -188,7 +204,7 @@ def stopped(events: Iterable[Event], record: Record | None) -> Reason:
     """Why a QEMU that is gone has ended."""
     if record is not None and record.ending:
         return Reason(record.ending)
-    if record is None or record.phase == "starting":
+    if record is None or not record.up:
         return Reason.FAILED
     last = None
     panicked = False

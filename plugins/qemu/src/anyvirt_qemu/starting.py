@@ -22,6 +22,7 @@ from anyvirt.api import (
     Unreachable,
     VirtError,
     unix,
+    without_passwords,
 )
 from anyvirt_host.local import tap
 from anyvirt_host.local.launch import Spec, launch
@@ -54,7 +55,7 @@ def start(site: Site, row: Row, plan: Plan, *, paused: bool, accelerator: str) -
         number=site.store.next_id(),
         phase="starting",
         paused=paused,
-        xml=Document.of(plan.domain.replace(id=None)).text,
+        xml=without_passwords(Document.of(plan.domain.replace(id=None))).text,
         boot=site.scope.boot_id,
         began=time.time(),
         accelerator=accelerator,
@@ -76,6 +77,7 @@ def start(site: Site, row: Row, plan: Plan, *, paused: bool, accelerator: str) -
 
 def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -> None:
     site.step("prepare-run-dir")
+    place.write(STATUS, record.to_bytes())  # first of all: it names what may be left behind
     journal.prepare(place.q)
     nets: dict[str, Mapping[str, str]] = {}
     with ExitStack() as ours:  # what QEMU has inherited is no longer needed here, whatever becomes of it
@@ -100,7 +102,12 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
         consoles = _configured(monitor, plan)
         record = _written(place, record, consoles=consoles)
         site.step("tell")
-        site.store.append(_told(row, record))
+        record = _written(place, record, phase="telling")
+        try:
+            site.store.append(_told(row, record))
+        except VirtError:  # nobody has heard of it
+            _written(place, record, phase="starting")
+            raise
         record = _written(place, record, phase="booting")
         site.step("cont")
         if not record.paused:

@@ -258,7 +258,7 @@ class Following:
             one = self._attach(row.uuid, row.run, scanned=known is None)
             if one is None:
                 continue
-            if one.record.phase == "starting":  # the log will tell of it
+            if not one.record.told:  # the log will tell of it
                 self._detach(row.run)
                 continue
             self._place.runs[row.run] = _replay(one, known)
