@@ -53,8 +53,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.clock": "Clock ClockOffset Timer TimerName",
     "anyvirt.model.cpu": "Cell CpuFeature CpuMode CpuPolicy CpuSpec Topology",
     "anyvirt.model.devices.char": (
-        "Channel ChannelTarget CharDevice CharSource CharType Console ConsoleTarget Parallel Serial "
-        "SerialTarget"
+        "Channel ChannelTarget CharDevice CharSource CharType Console ConsoleTarget Parallel Serial SerialTarget"
     ),
     "anyvirt.model.devices.controller": "Controller ControllerDriver ControllerTarget ControllerType",
     "anyvirt.model.devices.device": "Boot Device Rom VirtioOptions",
@@ -63,9 +62,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.devices.graphics": "Graphics GraphicsType Listen",
     "anyvirt.model.devices.hub": "Hub",
     "anyvirt.model.devices.input": "Input InputType",
-    "anyvirt.model.devices.interface": (
-        "Interface InterfaceDriver InterfaceSource InterfaceType Ip Offloads Route"
-    ),
+    "anyvirt.model.devices.interface": ("Interface InterfaceDriver InterfaceSource InterfaceType Ip Offloads Route"),
     "anyvirt.model.devices.iommu": "Iommu",
     "anyvirt.model.devices.memballoon": "Memballoon",
     "anyvirt.model.devices.panic": "Panic",
@@ -94,8 +91,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.state": "Op Reason require State Status",
     "anyvirt.model.stats": "Balloon Block BlockInfo Cpu DomainStats GROUPS Net Vcpu",
     "anyvirt.model.storage": (
-        "Permissions Pool PoolDevice PoolHost PoolSource PoolType Volume VolumeBackingStore VolumeTarget "
-        "VolumeType"
+        "Permissions Pool PoolDevice PoolHost PoolSource PoolType Volume VolumeBackingStore VolumeTarget VolumeType"
     ),
     "anyvirt.model.strict": "unknown",
     "anyvirt.model.values": (
@@ -104,6 +100,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.write": "dump",
     "anyvirt.model.xml": "parse",
     "anyvirt.opening": "default_uri open open_async",
+    "anyvirt.passwords": "with_passwords without_passwords",
     "anyvirt.progress": "Progress",
     "anyvirt.ref": "Answer Ref",
     "anyvirt.scope": "Scope",

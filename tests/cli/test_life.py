@@ -19,6 +19,14 @@ def test_start_says_what_virsh_says(cli: Any, fake: Any) -> None:
     assert fake.calls == [("start", "old", True)]
 
 
+def test_start_says_why_a_guest_that_asks_for_kvm_is_emulated(cli: Any, fake: Any) -> None:
+    guest = next(guest for guest in fake.guests.values() if guest.ref.name == "old")
+    guest.xml = guest.xml.replace("<domain type='test'>", "<domain id='1' type='kvm'>")
+    assert cli("start", "old").err == "note: emulated (TCG): no guest code ran under KVM\n"
+    cli("destroy", "old")
+    assert cli("--quiet", "start", "old").err == ""
+
+
 def test_one_that_fails_does_not_keep_the_others_back(cli: Any, fake: Any) -> None:
     result = cli("start", "web", "nosuch", "old")
     assert result.code == 1

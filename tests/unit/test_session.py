@@ -195,6 +195,13 @@ def test_readonly_refuses_writes_and_not_reads() -> None:
     assert driver.told == []
 
 
+def test_readonly_refuses_a_read_of_secrets() -> None:
+    connection = made(Small(), readonly=True)
+    with pytest.raises(Denied, match="domain_config with secrets on a read-only connection") as refused:
+        connection.domain_config([ONE], secure=True)
+    assert refused.value.code == "readonly"
+
+
 # -- errors ------------------------------------------------------------------------------------
 
 

@@ -183,6 +183,7 @@ if TYPE_CHECKING:
     from anyvirt.model.write import dump
     from anyvirt.model.xml import parse
     from anyvirt.opening import default_uri, open, open_async
+    from anyvirt.passwords import with_passwords, without_passwords
     from anyvirt.progress import Progress
     from anyvirt.ref import Answer, Ref
     from anyvirt.scope import Scope
@@ -457,7 +458,9 @@ _HOMES: Final = {
     "unheeded": "anyvirt.model.heed",
     "unix": "anyvirt.transport",
     "unknown": "anyvirt.model.strict",
+    "with_passwords": "anyvirt.passwords",
     "within": "anyvirt.deadline",
+    "without_passwords": "anyvirt.passwords",
 }
 
 __all__ = [
@@ -720,7 +723,9 @@ __all__ = [
     "unheeded",
     "unix",
     "unknown",
+    "with_passwords",
     "within",
+    "without_passwords",
 ]
 
 

@@ -139,7 +139,8 @@ class Session:
             self._check(member)
         used = {name: SPECS[name] for name in self._implementations}
         self._plugins = pluggy.PluginManager(PROJECT)
-        self._plugins.add_hookspecs(pluggy_specs(used))
+        if used:  # a driver may have none yet
+            self._plugins.add_hookspecs(pluggy_specs(used))
         for member in self.members:
             self._plugins.register(member.plugin, member.name)
         self.supports = Supports(self._implementations)
@@ -202,7 +203,7 @@ class Session:
         """Refuse what this connection cannot or may not do, before anything happens.
 
         :raises Unsupported: for a hook, parameter or value that the driver does not take.
-        :raises Denied: for a change on a read-only connection.
+        :raises Denied: for a change on a read-only connection, or a read of secrets (``secure=True``).
         :raises Interrupted: (``forked``) in a child of the process that opened it.
         """
         spec = SPECS[hook]
@@ -210,10 +211,12 @@ class Session:
             raise Interrupted("forked", str(self.uri), hint="open a connection in the child")
         if self.closed:
             raise Interrupted("lost", f"{self.uri} is closed", hint="open a new connection")
-        if self.readonly and spec.access != "read":
+        secure = arguments.get("secure", False)
+        if self.readonly and (spec.access != "read" or secure):
             from anyvirt.errors import Denied
 
-            raise Denied(f"{hook} on a read-only connection", code="readonly", hint="open it without readonly")
+            what = f"{hook} with secrets" if secure else hook
+            raise Denied(f"{what} on a read-only connection", code="readonly", hint="open it without readonly")
         found = self._implementations.get(hook)
         if not found:
             raise Unsupported(self.driver.name, hook, hint=self._hint(spec))

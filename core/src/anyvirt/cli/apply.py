@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from anyvirt.model.domain import Domain as DomainModel
 
 _KEEP = "Take over elements and attributes that anyvirt does not know."
+_CONCEALED = "***"
 _SIGNS = {"new": "+", "change": "~", "none": "=", "refused": "!"}
 
 
@@ -105,15 +106,19 @@ def _step(cli: Invocation, file: str, *, keep_unknown: bool) -> Step:
 
 def _compare(cli: Invocation, step: Step, wanted: DomainModel, text: str) -> None:
     from anyvirt.cli.overlay import laid_over
+    from anyvirt.cli.source import stored as read_stored
+    from anyvirt.document import Document
     from anyvirt.model.diff import diff
-    from anyvirt.model.values import Which
     from anyvirt.model.write import dump
+    from anyvirt.passwords import without_passwords
 
     one = _stored(cli, step)
     if one is None:
         step.action, step.text = "new", text
         return
-    stored = one.config(Which.CONFIG).model
+    stored = read_stored(cli, one).model
+    if cli.connection.session.readonly:  # which shows no password, so that none can be compared
+        wanted = without_passwords(Document.of(wanted)).model
     full = laid_over(stored, wanted)
     step.changes = diff(stored, full)
     step.action = "change" if step.changes else "none"
@@ -144,7 +149,7 @@ def _show(cli: Invocation, schema: str, steps: list[Step], *, done: bool = False
     for step in steps:
         row: dict[str, Any] = {"file": step.file, "name": step.name or None, "uuid": step.uuid, "action": step.action}
         row["when"] = step.when if step.action in {"new", "change"} else None
-        row["changes"] = [{"path": c.path, "old": _plain(c.old), "new": _plain(c.new)} for c in step.changes]
+        row["changes"] = [_row(change) for change in step.changes]
         if step.error is not None:
             row["error"] = cli.row_error(step.error)
         rows.append(row)
@@ -172,6 +177,12 @@ def _head(step: Step, *, done: bool) -> str:
     return clean(f"{_SIGNS[step.action]} {name}: {words[step.action]}")
 
 
+def _row(change: Difference) -> dict[str, Any]:
+    secret = change.path.endswith("/@passwd")
+    old, new = (_CONCEALED if secret and value else _plain(value) for value in (change.old, change.new))
+    return {"path": change.path, "old": old, "new": new}
+
+
 def _plain(value: Any) -> Any:
     from anyvirt.model.element import Element
 
@@ -180,6 +191,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Element):
         from anyvirt.model.write import dump
 
+        if getattr(value, "passwd", None):
+            value = value.replace(passwd=_CONCEALED)
         return " ".join(dump(value).split())
     if isinstance(value, Enum):
         return str(value.value)

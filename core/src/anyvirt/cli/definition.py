@@ -87,17 +87,18 @@ def dumpxml(
     inactive: Annotated[bool, opt("--inactive", help="The definition that the next boot has.")] = False,
     live: Annotated[bool, opt("--live", help="The one that runs; fails where none does.")] = False,
     canonical: Annotated[bool, opt("--canonical", help="In anyvirt's own spelling, units and order.")] = False,
+    security_info: Annotated[bool, opt("--security-info", help="With the passwords in it.")] = False,
 ) -> None:
     """Print a domain's definition as XML.
 
     Without an option it is the running one, or the stored one of a domain that does not
-    run.
+    run. Passwords of displays are left out unless they are asked for.
     """
     from anyvirt.model.values import Which
 
     which = Which.CONFIG if inactive else Which.LIVE if live else Which.EFFECTIVE
     one = cli.connection.lookup(domain)
-    document = one.config(which)
+    document = one.config(which, security_info)
     text = document.text
     if canonical:
         from anyvirt.model.write import dump

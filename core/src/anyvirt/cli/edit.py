@@ -12,8 +12,8 @@ from anyvirt.cli.complaint import print_error
 from anyvirt.cli.declare import command, domain, opt
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.prompt import confirm
+from anyvirt.cli.source import stored
 from anyvirt.errors import Failed, VirtError
-from anyvirt.model.values import Which
 
 if TYPE_CHECKING:
     from anyvirt.client._generated_sync import Domain
@@ -35,7 +35,7 @@ def edit(
     could not be stored. A running domain has the change from its next boot.
     """
     one = cli.connection.lookup(domain)
-    before = one.config(Which.CONFIG).text
+    before = stored(cli, one).text
     handle, name = tempfile.mkstemp(prefix=f"anyvirt-{os.getpid()}-", suffix=".xml")
     path = Path(name)
     with os.fdopen(handle, "w", encoding="utf-8") as file:
@@ -75,7 +75,7 @@ def _edited(cli: Invocation, one: Domain, before: str, path: Path, *, keep_unkno
 
 
 def _store(cli: Invocation, one: Domain, before: str, text: str, *, keep_unknown: bool) -> None:
-    if one.config(Which.CONFIG).text != before:
+    if stored(cli, one).text != before:
         raise VirtError(
             f"somebody else changed the definition of {one.name!r} meanwhile",
             code="resource.busy",

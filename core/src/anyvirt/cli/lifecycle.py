@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any
 
 from anyvirt.cli.declare import command, domains, opt
 from anyvirt.cli.invocation import Invocation
 from anyvirt.errors import VirtError
+
+if TYPE_CHECKING:
+    from anyvirt.ref import Ref
 
 _MODE = "acpi, agent, initctl, signal or paravirt; the driver's own choice without it."
 
@@ -27,7 +31,7 @@ def start(
     anything has changed. Several domains start side by side; one that fails does not
     keep the others back.
     """
-    each(cli, "start", domains, {"paused": paused}, "Domain '{}' started")
+    _tell_emulated(cli, each(cli, "start", domains, {"paused": paused}, "Domain '{}' started"))
 
 
 @command(
@@ -97,11 +101,12 @@ def resume(cli: Invocation, domains: Annotated[list[str], domains()]) -> None:
     each(cli, "resume", domains, {}, "Domain '{}' resumed")
 
 
-def each(cli: Invocation, verb: str, names: Sequence[str], arguments: dict[str, Any], done: str) -> None:
-    """Call one hook for several domains side by side, and report each."""
+def each(cli: Invocation, verb: str, names: Sequence[str], arguments: dict[str, Any], done: str) -> list[Ref]:
+    """Call one hook for several domains side by side, and report each; those for which it is done."""
     session = cli.connection.session
     begun: list[tuple[str, Any]] = []
     rows = []
+    refs: list[Ref] = []
     for name in names:
         try:
             ref = cli.connection.lookup(name).ref
@@ -119,6 +124,7 @@ def each(cli: Invocation, verb: str, names: Sequence[str], arguments: dict[str, 
             row |= {"name": str(ref), "uuid": ref.uuid}
             pending.result()
             row["done"] = True
+            refs.append(ref)
             if not cli.options.json:
                 cli.line(done.format(row["name"]))
         except VirtError as error:
@@ -128,6 +134,24 @@ def each(cli: Invocation, verb: str, names: Sequence[str], arguments: dict[str, 
             row["error"] = cli.row_error(error)
         rows.append(row)
     cli.json(f"{verb}/1", domains=rows)
+    return refs
+
+
+def _tell_emulated(cli: Invocation, refs: Sequence[Ref]) -> None:
+    """Say that guests which ask for KVM do not have it, and why."""
+    if cli.options.quiet or cli.options.json:
+        return
+    import re
+
+    from anyvirt.model.values import Which
+
+    with suppress(VirtError):  # they run; that is what was asked for
+        answers = cli.connection.domain_config(refs, Which.CONFIG).values()
+        texts = [answer.value.text for answer in answers if answer.value is not None]
+        if any(re.search(r"<domain\b[^>]*\stype=['\"]kvm['\"]", text) for text in texts):
+            for fact in cli.connection.facts():
+                if (fact.name, fact.value) == ("accelerator", "tcg"):
+                    cli.note(f"note: emulated (TCG): {fact.reason}")
 
 
 def _mode(text: str) -> Any:

@@ -1,13 +1,19 @@
-"""Documents that are named on the command line."""
+"""Documents that commands read: files that are named on the command line, and what is stored."""
 
 from __future__ import annotations
 
 import os
 import sys
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.errors import Denied, Invalid, NotFound
+from anyvirt.model.values import Which
+
+if TYPE_CHECKING:
+    from anyvirt.cli.invocation import Invocation
+    from anyvirt.client._generated_sync import Domain
+    from anyvirt.document import Document
 
 LARGEST: Final = 64 << 20
 
@@ -30,3 +36,9 @@ def read(name: str) -> bytes:
     if len(data) > LARGEST:
         raise Invalid(f"{name} is larger than {LARGEST >> 20} MiB, which no document is")
     return data
+
+
+def stored(cli: Invocation, one: Domain) -> Document[Any]:
+    """The next boot's definition; with its passwords, wherever the connection gives them, so that none is lost."""
+    session = cli.connection.session
+    return one.config(Which.CONFIG, not session.readonly and "domain_config.secure" in session.supports)

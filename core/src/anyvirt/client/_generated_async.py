@@ -106,15 +106,21 @@ class AsyncConnection(AsyncLink):
         return result
 
     async def domain_config(
-        self, refs: Iterable[Handle | Ref], which: Which = Which.EFFECTIVE, *, timeout: Timeout = ...
+        self,
+        refs: Iterable[Handle | Ref],
+        which: Which = Which.EFFECTIVE,
+        secure: bool = False,
+        *,
+        timeout: Timeout = ...,
     ) -> dict[Ref, Answer[Document[DomainModel]]]:
         """Definition of each domain.
 
         :param which: CONFIG is the next boot's, LIVE the running one's (``WrongState`` when it does not run),
             EFFECTIVE is LIVE when it runs and CONFIG when not.
+        :param secure: with passwords in it; refused on a read-only connection.
         """
         result: dict[Ref, Answer[Document[DomainModel]]] = await self._bulk(
-            "domain_config", {"refs": refs_of(refs), "which": which}, timeout
+            "domain_config", {"refs": refs_of(refs), "which": which, "secure": secure}, timeout
         )
         return result
 
@@ -586,13 +592,16 @@ class AsyncDomain(Handle):
         """Number, persistence, autostart, title of each domain, as far as they cost nothing to ask."""
         return (await self.connection.domain_facts((self.ref,), timeout=timeout))[self.ref].get()
 
-    async def config(self, which: Which = Which.EFFECTIVE, *, timeout: Timeout = ...) -> Document[DomainModel]:
+    async def config(
+        self, which: Which = Which.EFFECTIVE, secure: bool = False, *, timeout: Timeout = ...
+    ) -> Document[DomainModel]:
         """Definition of each domain.
 
         :param which: CONFIG is the next boot's, LIVE the running one's (``WrongState`` when it does not run),
             EFFECTIVE is LIVE when it runs and CONFIG when not.
+        :param secure: with passwords in it; refused on a read-only connection.
         """
-        return (await self.connection.domain_config((self.ref,), which, timeout=timeout))[self.ref].get()
+        return (await self.connection.domain_config((self.ref,), which, secure, timeout=timeout))[self.ref].get()
 
     async def undefine(self, keep_nvram: bool = False, *, timeout: Timeout = ...) -> None:
         """Remove the definition; a running guest becomes transient and goes on.

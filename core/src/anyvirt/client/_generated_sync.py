@@ -104,15 +104,21 @@ class Connection(SyncLink):
         return result
 
     def domain_config(
-        self, refs: Iterable[Handle | Ref], which: Which = Which.EFFECTIVE, *, timeout: Timeout = ...
+        self,
+        refs: Iterable[Handle | Ref],
+        which: Which = Which.EFFECTIVE,
+        secure: bool = False,
+        *,
+        timeout: Timeout = ...,
     ) -> dict[Ref, Answer[Document[DomainModel]]]:
         """Definition of each domain.
 
         :param which: CONFIG is the next boot's, LIVE the running one's (``WrongState`` when it does not run),
             EFFECTIVE is LIVE when it runs and CONFIG when not.
+        :param secure: with passwords in it; refused on a read-only connection.
         """
         result: dict[Ref, Answer[Document[DomainModel]]] = self._bulk(
-            "domain_config", {"refs": refs_of(refs), "which": which}, timeout
+            "domain_config", {"refs": refs_of(refs), "which": which, "secure": secure}, timeout
         )
         return result
 
@@ -559,13 +565,16 @@ class Domain(Handle):
         """Number, persistence, autostart, title of each domain, as far as they cost nothing to ask."""
         return (self.connection.domain_facts((self.ref,), timeout=timeout))[self.ref].get()
 
-    def config(self, which: Which = Which.EFFECTIVE, *, timeout: Timeout = ...) -> Document[DomainModel]:
+    def config(
+        self, which: Which = Which.EFFECTIVE, secure: bool = False, *, timeout: Timeout = ...
+    ) -> Document[DomainModel]:
         """Definition of each domain.
 
         :param which: CONFIG is the next boot's, LIVE the running one's (``WrongState`` when it does not run),
             EFFECTIVE is LIVE when it runs and CONFIG when not.
+        :param secure: with passwords in it; refused on a read-only connection.
         """
-        return (self.connection.domain_config((self.ref,), which, timeout=timeout))[self.ref].get()
+        return (self.connection.domain_config((self.ref,), which, secure, timeout=timeout))[self.ref].get()
 
     def undefine(self, keep_nvram: bool = False, *, timeout: Timeout = ...) -> None:
         """Remove the definition; a running guest becomes transient and goes on.

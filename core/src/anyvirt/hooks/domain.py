@@ -69,15 +69,16 @@ class DomainSpec:
     @spec(
         "domain",
         kind="bulk",
-        covers={"virDomainGetXMLDesc": ("inactive",), "virDomainGetOSType": (), "virDomainGetMaxMemory": ()},
+        covers={"virDomainGetXMLDesc": ("inactive", "secure"), "virDomainGetOSType": (), "virDomainGetMaxMemory": ()},
     )
     def domain_config(
-        self, refs: Sequence[Ref], which: Which = Which.EFFECTIVE
+        self, refs: Sequence[Ref], which: Which = Which.EFFECTIVE, secure: bool = False
     ) -> Iterator[tuple[Ref, Answer[Document[Domain]]]]:
         """Definition of each domain.
 
         :param which: CONFIG is the next boot's, LIVE the running one's (``WrongState`` when it does not run),
             EFFECTIVE is LIVE when it runs and CONFIG when not.
+        :param secure: with passwords in it; refused on a read-only connection.
         """
 
     @spec("domain", access="write", covers={"virDomainDefineXML": (), "virDomainDefineXMLFlags": ("validate",)})

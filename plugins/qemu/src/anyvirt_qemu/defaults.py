@@ -87,7 +87,9 @@ def complete(
     serials, consoles = _consoles(domain)
     vsock = domain.vsock
     if vsock is not None and vsock.cid is None:
-        vsock = vsock.replace(cid=next(n for n in range(FIRST_CID, 2**32) if n not in cids))
+        had = old.vsock.cid if old is not None and old.vsock is not None else None
+        free = (n for n in range(FIRST_CID, 2**32) if n not in cids)
+        vsock = vsock.replace(cid=next(free) if had is None or had in cids else had)
     domain = domain.replace(
         interfaces=tuple(interfaces),
         serials=serials,

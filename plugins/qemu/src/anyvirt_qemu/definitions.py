@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import (
     Answer,
@@ -27,6 +28,8 @@ from anyvirt.api import (
     check_name,
     impl,
     require,
+    with_passwords,
+    without_passwords,
 )
 
 from anyvirt_qemu import nvram
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
     from anyvirt.api import Row
 
     from anyvirt_qemu.site import Site
+
+CID: Final = re.compile(r"<cid\b[^>]*\baddress=['\"]([0-9]+)['\"]")
 
 
 class Definitions:
@@ -86,14 +91,17 @@ class Definitions:
             )
 
     @impl
-    def domain_config(self, refs: Sequence[Ref], which: Which) -> Iterator[tuple[Ref, Answer[Document[Domain]]]]:
+    def domain_config(
+        self, refs: Sequence[Ref], which: Which, secure: bool
+    ) -> Iterator[tuple[Ref, Answer[Document[Domain]]]]:
         rows = {row.uuid: row for row in self._site.store.get_many(KIND, [ref.key for ref in refs])}
         for ref in refs:
             row = rows.get(ref.key)
             try:
                 if row is None:
                     raise NotFound(ref)
-                yield ref, Answer(self._config(row, which))
+                document = self._config(row, which, secure=secure)
+                yield ref, Answer(document if secure else without_passwords(document))
             except VirtError as error:
                 yield ref, Answer(error=error)
 
@@ -164,7 +172,8 @@ class Definitions:
 
         domain = config.model
         caps = Caps(self._site.caps(domain.emulator))
-        return complete(domain, caps, os.urandom, old=self._known(domain), taken=self._taken_macs(domain))
+        old, taken, cids = self._known(domain), self._taken_macs(domain), self._taken_cids(domain)
+        return complete(domain, caps, os.urandom, old=old, taken=taken, cids=cids)
 
     def _known(self, domain: Domain) -> Domain | None:
         """What is defined under the same UUID, or the same name: addresses and MACs stay as they were."""
@@ -180,11 +189,20 @@ class Definitions:
             return frozenset()
         return self._site.macs.taken()
 
-    def _config(self, row: Row, which: Which) -> Document[Domain]:
+    def _taken_cids(self, domain: Domain) -> AbstractSet[int]:
+        if domain.vsock is None or domain.vsock.cid is not None:
+            return frozenset()
+        rows = (row for row in self._site.store.rows(KIND, xml=True) if row.name != domain.name)
+        return frozenset(int(cid) for row in rows for cid in CID.findall(row.xml or ""))
+
+    def _config(self, row: Row, which: Which, *, secure: bool) -> Document[Domain]:
         if which is not Which.CONFIG:
             with self._site.run(row.uuid) as run:
                 if run is not None and run.record is not None and run.alive() is not False:
-                    return Document(run.record.xml)
+                    live = Document[Domain](run.record.xml)
+                    # The record has no passwords. The definition has them, unless it is another one since.
+                    same = secure and row.at <= run.record.began
+                    return with_passwords(live, Document(row.xml or "")) if same else live
         if which is Which.LIVE:
             raise WrongState("shut off", ["running"], "reading the live definition", what=ref_of(row))
         if which is Which.CONFIG and row.transient:

@@ -6,12 +6,14 @@ from uuid import uuid4
 
 import pytest
 
-from anyvirt.client._generated_sync import Connection
+from anyvirt.client._generated_sync import Connection, Domain
 from anyvirt.errors import Exists, Invalid, NotFound, WrongState
 from anyvirt.model.state import State
 from anyvirt.model.values import Which
 from anyvirt.testing.guests import Guests
 from anyvirt.testing.marks import needs, proves
+
+PASSWORD = "sesam-17"
 
 
 def _refs(connection: Connection) -> set[object]:
@@ -88,6 +90,33 @@ def test_a_definition_comes_back_as_it_was_given(guests: Guests) -> None:
     name, uuid = guests.name(), str(uuid4())
     model = guests.define(name, uuid=uuid, title="a title", memory=96).config().model
     assert (model.name, model.uuid, model.title, model.memory) == (name, uuid, "a title", 96 << 20)
+
+
+@proves("domain_config.secure")
+@needs("domain_define")
+def test_a_password_is_shown_only_to_who_asks_for_it(connection: Connection, guests: Guests) -> None:
+    domain = _with_password(connection, guests)
+    assert PASSWORD not in domain.config(Which.CONFIG).text
+    assert PASSWORD not in domain.config().text
+    whole = domain.config(Which.CONFIG, secure=True)
+    assert [one.passwd for one in whole.model.graphics] == [PASSWORD]
+    connection.domain_define(whole.text)
+    assert domain.config(Which.CONFIG, secure=True).model.graphics == whole.model.graphics
+
+
+@proves("domain_config.secure")
+@needs("domain_define", "domain_start")
+def test_a_running_domain_shows_its_password_only_to_who_asks_for_it(connection: Connection, guests: Guests) -> None:
+    domain = _with_password(connection, guests)
+    domain.start()
+    assert PASSWORD not in domain.config(Which.LIVE).text
+    assert PASSWORD not in domain.config().text
+    assert [one.passwd for one in domain.config(Which.LIVE, secure=True).model.graphics] == [PASSWORD]
+
+
+def _with_password(connection: Connection, guests: Guests) -> Domain:
+    display = f"<graphics type='vnc' autoport='yes' passwd='{PASSWORD}'/></devices>"
+    return guests.mine(connection.domain_define(guests.xml(guests.name()).replace("</devices>", display)))
 
 
 @proves("domain_define")
