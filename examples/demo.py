@@ -50,8 +50,11 @@ def main() -> int:
         except GuestError as error:
             print(f"demo: {error}: the same tour on the test driver instead")
             return on_test(Show(f"test:///default?state={state / 'test.db'}", state))
-        uri = "qemu:///system" if os.getuid() == 0 else "qemu:///session"
-        return on_qemu(Show(uri, state), guest, state)
+        show = Show("qemu:///system" if os.getuid() == 0 else "qemu:///session", state)
+        try:
+            return on_qemu(show, guest, state)
+        finally:
+            end(show, state)
 
 
 def _missing() -> str:
@@ -98,6 +101,14 @@ def on_qemu(show: Show, guest: Guest, state: Path) -> int:
         show.run("list", "--all")
         show_events(watching)
     return 0
+
+
+def end(show: Show, state: Path) -> None:
+    """End the guest where the tour was cut off; its state folder goes with the demo."""
+    with anyvirt.open(show.uri, state_dir=state) as connection:
+        for guest in connection.domain_list():
+            if guest.state().state.active:
+                guest.destroy()
 
 
 def on_test(show: Show) -> int:

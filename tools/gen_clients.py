@@ -335,8 +335,8 @@ def main() -> int:
                 stale.append(str(path))
         else:
             path.write_text(text)
-    for path in stale:
-        print(f"{path} is stale: run python tools/gen_clients.py")
+    for place in stale:
+        print(f"{place} is stale: run python tools/gen_clients.py")
     return 1 if stale else 0
 
 

@@ -134,11 +134,8 @@ def support() -> str:
     from anyvirt.coverage import installed, proofs
 
     drivers = list(installed())
-    out = [
-        title("Support"),
-        "What each driver implements, from its code, and what the contract suite proved it on. "
-        "An empty cell: not supported.\n\n",
-    ]
+    about = "What each driver implements, from its code, and what the contract suite proved it on."
+    out = [title("Support"), f"{about} An empty cell: not supported.\n\n"]
     rows = []
     for name in SPECS:
         cells = [proofs(driver, name) for driver in drivers]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from anyvirt.opening import open, open_async  # noqa: A004 - the design's word
+    from anyvirt.opening import open, open_async
 
 __all__ = ["open", "open_async"]
 

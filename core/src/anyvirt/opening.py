@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from anyvirt.client.link import Link
 
 
-def open(  # noqa: A001 - the design's word
+def open(
     uri: str | Uri | None = None,
     *,
     auth: Any = None,

@@ -116,7 +116,7 @@ def test_elements_of_different_classes_are_never_equal() -> None:
 def test_a_word_outside_its_set_is_refused_when_written_with_all_others() -> None:
     wrong = GUEST.replace(
         type="kwm",
-        disks=(Disk(device="tape", target="vda"),),
+        disks=(Disk(device="tape", target="vda"),),  # type: ignore[arg-type]
         interfaces=(Interface(mac="zz", source=InterfaceSource(port=-1)),),
     )
     with pytest.raises(Invalid) as caught:
@@ -151,5 +151,6 @@ def test_metadata_must_be_one_whole_element() -> None:
 
 
 def test_enums_compare_with_their_words() -> None:
-    assert DiskDevice.CDROM == "cdrom"
+    assert str(DiskDevice.CDROM) == "cdrom"
+    assert DiskDevice("cdrom") is DiskDevice.CDROM
     assert dump(Disk(device="cdrom")) == dump(Disk(device=DiskDevice.CDROM))  # type: ignore[arg-type]
