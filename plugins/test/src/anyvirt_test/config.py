@@ -131,7 +131,7 @@ def _bytes(element: Any) -> int | None:
 def _parsed(path: str, read: Callable[[str], bytes]) -> Any:
     parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True)
     try:
-        root = etree.fromstring(read(path), parser)
+        root: Any = etree.fromstring(read(path), parser)
     except etree.XMLSyntaxError as error:
         raise Invalid([Problem("xml.malformed", "/", error.lineno, f"{path}: {error.msg}")]) from error
     if root.getroottree().docinfo.doctype:

@@ -22,10 +22,7 @@ class Networks:
 
     @impl
     def network_info(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[NetworkInfo]]]:
-        for ref, row in self._found(refs):
-            facts = json.loads(self.world.store.blob("network", ref.key, "facts") or b"{}")
-            info = row and NetworkInfo(bool(row.run), not row.transient, row.autostart, facts.get("bridge"))
-            yield ref, Answer(info) if info else Answer(error=NotFound(ref))
+        return self._states(refs)
 
     @impl
     def network_config(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[Document[Any]]]]:
@@ -38,6 +35,16 @@ class Networks:
     @impl
     def interface_config(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[Document[Any]]]]:
         return self._configs(refs)
+
+    @impl
+    def interface_info(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[NetworkInfo]]]:
+        return self._states(refs)
+
+    def _states(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[NetworkInfo]]]:
+        for ref, row in self._found(refs):
+            facts = json.loads(self.world.store.blob(ref.kind, ref.key, "facts") or b"{}")
+            info = row and NetworkInfo(bool(row.run), not row.transient, row.autostart, facts.get("bridge"))
+            yield ref, Answer(info) if info else Answer(error=NotFound(ref))
 
     def _configs(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[Document[Any]]]]:
         for ref, row in self._found(refs):

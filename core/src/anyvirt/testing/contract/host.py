@@ -65,6 +65,16 @@ def test_networks_are_found_by_name(connection: Connection) -> None:
         assert answers[networks[0].ref].error is None
 
 
+@proves("interface_info")
+@needs("interface_list")
+def test_interfaces_are_up_or_down(connection: Connection) -> None:
+    interfaces = connection.interface_list()
+    gone = Ref("interface", "00:00:00:00:00:00", name="never-was")
+    answers = connection.interface_info([gone, *interfaces])
+    assert isinstance(answers[gone].error, NotFound)
+    assert all(isinstance(answers[one.ref].get().active, bool) for one in interfaces)
+
+
 @proves("interface_list", "interface_config")
 def test_interfaces_are_found_by_name(connection: Connection) -> None:
     interfaces = connection.interface_list()
