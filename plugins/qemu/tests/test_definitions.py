@@ -1,0 +1,110 @@
+"""What definitions keep from each other and from the world: passwords, and vsock addresses."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from anyvirt.api import Connection, Denied, VirtError, Which, open  # noqa: A004
+
+WORD = "sesam-17"
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def connection(qemu: str, state: Path) -> Iterator[Connection]:
+    """A connection of its own state; whatever runs at the end is destroyed."""
+    assert qemu
+    with open("qemu:///session", state_dir=state) as made:
+        yield made
+        for domain in made.domain_list():
+            with suppress(VirtError):
+                domain.destroy()
+
+
+def _xml(name: str, devices: str) -> str:
+    return (
+        f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>"
+        f"<os><type arch='x86_64' machine='q35'>hvm</type></os><devices>{devices}</devices></domain>"
+    )
+
+
+def _display(path: Path, password: str = WORD) -> str:
+    return f"<graphics type='vnc' socket='{path}' passwd='{password}'/>"
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    """What is in a folder and below, all but the store of definitions."""
+    places = [Path(base, name) for base, _, names in os.walk(folder) for name in names]
+    return {
+        str(place): place.read_bytes() for place in places if place.is_file() and not place.name.startswith("store.db")
+    }
+
+
+def test_a_password_reaches_the_display_and_nothing_else(connection: Connection, state: Path, tmp_path: Path) -> None:
+    screen = tmp_path / "screen"
+    domain = connection.domain_define(_xml("one", _display(screen)))
+    domain.start(paused=True)
+    found = _files(state)
+    (record,) = [data for place, data in found.items() if place.endswith("/status.json")]
+    assert b"<graphics type=" in record
+    assert [place for place, data in found.items() if WORD.encode() in data] == []
+    (process,) = [
+        entry.parent for entry in Path("/proc").glob("[0-9]*/cmdline") if str(screen).encode() in _read(entry)
+    ]
+    assert b"vnc" in _read(process / "cmdline")
+    assert WORD.encode() not in _read(process / "cmdline") + _read(process / "environ")
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(screen))
+        client.sendall(client.recv(12))
+        assert client.recv(2) == b"\x01\x02"  # one way in: VNC authentication (RFC 6143, 7.2)
+
+
+def _read(place: Path) -> bytes:
+    try:
+        return place.read_bytes()
+    except OSError:  # it has ended, or is somebody else's
+        return b""
+
+
+def test_a_password_is_shown_only_to_who_asks_and_may_change(
+    connection: Connection, state: Path, tmp_path: Path
+) -> None:
+    domain = connection.domain_define(_xml("one", _display(tmp_path / "screen")))
+    domain.start(paused=True)
+    for which in Which:
+        assert WORD not in domain.config(which).text
+        assert [one.passwd for one in domain.config(which, secure=True).model.graphics] == [WORD]
+    with open("qemu:///session", state_dir=state, readonly=True) as reader:
+        assert WORD not in reader.lookup("one").config().text
+        with pytest.raises(Denied, match="read-only"):
+            reader.lookup("one").config(secure=True)
+
+
+def test_a_new_password_is_not_shown_as_the_running_one(connection: Connection, tmp_path: Path) -> None:
+    domain = connection.domain_define(_xml("one", _display(tmp_path / "screen")))
+    domain.start(paused=True)
+    connection.domain_define(_xml("one", _display(tmp_path / "screen", "another")))
+    assert [one.passwd for one in domain.config(Which.LIVE, secure=True).model.graphics] == [None]
+    assert [one.passwd for one in domain.config(Which.CONFIG, secure=True).model.graphics] == ["another"]
+
+
+def test_guests_get_vsock_addresses_of_their_own_and_keep_them(connection: Connection) -> None:
+    vsock = "<vsock model='virtio'><cid auto='yes'/></vsock>"
+
+    def address(name: str) -> int | None:
+        found = connection.domain_define(_xml(name, vsock)).config().model.vsock
+        assert found is not None
+        return found.cid
+
+    connection.domain_define(_xml("fixed", "<vsock model='virtio'><cid auto='no' address='4'/></vsock>"))
+    assert [address(name) for name in ("one", "two", "one")] == [3, 5, 3]
