@@ -12,7 +12,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from anyvirt.api import Event, Interrupted, State
+from anyvirt.api import Deadline, Event, Interrupted, State, within
 
 SECTOR = bytes.fromhex(
     "31c08ed88ed0bc007cfbbe7e7cac84c07405e85a00ebf6bafd03eca80174fbbaf803ec3c7174113c7274173c77741b3c6474"
@@ -36,19 +36,21 @@ def sector_xml(
         f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>{vcpus}</vcpu>"
         "<os><type arch='x86_64' machine='q35'>hvm</type><boot dev='hd'/></os><features><acpi/></features><devices>"
         f"<disk type='file'><driver name='qemu' type='raw'/><source file='{disk}'/><target dev='vda' bus='virtio'/>"
-        f"</disk>{more}{serial}</devices></domain>"
+        f"<readonly/></disk>{more}{serial}</devices></domain>"
     )
 
 
 def read_until(stream: Any, end: bytes, seconds: float = 20.0) -> bytes:
     """What a console shows up to and with ``end``."""
     seen = b""
-    until = time.monotonic() + seconds
-    while end not in seen:
-        assert time.monotonic() < until, f"{end!r} did not come; seen: {seen[-300:]!r}"
-        piece = stream.read()
-        assert piece, f"the console ended before {end!r}; seen: {seen[-300:]!r}"
-        seen += piece
+    with within(Deadline(seconds)):
+        while end not in seen:
+            try:
+                piece = stream.read()
+            except Interrupted:
+                raise AssertionError(f"{end!r} did not come; seen: {seen[-300:]!r}") from None
+            assert piece, f"the console ended before {end!r}; seen: {seen[-300:]!r}"
+            seen += piece
     return seen
 
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 CHUNK: Final = 65536
 TYPES: Final = ("pty", "unix")
-LEAVING: Final = 2.0  # seconds until what was typed last is given up
+LEAVING: Final = 5.0  # seconds until what was typed last is given up
 _numbers: Final = count()
 
 
@@ -220,6 +220,7 @@ class Talk:
         self._type()
         if self._leaving:
             return self._line is not None and (bool(self._to_guest) or self._in >= 0 or bool(self._line))
+        self._show()
         while not self._to_user and self._log is not None:
             data, self._offset = self._log.read(self._offset)
             if not data:
@@ -227,7 +228,6 @@ class Talk:
             self._to_user.append(data)
             self._show()
             self._log.trim()
-        self._show()
         listen = not self._to_guest and self._in >= 0
         if listen != self._listening:
             self._listening = listen

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 PTS: Final = "/dev/pts/"
 CHUNK: Final = 65536
-NOTICED: Final = 1.1  # seconds after which QEMU has seen that a terminal was opened
+NOTICED: Final = 2.5  # seconds after which QEMU, which looks every second, has seen that a terminal was opened
 HEARD: Final = 0.05  # in which it reads what was typed then
 GLANCE: Final = 0.0005  # between looks at whether a socket was emptied
 
@@ -38,7 +38,7 @@ class Line:
         self.brief = brief
         self._kind, self._path = use["type"], use["path"]
         self._folder = os.dup(run.place.fd)
-        self._stay = self._opened = 0.0
+        self._typed = self._noticed = 0.0
         self.fd = self.out = -1
 
     def __bool__(self) -> bool:
@@ -56,7 +56,7 @@ class Line:
             os.set_blocking(self.fd, False)
         else:
             self.fd = self._terminal()
-            self._opened = time.monotonic()
+            self._noticed = time.monotonic() + NOTICED
         self.out = os.dup(self.fd)  # one descriptor can be watched for one thing
 
     def hang_up(self) -> None:
@@ -82,22 +82,25 @@ class Line:
             written = os.write(self.out, data)
         except BlockingIOError:
             return 0
-        self._stay = max(self._opened + NOTICED if self._kind == "pty" else 0.0, time.monotonic() + HEARD)
+        self._typed = time.monotonic()
         return written
 
     def read(self) -> bytes | None:
         """What came back; None where nothing did, ``b""`` when QEMU has closed it."""
         try:
-            return os.read(self.fd, CHUNK)
+            data = os.read(self.fd, CHUNK)
         except BlockingIOError:
             return None
         except OSError:
             return b""
+        if data:
+            self._noticed = 0.0  # or it would not have been written here
+        return data
 
     def busy(self) -> float:
         """For how many seconds it has to stay open, so that what was typed is heard; 0.0 when it was."""
         if self._kind == "pty":
-            return max(0.0, self._stay - time.monotonic())
+            return max(0.0, max(self._noticed, self._typed + HEARD) - time.monotonic()) if self._typed else 0.0
         waiting = struct.unpack("i", fcntl.ioctl(self.out, termios.TIOCOUTQ, b"\0" * 4))[0]
         return GLANCE if waiting else 0.0
 

@@ -303,7 +303,7 @@ class Following:
 
     def _anew(self, gap: Gap) -> Iterator[Event]:
         """A gap, and then what is so now, of one domain or all; only the last has the token: half is worth nothing."""
-        events: list[Event] = [gap]
+        events: list[Event] = [stamped(gap, token="")]
         stops = dict(self._store.blobs(KIND, STOPPED))
         for row in self._site.rows():
             if gap.ref is None or gap.ref.key == row.uuid:
