@@ -50,7 +50,7 @@ def converse(peer: socket.socket, mode: str) -> None:
         if mode == "rubbish":
             peer.sendall(b'}{ "return": \r\n')
         else:
-            value = {} if number == 0 or mode != "liar" else 5
+            value: object = {} if number == 0 or mode != "liar" else 5
             peer.sendall(json.dumps({"return": value, "id": json.loads(line).get("id")}).encode() + b"\r\n")
 
 

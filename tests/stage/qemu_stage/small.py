@@ -46,7 +46,9 @@ def small_xml(guest: small_guest.Guest, disk: Path, name: str, *, cards: str = "
 class Small:
     """One such guest, defined; ``booted`` brings it to its prompt."""
 
-    def __init__(self, connection: Connection, folder: Path, *, name: str = "small", cards: str = "", more: str = "") -> None:
+    def __init__(
+        self, connection: Connection, folder: Path, *, name: str = "small", cards: str = "", more: str = ""
+    ) -> None:
         self.connection, self.name = connection, name
         self.guest = built()
         self.disk = folder / f"{name}.qcow2"

@@ -16,7 +16,10 @@ import anyvirt
 from anyvirt.api import VirtError
 from anyvirt.client._generated_sync import Connection
 
-CALLS = "define start start create suspend resume reset shutdown destroy destroy undefine autostart rename state".split()
+CALLS = (
+    *("define", "start", "start", "create", "suspend", "resume", "reset", "shutdown"),
+    *("destroy", "destroy", "undefine", "autostart", "rename", "state"),
+)
 
 
 def call(connection: Connection, op: str, name: str, xml: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,32 +19,36 @@ _UUID: Final = re.compile(rb"<uuid>\s*([0-9a-fA-F-]{36})\s*</uuid>")
 _PID: Final = re.compile(rb"<domstatus\b[^>]*\bpid=['\"](\d+)['\"]")
 
 
-def places(site: Site) -> tuple[Path, Path]:
-    """Libvirt's folders of definitions and of running guests that belong to this scope."""
-    if site.scope.kind == "system":
-        return SYSTEM
-    settings = site.host.settings
-    run = settings.runtime_dir / "libvirt" if settings.runtime_dir else settings.home / ".cache/libvirt"
-    return settings.user_config_dir / "libvirt/qemu", run / "qemu/run"
+def definitions(site: Site) -> Path:
+    """Libvirt's folder of definitions that belong to this scope."""
+    return SYSTEM[0] if site.scope.kind == "system" else site.host.settings.user_config_dir / "libvirt/qemu"
 
 
 def held(site: Site) -> dict[str, str]:
     """Guests that libvirt runs now: UUID -> who runs them, in words."""
-    folder = places(site)[1]
     found = {}
-    try:
-        names = [entry.path for entry in os.scandir(folder) if entry.name.endswith(".xml")]
-    except OSError:
-        return {}
-    for name in names:
+    for path in _statuses(site):
         try:
-            data = Path(name).read_bytes()[:FILE_MAX]
+            with open(path, "rb") as file:
+                data = file.read(FILE_MAX)
         except OSError:
             continue
         pid, uuid = _PID.search(data), _UUID.search(data)
         if pid and uuid and _runs(int(pid[1]), uuid[1]):
             found[uuid[1].decode().lower()] = f"libvirt (QEMU has pid {pid[1].decode()})"
     return found
+
+
+def _statuses(site: Site) -> Iterator[str]:
+    """Status files of guests that belong to this scope; a user's libvirtd may have seen another environment."""
+    folders = [SYSTEM[1]]
+    if site.scope.kind != "system":
+        settings = site.host.settings
+        tops = {settings.runtime_dir, Path(f"/run/user/{os.geteuid()}"), settings.cache_home, settings.home / ".cache"}
+        folders = [top / "libvirt/qemu/run" for top in tops if top is not None]
+    for folder in folders:
+        with suppress(OSError):
+            yield from [entry.path for entry in os.scandir(folder) if entry.name.endswith(".xml")]
 
 
 def _runs(pid: int, uuid: bytes) -> bool:

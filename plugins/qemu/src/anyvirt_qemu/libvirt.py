@@ -5,13 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from anyvirt.api import Denied, Document, Domain, Imported, Invalid, NotFound, VirtError, impl
+from anyvirt.api import Denied, Document, Imported, Invalid, NotFound, VirtError, impl
 
-from anyvirt_qemu.foreign import held, places
+from anyvirt_qemu.foreign import definitions, held
 from anyvirt_qemu.lifecycle import Lifecycle
 from anyvirt_qemu.site import KIND, ref_of
+
+if TYPE_CHECKING:
+    from anyvirt.api import Domain
 
 FILE_MAX: Final = 10 << 20
 
@@ -21,18 +24,23 @@ class Import(Lifecycle):
 
     @impl
     def domain_import(self, dry_run: bool) -> Sequence[Imported]:
-        folder = places(self._site)[0]
+        folder = definitions(self._site)
         started = folder / "autostart"
         return [self._one(path, (started / path.name).is_symlink(), dry_run=dry_run) for path in _definitions(folder)]
 
     def _one(self, path: Path, autostart: bool, *, dry_run: bool) -> Imported:
+        from anyvirt.api import check, unknown  # brings the models in
+
         source = str(path)
         try:
             document: Document[Domain] = Document.of(_content(path))
             domain = document.model
-            name, uuid = domain.name, str(domain.uuid or "")
+            problems = [*unknown(domain), *check(domain)]
+            if problems:
+                raise Invalid(problems)
         except VirtError as error:
             return Imported(path.stem, "", source, "refused", str(error))
+        name, uuid = domain.name, str(domain.uuid or "")
         holder = held(self._site).get(uuid, "")
         try:
             row = self._site.store.get(KIND, uuid)

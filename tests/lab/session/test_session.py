@@ -1,0 +1,175 @@
+"""``qemu:///session`` as a user without rights: the whole life of a guest, and the words for what is refused."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import anyvirt
+import pytest
+from anyvirt.api import Busy, Denied, Fact, Invalid, Reason, State, Status
+from anyvirt.client._generated_sync import Connection
+from qemu_stage.small import Small
+
+GUEST = (
+    "<domain type='kvm'><name>{name}</name><memory unit='MiB'>32</memory><os><type machine='q35'>hvm</type></os>"
+    "<features><acpi/></features><devices>{more}</devices></domain>"
+)
+BRIDGED = "<interface type='bridge'><source bridge='lo'/><model type='virtio'/></interface>"
+ETHERNET = "<interface type='ethernet'><target dev='av0'/><model type='virtio'/></interface>"
+
+
+@pytest.fixture(autouse=True)
+def _not_root() -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root: session_user.py runs this as a user")
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[Connection]:
+    with anyvirt.open("qemu:///session", state_dir=tmp_path / "state") as opened:
+        yield opened
+
+
+def facts(connection: Connection) -> dict[str, Fact]:
+    return {fact.name: fact for answer in connection.host_facts().values() for fact in answer.get()}
+
+
+def test_a_linux_guest_lives_without_any_rights(connection: Connection, tmp_path: Path) -> None:
+    small = Small(connection, tmp_path, cards="<interface type='user'><model type='virtio'/></interface>").booted()
+    assert small.state() == Status(State.RUNNING, Reason.BOOTED)
+    assert "10.0.2.15" in small.run("until ip -4 addr show eth0 | grep 10.0.2.15; do sleep 1; done")
+    assert Path(f"/proc/{small.pid()}").stat().st_uid == os.geteuid()
+    small.domain.shutdown()
+    assert small.off() == Status(State.SHUTOFF, Reason.SHUTDOWN)
+    small.end()
+
+
+def test_state_is_where_only_the_user_can_read_it() -> None:
+    with anyvirt.open("qemu:///session") as connection:
+        made = connection.domain_define(GUEST.format(name="mine", more=""))
+        places = list((Path.home() / ".local/state/anyvirt").glob("*/qemu/store.db"))
+        assert len(places) == 1
+        assert places[0].stat().st_mode & 0o777 == 0o600
+        assert places[0].parent.stat().st_mode & 0o777 == 0o700
+        made.undefine()
+
+
+def test_the_user_is_told_why_there_is_no_kvm(connection: Connection) -> None:
+    if os.access("/dev/kvm", os.R_OK | os.W_OK):
+        pytest.skip("this user may use /dev/kvm")
+    choice = facts(connection)["accelerator"]
+    assert choice.value == "tcg"
+    assert choice.reason == (
+        f"/dev/kvm: permission denied for user {getpass.getuser()} (an administrator can add them to the group kvm): "
+        "using emulation (TCG)"
+    )
+
+
+@pytest.mark.parametrize("card", [BRIDGED.replace("'lo'", "'{bridge}'"), ETHERNET])
+def test_the_user_is_told_why_a_guest_gets_no_tap(connection: Connection, card: str) -> None:
+    if os.access("/dev/net/tun", os.R_OK | os.W_OK):
+        pytest.skip("this user may use /dev/net/tun")
+    refused = f"making a tap device: /dev/net/tun: Permission denied for user {getpass.getuser()}"
+    assert facts(connection)["tap devices"].reason == refused
+    if "{bridge}" in card:
+        bridges = [path.parent.name for path in Path("/sys/class/net").glob("*/bridge")]
+        card = card.replace("{bridge}", bridges[0] if bridges else "none0")
+    guest = connection.domain_define(GUEST.format(name="wired", more=card))
+    (problem,) = guest.preflight()
+    if "none0" in card:
+        assert (problem.code, problem.text) == ("interface.not-found", "there is no bridge none0 on this host")
+    else:
+        assert (problem.code, problem.text) == ("denied", refused)
+        assert problem.hint == "use type='user', let an administrator allow it, or use qemu:///system as root"
+    with pytest.raises(Invalid) as caught:
+        guest.start()
+    assert caught.value.problems == (problem,)
+    assert guest.state().state is State.SHUTOFF
+
+
+def test_the_machines_guests_are_roots_and_there_are_three_ways_out() -> None:
+    with pytest.raises(Denied) as caught, anyvirt.open("qemu:///system") as connection:
+        connection.domain_list()
+    assert "sudo" in caught.value.hint
+    assert "qemu:///session" in caught.value.hint
+    assert "qemu+ssh://root@localhost/system" in caught.value.hint
+
+
+@pytest.fixture
+def virsh(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Libvirt's own daemon in session mode, with a home of its own; the words that begin a command to it."""
+    if not Path("/usr/sbin/libvirtd").exists():
+        pytest.skip("libvirtd is not installed")
+    folder = tempfile.TemporaryDirectory(prefix="av")  # libvirt's sockets allow no long path
+    home = Path(folder.name)
+    (home / "run").mkdir(mode=0o700)
+    settings = home / ".config/libvirt/qemu.conf"
+    settings.parent.mkdir(parents=True)
+    settings.write_text('stdio_handler = "file"\n')  # or it would start a daemon for logs, which stays
+    for name in ("XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
+    daemon = subprocess.Popen(["/usr/sbin/libvirtd"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    socket = home / "run/libvirt/libvirt-sock"
+    end = time.monotonic() + 20
+    while not socket.exists():
+        assert time.monotonic() < end
+        assert daemon.poll() is None
+        time.sleep(0.05)
+    yield ["virsh", "-q", "-c", f"qemu+unix:///session?socket={socket}"]
+    daemon.terminate()
+    daemon.wait(20)
+    folder.cleanup()
+
+
+def test_what_libvirt_has_is_brought_in_and_what_it_runs_is_left_alone(virsh: list[str], tmp_path: Path) -> None:
+    def ask(*words: str) -> str:
+        said = subprocess.run([*virsh, *words], check=False, capture_output=True, text=True)
+        assert not said.returncode, said.stderr
+        return said.stdout
+
+    for name in ("idle", "busy"):
+        path = tmp_path / f"{name}.xml"
+        path.write_text(GUEST.format(name=name, more="").replace("'kvm'", "'qemu'").replace("q35", "pc"))
+        ask("define", str(path))
+    ask("start", "--paused", "busy")
+    ask("autostart", "idle")
+    ask("dominfo", "idle")
+    try:
+        odd = Path.home() / ".config/libvirt/qemu/odd.xml"
+        odd.write_text(GUEST.format(name="odd", more="<teleporter/>"))
+        with anyvirt.open("qemu:///session") as connection:
+            planned = {one.name: one for one in connection.domain_import(dry_run=True)}
+            outcomes = {name: one.outcome for name, one in planned.items()}
+            assert outcomes == {"idle": "would define", "busy": "would define", "odd": "refused"}
+            assert "teleporter" in planned["odd"].detail
+            odd.unlink()
+            assert connection.domain_list() == ()
+            done = {one.name: one for one in connection.domain_import()}
+            assert {name: one.outcome for name, one in done.items()} == {"idle": "defined", "busy": "foreign"}
+            assert {one.outcome for one in connection.domain_import()} == {"there already"}
+            idle, busy = connection.lookup("idle"), connection.lookup("busy")
+            assert idle.uuid == ask("domuuid", "idle").strip()
+            assert idle.facts().autostart is True
+            assert idle.facts().foreign == ""
+            assert busy.facts().foreign.startswith("libvirt (QEMU has pid ")
+            with pytest.raises(Busy) as caught:
+                busy.start()
+            assert "libvirt" in str(caught.value)
+            assert ask("domstate", "busy").strip() == "paused"
+            idle.start(paused=True)
+            idle.destroy()
+            ask("destroy", "busy")
+            assert busy.facts().foreign == ""
+            busy.start(paused=True)
+            busy.destroy()
+            assert "idle" in ask("list", "--all", "--name"), "nothing of libvirt's was touched"
+    finally:
+        subprocess.run([*virsh, "destroy", "busy"], check=False, capture_output=True)
