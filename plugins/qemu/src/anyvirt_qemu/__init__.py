@@ -6,18 +6,14 @@ from collections.abc import Sequence
 
 from anyvirt.api import Host, Invalid, Uri, impl
 
-from anyvirt_qemu import ending
-from anyvirt_qemu.console import Consoles
-from anyvirt_qemu.figures import Figures
-from anyvirt_qemu.hostfacts import HostFacts
+from anyvirt_qemu.distant import Distant
 from anyvirt_qemu.libvirt import Import
 from anyvirt_qemu.site import Site
-from anyvirt_qemu.watch import Watch
 
 PATHS = ("session", "system")
 
 
-class Qemu(Import, Figures, Consoles, Watch, HostFacts):
+class Qemu(Import, Distant):
     """One connection to the QEMU guests of a user, or of the machine."""
 
     services = ("storage", "network", "secret")
@@ -27,6 +23,8 @@ class Qemu(Import, Figures, Consoles, Watch, HostFacts):
 
     @impl
     def connect_recover(self) -> Sequence[str]:
+        from anyvirt_qemu import ending
+
         return ending.sweep(self._site)
 
     @impl

@@ -22,7 +22,6 @@ from anyvirt.api import (
     Unsupported,
     VirtError,
     WrongState,
-    impl,
     lanes,
     require,
 )
@@ -45,12 +44,12 @@ _numbers: Final = count()
 
 
 class Consoles:
-    """The hook."""
+    """The consoles of the guests of one connection."""
 
-    _site: Site
+    def __init__(self, site: Site) -> None:
+        self._site = site
 
-    @impl
-    def domain_console(self, ref: Ref, device: str | None, force: bool, readonly: bool, replay: bool) -> Stream:
+    def open(self, ref: Ref, device: str | None, *, force: bool, readonly: bool, replay: bool) -> Stream:
         row = self._site.row(ref)
         require(self._site.status(row), Op.CONSOLE, ref)
         with self._site.run(row.uuid) as run:

@@ -13,7 +13,6 @@ from anyvirt.api import (
     Autostart,
     Change,
     Document,
-    Domain,
     DomainFacts,
     Invalid,
     Lifecycle,
@@ -33,10 +32,10 @@ from anyvirt.api import (
 )
 
 from anyvirt_qemu import nvram
-from anyvirt_qemu.site import KIND, STOPPED, lifecycle, ref_of
+from anyvirt_qemu.site import KIND, STOPPED, document, lifecycle, ref_of
 
 if TYPE_CHECKING:
-    from anyvirt.api import Row
+    from anyvirt.api import Domain, Row
 
     from anyvirt_qemu.site import Site
 
@@ -146,7 +145,7 @@ class Definitions:
             raise Invalid(problems)
         with site.hold(ref, "rename") as row:
             require(site.status(row), Op.RENAME, ref)
-            domain = Document[Domain](row.xml).model.replace(name=name)
+            domain = document(row.xml).model.replace(name=name)
             event = lifecycle(row._replace(name=name), Change.DEFINED, "renamed")
             site.step("rename")
             site.store.rename(KIND, row.uuid, name, xml=Document.of(domain).text, event=event)
@@ -182,7 +181,7 @@ class Definitions:
             row = store.get(KIND, str(domain.uuid)) if domain.uuid else store.by_name(KIND, domain.name)
         except NotFound:
             return None
-        return Document[Domain](row.xml).model if row.xml else None
+        return document(row.xml).model if row.xml else None
 
     def _taken_macs(self, domain: Domain) -> AbstractSet[str]:
         if all(interface.mac is not None for interface in domain.interfaces):
@@ -199,7 +198,7 @@ class Definitions:
         if which is not Which.CONFIG:
             with self._site.run(row.uuid) as run:
                 if run is not None and run.record is not None and run.alive() is not False:
-                    live = Document[Domain](run.record.xml)
+                    live = document(run.record.xml)
                     # The record has no passwords. The definition has them, unless it is another one since.
                     same = secure and row.at <= run.record.began
                     return with_passwords(live, Document(row.xml or "")) if same else live

@@ -22,7 +22,6 @@ from anyvirt.api import (
     Ref,
     Vcpu,
     VirtError,
-    impl,
 )
 from anyvirt_host.local import proc
 
@@ -82,12 +81,12 @@ class Found:
 
 
 class Figures:
-    """Hooks of statistics and of block info."""
+    """Statistics and block info of the guests of one connection."""
 
-    _site: Site
+    def __init__(self, site: Site) -> None:
+        self._site = site
 
-    @impl
-    def stats_collect(self, refs: Sequence[Ref], groups: AbstractSet[str]) -> Iterator[tuple[Ref, Answer[DomainStats]]]:
+    def stats(self, refs: Sequence[Ref], groups: AbstractSet[str]) -> Iterator[tuple[Ref, Answer[DomainStats]]]:
         asked = tuple(command for group, commands in ASK.items() if group in groups for command in commands)
         net = _devices() if "interface" in groups else {}
         stops = dict(self._site.store.blobs(KIND, STOPPED)) if "state" in groups else {}
@@ -106,8 +105,7 @@ class Figures:
                 answer = Answer(error=error)
             yield found.ref, answer
 
-    @impl
-    def domain_block_info(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[Sequence[BlockInfo]]]]:
+    def block_info(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[Sequence[BlockInfo]]]]:
         for found in _each(self._site, refs, ASK["block"], documents=True):
             answer: Answer[Sequence[BlockInfo]]
             try:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anyvirt.api import Capabilities, Document, Fact, HostInfo, Unsupported, impl, plugins
+from anyvirt.api import Capabilities, Document, Fact, HostInfo, Unsupported, plugins
 
 from anyvirt_qemu.accelerator import choose
 
@@ -17,16 +17,12 @@ if TYPE_CHECKING:
 
 
 class HostFacts:
-    """Hooks about the host."""
+    """What is known of the host of one connection."""
 
-    _site: Site
+    def __init__(self, site: Site) -> None:
+        self._site = site
 
-    @impl
-    def connect_alive(self) -> bool:
-        return bool(self._site.binary)
-
-    @impl
-    def host_info(self) -> HostInfo:
+    def info(self) -> HostInfo:
         caps = self._site.caps()
         cpus = _cpus()
         return HostInfo(
@@ -45,8 +41,7 @@ class HostFacts:
             uri=str(self._site.uri),
         )
 
-    @impl
-    def host_facts(self) -> Sequence[Fact]:
+    def facts(self) -> Sequence[Fact]:
         try:
             caps = self._site.caps()
         except Unsupported as error:
@@ -62,8 +57,7 @@ class HostFacts:
             Fact("tap devices", "no" if refused else "yes", refused or ""),
         ]
 
-    @impl
-    def host_capabilities(self) -> Document[Capabilities]:
+    def capabilities(self) -> Document[Capabilities]:
         from anyvirt_qemu.capabilities import capabilities
 
         return Document(model=capabilities(self._site.caps(), self._site.host.settings.user_cache_dir))

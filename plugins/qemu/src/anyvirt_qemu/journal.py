@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from anyvirt.api import Denied, Failed, NotFound
-from anyvirt_host.local.follow import follow as follow_file
 
 from anyvirt_qemu.wire import Event, event, parse
 
@@ -198,6 +197,8 @@ def follow(fd: int, offset: int = 0, *, until: int | None = None) -> Iterator[En
             yield entry
     reader = Reader(offset)
     full = False
+    from anyvirt_host.local.follow import follow as follow_file
+
     for block in follow_file(fd, offset, until=until):
         yield from reader.feed(block)
         full, was = not _room(fd), full

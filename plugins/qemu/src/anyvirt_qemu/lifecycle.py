@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final
 from anyvirt.api import (
     Busy,
     Document,
-    Domain,
     Exists,
     Invalid,
     NotFound,
@@ -25,17 +24,13 @@ from anyvirt.api import (
     require,
 )
 
-from anyvirt_qemu import agent, ending
 from anyvirt_qemu.definitions import Definitions
-from anyvirt_qemu.guest import Run
-from anyvirt_qemu.monitor import Monitor
-from anyvirt_qemu.run_dir import CONTROL
-from anyvirt_qemu.site import KIND
-from anyvirt_qemu.starting import start
+from anyvirt_qemu.site import KIND, document
 
 if TYPE_CHECKING:
-    from anyvirt.api import Row
+    from anyvirt.api import Domain, Row
 
+    from anyvirt_qemu.guest import Run
     from anyvirt_qemu.plan import Plan
 
 WAYS: Final = frozenset({ShutdownMode.ACPI, ShutdownMode.AGENT})
@@ -46,7 +41,7 @@ class Lifecycle(Definitions):
 
     @impl
     def domain_preflight(self, ref: Ref) -> Sequence[Problem]:
-        return self._prepared(Document[Domain](self._site.row(ref).xml).model)[1]
+        return self._prepared(document(self._site.row(ref).xml).model)[1]
 
     @impl
     def domain_start(self, ref: Ref, paused: bool) -> None:
@@ -54,7 +49,7 @@ class Lifecycle(Definitions):
         with site.hold(ref, "start") as row:
             require(site.status(row), Op.START, ref)
             self._own(row)
-            self._start(row, Document[Domain](row.xml).model, paused)
+            self._start(row, document(row.xml).model, paused)
 
     @impl
     def domain_create(self, config: Document[Domain], paused: bool) -> Ref:
@@ -111,6 +106,8 @@ class Lifecycle(Definitions):
 
     @impl
     def domain_destroy(self, ref: Ref, graceful: bool) -> None:
+        from anyvirt_qemu import ending
+
         site = self._site
         with site.scope.locks.hold(ref.key, "destroy"):
             row = site.row(ref)
@@ -127,6 +124,8 @@ class Lifecycle(Definitions):
         planned, problems, accelerator = self._prepared(domain)
         if problems or planned is None:
             raise Invalid(problems)
+        from anyvirt_qemu.starting import start
+
         start(self._site, row, planned, paused=paused, accelerator=accelerator)
 
     def _checked(self, domain: Domain) -> None:
@@ -174,15 +173,20 @@ class Lifecycle(Definitions):
 
     def _command(self, run: Run, name: str, **arguments: Any) -> Any:
         assert run.record is not None
+        from anyvirt_qemu.monitor import Monitor
+        from anyvirt_qemu.run_dir import CONTROL
+
         with Monitor(run.place.place(CONTROL), run.record.name) as monitor:
             return monitor.execute(name, **arguments)
 
     def _through_agent(self, run: Run, mode: ShutdownMode | None, wish: str) -> bool:
         """Ask the guest's agent, where that is wanted or the guest has opened its channel; False where not."""
+        from anyvirt_qemu import agent
+
         if mode is ShutdownMode.ACPI:
             return False
         assert run.record is not None
-        alias = agent.channel(Document[Domain](run.record.xml).model)
+        alias = agent.channel(document(run.record.xml).model)
         place = run.record.consoles.get(alias or "", {}).get("path", "")
         opened = False
         if place:

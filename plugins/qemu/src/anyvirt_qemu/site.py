@@ -13,7 +13,6 @@ from anyvirt.api import (
     Busy,
     Change,
     Document,
-    Domain,
     Event,
     Host,
     Lifecycle,
@@ -30,7 +29,7 @@ from anyvirt.api import (
 from anyvirt_qemu.guest import Run
 
 if TYPE_CHECKING:
-    from anyvirt.api import Row, Scope, Store
+    from anyvirt.api import Domain, Row, Scope, Store
 
     from anyvirt_qemu.capability import Capability
     from anyvirt_qemu.macs import Macs
@@ -180,9 +179,9 @@ def lifecycle(row: Row, change: Change, detail: str, *, run: str = "") -> Lifecy
     return Lifecycle(ref=ref_of(row), change=change, detail=detail, run=run)
 
 
-def document(xml: str) -> Document[Domain]:
+def document(xml: str | None) -> Document[Domain]:
     """A definition as the store has it."""
-    return Document(xml)
+    return Document(xml or "")
 
 
 def typed(entry: Any) -> Event:

@@ -21,7 +21,6 @@ from anyvirt.api import (
     LogGap,
     NotFound,
     Ref,
-    impl,
     stamped,
 )
 from anyvirt_host.local import follow
@@ -47,17 +46,6 @@ LOOK: Final = 0.5  # a writer that was killed before it rang is noticed after th
 OFFSET: Final = "journal"  # in an entry that was copied from a journal: where the journal went on after it
 UNKNOWN: Final = "unknown token"
 NO_ROOM: Final = "no room"
-
-
-class Watch:
-    """Hooks of events."""
-
-    _site: Site
-
-    @impl
-    def events_follow(self, after: str | None) -> Iterator[Event]:
-        with Following(self._site) as following:
-            yield from following.events(after)
 
 
 def of_run(row: Row, record: Record, run: Run) -> Iterator[Entry]:
