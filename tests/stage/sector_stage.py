@@ -1,8 +1,8 @@
 """A guest that is a boot sector, and what tests of several kinds want to do with it.
 
 It prints ``up`` on the first serial port and then obeys single letters typed there: ``q`` powers off,
-``r`` resets, ``w`` writes 64 sectors to the second disk at 1 MiB and says ``W`` (``E`` where the disk
-refused), ``d`` prints 65,536 letters; everything else is echoed.
+``r`` resets, ``w`` writes 64 sectors at 1 MiB to the disk that is second in the boot order and says
+``W`` (``E`` where the disk refused), ``d`` prints 65,536 letters; everything else is echoed.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ def sector_xml(
     """A guest that boots the sector."""
     return (
         f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>32</memory><vcpu>{vcpus}</vcpu>"
-        "<os><type arch='x86_64' machine='q35'>hvm</type><boot dev='hd'/></os><features><acpi/></features><devices>"
+        "<os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features><devices>"
         f"<disk type='file'><driver name='qemu' type='raw'/><source file='{disk}'/><target dev='vda' bus='virtio'/>"
-        f"<readonly/></disk>{more}{serial}</devices></domain>"
+        f"<readonly/><boot order='1'/></disk>{more}{serial}</devices></domain>"
     )
 
 
