@@ -161,4 +161,4 @@ def _beside_caller(path: Path) -> Path:
     if path.is_absolute():
         return path
     here = next(frame.filename for frame in inspect.stack() if frame.filename != __file__)
-    return Path(here).parent / (path if path.suffix else path.with_suffix(".txt"))
+    return Path(here).parent / (path if path.suffix == ".txt" else f"{path}.txt")
