@@ -24,7 +24,6 @@ from anyvirt.api import (
     VirtError,
     Which,
     WrongState,
-    check_name,
     impl,
     require,
     with_passwords,
@@ -139,6 +138,8 @@ class Definitions:
 
     @impl
     def domain_rename(self, ref: Ref, name: str) -> Ref:
+        from anyvirt.api import check_name  # brings the models in
+
         site = self._site
         problems = list(check_name(name))
         if problems:
