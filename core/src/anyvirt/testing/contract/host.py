@@ -70,7 +70,7 @@ def test_networks_are_found_by_name(connection: Connection) -> None:
 def test_interfaces_are_up_or_down(connection: Connection) -> None:
     interfaces = connection.interface_list()
     gone = Ref("interface", "00:00:00:00:00:00", name="never-was")
-    answers = connection.interface_info([gone, *interfaces])
+    answers = connection.interface_info([*interfaces, gone])
     assert isinstance(answers[gone].error, NotFound)
     assert all(isinstance(answers[one.ref].get().active, bool) for one in interfaces)
 
