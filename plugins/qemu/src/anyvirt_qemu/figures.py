@@ -17,6 +17,7 @@ from anyvirt.api import (
     BlockInfo,
     Cpu,
     DomainStats,
+    Failed,
     Net,
     NotFound,
     Ref,
@@ -91,9 +92,10 @@ class Figures:
         net = _devices() if "interface" in groups else {}
         stops = dict(self._site.store.blobs(KIND, STOPPED)) if "state" in groups else {}
         for found in _each(self._site, refs, asked, documents=bool(groups & FROM_DEFINITION)):
+            answer: Answer[DomainStats]
             try:
                 if isinstance(found.row, VirtError):
-                    answer = Answer[DomainStats](error=found.row)
+                    answer = Answer(error=found.row)
                 elif found.run is None or found.run.record is None:
                     status = self._site.status(found.row, stops) if "state" in groups else None
                     answer = Answer(replace(_stopped(found.row, groups), state=status))
@@ -396,8 +398,11 @@ def _blocks(summary: Summary, record: Record | None, said: Said | None) -> tuple
 
 
 def _summary(xml: str | None) -> Summary:
-    """The facts of a document; a store whose document cannot be read has been damaged, and that is told elsewhere."""
+    """The facts of a document.
+
+    :raises Failed: the store has been damaged.
+    """
     try:
         return summarise(xml or "<domain/>")
-    except ValueError:
-        return summarise("<domain/>")
+    except ValueError as error:
+        raise Failed(f"a definition in the store cannot be read: {error}", hint="define the domain again") from error

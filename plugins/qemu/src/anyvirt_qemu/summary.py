@@ -54,7 +54,7 @@ class Summary:
 def summarise(xml: str) -> Summary:
     """The facts of a document; what it does not say is None or empty.
 
-    :raises ValueError: it is no XML, or has entities of its own.
+    :raises ValueError: it is no XML, or has a document type.
     """
     reader = _Reader()
     parser = expat.ParserCreate()
@@ -62,7 +62,7 @@ def summarise(xml: str) -> Summary:
     parser.StartElementHandler = reader.start
     parser.EndElementHandler = reader.end
     parser.CharacterDataHandler = reader.text
-    parser.EntityDeclHandler = _refuse
+    parser.StartDoctypeDeclHandler = _refuse
     try:
         parser.Parse(xml, True)
     except expat.ExpatError as error:
@@ -71,7 +71,7 @@ def summarise(xml: str) -> Summary:
 
 
 def _refuse(*_: Any) -> None:
-    raise ValueError("entities are not allowed")
+    raise ValueError("a document type, which may bring entities, is not allowed")
 
 
 class _Reader:
