@@ -6,12 +6,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import weakref
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
-from anyvirt.deadline import Deadline, breaks, current, left, within
-from anyvirt.errors import BadDriver, Busy, Cancelled, Interrupted, Unreachable
+from anyvirt.deadline import ROOM, Deadline, breaks, current, left, within
+from anyvirt.errors import BadDriver, Busy, Cancelled, Failed, Interrupted, Unreachable
 from anyvirt.lanes import IDLE_SECONDS, STUCK_PER_KEY, Lanes, fan_out
 from anyvirt.ref import Ref
 
@@ -273,3 +275,108 @@ def test_many_deadlines_expire_each_in_its_own_time() -> None:
             stack.enter_context(deadline.breaks(event.set))
         assert all(event.wait(SLACK) for event in events)
     assert time.monotonic() - begun < SLACK
+
+
+def test_a_watcher_that_fails_takes_no_lane_away(lanes: Lanes, stuck: threading.Event) -> None:
+    call = lanes.start("key", stuck.wait)
+
+    def fail() -> None:
+        raise RuntimeError("Event loop is closed")
+
+    told = threading.Event()
+    call.watch(fail)
+    call.watch(told.set)
+    stuck.set()
+    assert told.wait(SLACK)
+    for _ in range(3):
+        assert lanes.call("key", lambda: 1, Deadline(SLACK)) == 1
+
+
+def test_what_begins_too_late_does_not_begin(lanes: Lanes) -> None:
+    done: list[int] = []
+    with pytest.raises(Interrupted):
+        lanes.call("key", lambda: done.append(1), Deadline(0))
+    assert lanes.call("key", lambda: 2) == 2
+    assert done == []
+
+
+def test_a_thread_that_the_system_refuses_is_a_coded_error_and_not_a_stuck_call(
+    lanes: Lanes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", refuse)
+        for _ in range(STUCK_PER_KEY):
+            with pytest.raises(Failed, match="can't start new thread"):
+                lanes.call("key", lambda: 1, Deadline(0.0))
+    assert lanes.call("key", lambda: 1, Deadline(SLACK)) == 1
+
+
+def test_guests_of_one_name_on_two_connections_are_not_stuck_together(lanes: Lanes, stuck: threading.Event) -> None:
+    ref = Ref("domain", "vm-1")
+
+    def ask(fn: Callable[[Ref], Any], timeout: float) -> Any:
+        with within(Deadline(timeout)):
+            return list(fan_out([ref], fn))
+
+    for _ in range(STUCK_PER_KEY):
+        assert lanes.call("one", lambda: ask(lambda _: stuck.wait(), 0.02), Deadline(SLACK)) == []
+    [(_, answer)] = lanes.call("one", lambda: ask(lambda _: 7, SLACK), Deadline(SLACK))
+    assert isinstance(answer.error, Unreachable)
+    [(_, answer)] = lanes.call("other", lambda: ask(lambda _: 7, SLACK), Deadline(SLACK))
+    assert answer.get() == 7
+
+
+def test_a_cancel_ends_the_asking_of_many(stuck: threading.Event) -> None:
+    deadline = Deadline(None)
+    threading.Timer(0.05, deadline.cancel).start()
+    begun = time.monotonic()
+    with within(deadline), pytest.raises(Cancelled):
+        list(fan_out([Ref("domain", "hangs")], lambda _: stuck.wait(5)))
+    assert time.monotonic() - begun < SLACK
+    stuck.set()
+
+
+def test_the_end_of_a_block_waits_for_its_breaker_and_none_comes_later() -> None:
+    deadline, ended, order = Deadline(None), threading.Event(), []
+
+    def slowly() -> None:
+        ended.wait(0.1)
+        order.append("broken")
+
+    with deadline.breaks(slowly):
+        other = threading.Thread(target=deadline.cancel)
+        other.start()
+        time.sleep(0.02)
+    order.append("ended")
+    other.join()
+    assert order == ["broken", "ended"]
+
+
+def test_deadlines_that_nobody_needs_any_more_are_forgotten_before_their_time() -> None:
+    kept = []
+    for _ in range(3 * ROOM):
+        deadline = Deadline(3600)
+        with deadline.breaks(lambda: None):
+            kept.append(weakref.ref(deadline))
+    del deadline
+    assert sum(one() is not None for one in kept) <= ROOM + 1
+
+
+def test_a_deadline_that_was_forgotten_still_breaks_what_comes_later() -> None:
+    deadline, broken = Deadline(0.5), threading.Event()
+    with deadline.breaks(lambda: None):
+        pass
+    for _ in range(ROOM + 1):
+        with Deadline(3600).breaks(lambda: None):
+            pass
+    with deadline.breaks(broken.set):
+        assert broken.wait(0.5 + SLACK)
+
+
+@pytest.mark.parametrize("timeout", [float("inf"), 1e12])
+def test_a_time_that_no_clock_can_wait_for_is_no_limit(lanes: Lanes, timeout: float) -> None:
+    assert Deadline(timeout).left() is None
+    assert lanes.call("key", lambda: 1, Deadline(timeout)) == 1

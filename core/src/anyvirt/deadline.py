@@ -14,9 +14,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from functools import partial
+from typing import Any, Final
 
 from anyvirt.errors import Cancelled, Interrupted, VirtError
+
+FOREVER: Final = 1e9  # seconds; more than that (infinity too) no clock can wait for
+ROOM: Final = 1024  # deadlines that the timer keeps before it looks for ones that nobody needs any more
 
 
 class Deadline:
@@ -25,13 +29,13 @@ class Deadline:
     It can also be cancelled; both run the breakers that are registered then.
     """
 
-    __slots__ = ("_breakers", "_lock", "_numbers", "_scheduled", "cancelled", "expired", "expires")
+    __slots__ = ("__weakref__", "_breakers", "_lock", "_numbers", "_scheduled", "cancelled", "expired", "expires")
 
     def __init__(self, timeout: float | None) -> None:
-        self.expires = None if timeout is None else time.monotonic() + timeout
+        self.expires = None if timeout is None or timeout >= FOREVER else time.monotonic() + timeout
         self.cancelled = False
         self.expired = False
-        self._breakers: dict[int, Callable[[], Any]] = {}
+        self._breakers: dict[int, _Breaker] = {}
         self._numbers = itertools.count()
         self._lock = threading.Lock()
         self._scheduled = False
@@ -57,9 +61,10 @@ class Deadline:
 
         What the block raises because it was broken leaves as ``Interrupted`` or ``Cancelled``.
         """
+        mine = _Breaker(partial(breaker, *args))
         with self._lock:
             number = next(self._numbers)
-            self._breakers[number] = lambda: breaker(*args)
+            self._breakers[number] = mine
             schedule = self.expires is not None and not self._scheduled
             self._scheduled |= schedule
         if schedule:
@@ -76,8 +81,15 @@ class Deadline:
                 raise Interrupted("deadline", what) from error
             raise
         finally:
+            mine.let_go()
             with self._lock:
                 del self._breakers[number]
+
+    def idle(self) -> bool:
+        """Whether nothing is to be broken; the timer forgets it then, until it has a breaker again."""
+        with self._lock:
+            self._scheduled = bool(self._breakers)
+            return not self._breakers
 
     def cancel(self) -> None:
         """End the call early; from any thread, any number of times."""
@@ -94,12 +106,34 @@ class Deadline:
             breakers = list(self._breakers.values())
         for breaker in breakers:
             try:
-                breaker()
+                breaker.run()
             except Exception as error:  # noqa: BLE001 - one that fails must not keep the timer from the others
                 if not isinstance(error, OSError):  # closed meanwhile is broken enough
                     import logging
 
                     logging.getLogger(__name__).warning("breaking a call failed: %s: %s", type(error).__name__, error)
+
+
+class _Breaker:
+    """One breaker of a block; it never runs once the block has ended, and the block does not end while it runs.
+
+    What it would break then (a socket that is kept, a number of a process) may be somebody else's by now.
+    """
+
+    __slots__ = ("_fn", "_lock")
+
+    def __init__(self, fn: Callable[[], Any]) -> None:
+        self._fn: Callable[[], Any] | None = fn
+        self._lock = threading.RLock()
+
+    def run(self) -> None:
+        with self._lock:
+            if self._fn is not None:
+                self._fn()
+
+    def let_go(self) -> None:
+        with self._lock:
+            self._fn = None
 
 
 class _Timer:
@@ -108,12 +142,17 @@ class _Timer:
     def __init__(self) -> None:
         self._queue: list[tuple[float, int, Deadline]] = []
         self._numbers = itertools.count()
+        self._room = ROOM
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
 
     def at(self, deadline: Deadline) -> None:
         assert deadline.expires is not None
         with self._wake:
+            if len(self._queue) >= self._room:  # calls that ended well long before their time
+                self._queue = [entry for entry in self._queue if not entry[2].idle()]
+                heapq.heapify(self._queue)
+                self._room = max(ROOM, 2 * len(self._queue))
             heapq.heappush(self._queue, (deadline.expires, next(self._numbers), deadline))
             if self._thread is None or not self._thread.is_alive():
                 self._thread = threading.Thread(target=self._run, name="anyvirt-deadlines", daemon=True)

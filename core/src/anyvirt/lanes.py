@@ -12,17 +12,18 @@ import queue
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from functools import partial
 from typing import Any, Final, Generic, TypeVar
 
 from anyvirt.deadline import Deadline, current, within
-from anyvirt.errors import BadDriver, Interrupted, Unreachable, VirtError
+from anyvirt.errors import BadDriver, Cancelled, Failed, Interrupted, Unreachable, VirtError
 from anyvirt.ref import Answer, Ref
 
 R = TypeVar("R")
 T = TypeVar("T")
 
-_finishing: Final = threading.Lock()
+_lane: Final[contextvars.ContextVar[str]] = contextvars.ContextVar("anyvirt_lane", default="")
 STUCK_PER_KEY: Final = 4
 IDLE_SECONDS: Final = 5.0
 
@@ -30,20 +31,26 @@ IDLE_SECONDS: Final = 5.0
 class Call(Generic[R]):
     """One piece of work on a lane; the caller waits for it until its deadline and no longer."""
 
-    __slots__ = ("_done", "_error", "_fn", "_value", "_watchers", "context", "deadline", "key", "since", "what")
+    __slots__ = (
+        *("_done", "_error", "_finishing", "_fn", "_value", "_watchers"),
+        *("context", "deadline", "key", "since", "what"),
+    )
 
     def __init__(self, key: str, deadline: Deadline, fn: Callable[[], R], what: str) -> None:
         self.key, self.deadline, self._fn, self.what = key, deadline, fn, what
         self.context = contextvars.copy_context()
         self.since = time.time()
         self._done = threading.Event()
+        self._finishing = threading.Lock()
         self._watchers: list[Callable[[], None]] = []
         self._value: R | None = None
         self._error: BaseException | None = None
 
     def run(self) -> None:
         """Do the work; called on the lane's thread."""
+        _lane.set(self.key)
         try:
+            self.deadline.check(self.what)
             with within(self.deadline):
                 self._value = self._fn()
         except BaseException as error:  # noqa: BLE001 - handed to the caller, whatever it is
@@ -51,15 +58,16 @@ class Call(Generic[R]):
 
     def finish(self) -> None:
         """Wake everybody who waits."""
-        with _finishing:
+        with self._finishing:
             self._done.set()
             watchers, self._watchers = self._watchers, []
         for watcher in watchers:
-            watcher()
+            with suppress(Exception):  # an event loop that was closed meanwhile, say: the lane lives on
+                watcher()
 
     def watch(self, watcher: Callable[[], None]) -> None:
         """Have ``watcher`` called, once, when the work is done; at once where it is done already."""
-        with _finishing:
+        with self._finishing:
             if not self._done.is_set():
                 self._watchers.append(watcher)
                 return
@@ -99,6 +107,7 @@ class Lanes:
         :param what: what it is, for people; the key without.
 
         :raises Unreachable: where too many earlier calls of ``key`` are still stuck.
+        :raises Failed: where the system gives this process no more threads.
         """
         call = Call(key, deadline or current(), fn, what or key)
         with self._lock:
@@ -109,7 +118,13 @@ class Lanes:
             lane = self._idle.pop() if self._idle else None
         if lane is None:
             lane = queue.SimpleQueue()
-            threading.Thread(target=self._run, args=(lane,), name="anyvirt-lane", daemon=True).start()
+            try:
+                threading.Thread(target=self._run, args=(lane,), name="anyvirt-lane", daemon=True).start()
+            except RuntimeError as error:  # the user's limit of processes, or the interpreter is ending
+                self._left(call)
+                raise Failed(
+                    f"{call.what}: {error}", hint="raise the limit of processes, or do less at once"
+                ) from error
         lane.put(call)
         return call
 
@@ -129,14 +144,18 @@ class Lanes:
                 continue  # a call is on its way to this lane
             assert call is not None
             call.context.run(call.run)
+            self._left(call)
             with self._lock:
-                calls = self._calls[call.key]
-                calls.remove(call)
-                if not calls:
-                    del self._calls[call.key]
                 self._idle.append(lane)
             call.finish()
             del call
+
+    def _left(self, call: Call[Any]) -> None:
+        with self._lock:
+            calls = self._calls[call.key]
+            calls.remove(call)
+            if not calls:
+                del self._calls[call.key]
 
     def forget(self) -> None:
         """Called in a forked child, where no lane's thread came along."""
@@ -153,25 +172,39 @@ def fan_out(refs: Sequence[Ref], fn: Callable[[Ref], T]) -> Iterator[tuple[Ref, 
     A ref that raises gives an ``Answer`` with that error; one that hangs is left
     out when the deadline passes, and core fills it in.
     """
-    done: queue.SimpleQueue[tuple[Ref, Answer[T]]] = queue.SimpleQueue()
+    done: queue.SimpleQueue[tuple[Ref, Answer[T]] | None] = queue.SimpleQueue()
     deadline, waiting = current(), 0
     for ref in refs:
         try:
-            lanes.start(f"{ref.kind}:{ref.key}", partial(_ask, fn, ref, done), deadline)
+            lanes.start(f"{_lane.get()}/{ref.kind}:{ref.key}", partial(_ask, fn, ref, done), deadline)
         except VirtError as error:
             yield ref, Answer(error=error)
         else:
             waiting += 1
     while waiting:
-        try:
-            pair = done.get(timeout=deadline.left())
-        except queue.Empty:
+        pair = _next(done, deadline)
+        if pair is None:
             return
         waiting -= 1
         yield pair
 
 
-def _ask(fn: Callable[[Ref], T], ref: Ref, done: queue.SimpleQueue[tuple[Ref, Answer[T]]]) -> None:
+def _next(done: queue.SimpleQueue[tuple[Ref, Answer[T]] | None], deadline: Deadline) -> tuple[Ref, Answer[T]] | None:
+    with suppress(queue.Empty):
+        return done.get_nowait()
+    try:
+        with deadline.breaks(done.put, None, what="asking many"):
+            pair = done.get()
+    except Cancelled:
+        raise
+    except Interrupted:
+        return None
+    if pair is None and deadline.cancelled:
+        raise Cancelled("asking many")
+    return pair
+
+
+def _ask(fn: Callable[[Ref], T], ref: Ref, done: queue.SimpleQueue[tuple[Ref, Answer[T]] | None]) -> None:
     answer: Answer[T]
     try:
         answer = Answer(fn(ref))
