@@ -250,7 +250,8 @@ class Writer:
         words = set(re.findall(r"\b[A-Za-z_]\w*\b", re.sub(r'""".*?"""', "", body, flags=re.DOTALL)))
         known = names()
         runtime = {"Which", "GROUPS"}
-        plain, checking = [], []
+        plain: list[str] = []
+        checking: list[str] = []
         for module in sorted({known[word] for word in words if word in known}):
             wanted = sorted(word for word in words if known.get(word) == module)
             wanted = [f"{old} as {new}" for old, new in MODELS.items() if new in wanted] + [

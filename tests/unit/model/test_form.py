@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import subprocess
 import sys
@@ -52,9 +53,7 @@ def engine_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterato
     )
     (tmp_path / "engine_ns.py").write_text("MODELS = []\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    import engine_ns
-
-    engine_ns.MODELS.append(("urn:engine", CommandLine, "engine"))
+    importlib.import_module("engine_ns").MODELS.append(("urn:engine", CommandLine, "engine"))
     namespaces.registered.cache_clear()
     yield
     namespaces.registered.cache_clear()
