@@ -6,9 +6,11 @@ import ctypes
 import errno
 import os
 import stat
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Final
 
-from anyvirt.api import Denied, NotFound
+from anyvirt.api import Denied, NotFound, VirtError
 
 LIMIT: Final = 16 << 20  # a log that occupies more is cut
 KEEP: Final = 4 << 20  # to its last bytes
@@ -88,3 +90,24 @@ class ConsoleLog:
         libc = ctypes.CDLL(None, use_errno=True)
         length = ctypes.c_longlong(end)
         return bool(libc.fallocate(self.fd, PUNCH_AND_KEEP_SIZE, ctypes.c_longlong(0), length) == 0)
+
+
+def tidy(consoles: Iterable[Mapping[str, str]], guest: int, folder: str, *, uid: int | None = None) -> None:
+    """Cut the logs of a guest that have become too large; what cannot be cut stays as it is.
+
+    For whoever looks at a guest: nobody may be attached to its consoles for weeks.
+
+    :param consoles: ``Record.consoles``' values; the rest as for ``ConsoleLog.open``.
+    """
+    for use in consoles:
+        path = use.get("log", "")
+        if os.path.dirname(path) != folder:
+            continue  # the user's own, named in the definition
+        with suppress(OSError, VirtError):
+            name = os.path.basename(path)
+            if os.stat(name, dir_fd=guest, follow_symlinks=False).st_blocks * 512 > LIMIT:
+                log = ConsoleLog.open(path, guest, folder, uid=uid)
+                try:
+                    log.trim()
+                finally:
+                    log.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -27,6 +27,7 @@ from anyvirt.api import (
 from anyvirt_host.local import proc
 
 from anyvirt_qemu.command import Command
+from anyvirt_qemu.console_log import tidy
 from anyvirt_qemu.fanout import Answers, Target, ask_all
 from anyvirt_qemu.guest import Run
 from anyvirt_qemu.site import KIND, STOPPED
@@ -38,11 +39,9 @@ if TYPE_CHECKING:
     from anyvirt_qemu.blocks import Sizes
     from anyvirt_qemu.guest import Record
     from anyvirt_qemu.site import Site
+    from anyvirt_qemu.wire import Event
 
-ASK: Final[Mapping[str, tuple[Command, ...]]] = {
-    "balloon": (Command("query-balloon"),),
-    "block": (Command("query-block"), Command("query-blockstats")),
-}
+BLOCK: Final = (Command("query-block"), Command("query-blockstats"))
 FROM_DEFINITION: Final = frozenset({"vcpu", "balloon", "interface", "block"})
 FEW: Final = 50  # the documents of more domains than this are read together with all others
 AT_ONCE: Final = 100  # guests that are asked together, so that descriptors do not run out
@@ -62,7 +61,6 @@ class Drive:
 class Said:
     """What one QEMU has answered; nothing where it was not asked or did not answer."""
 
-    balloon: int | None = None
     drives: dict[str, Drive] = field(default_factory=dict)
 
 
@@ -88,7 +86,7 @@ class Figures:
         self._site = site
 
     def stats(self, refs: Sequence[Ref], groups: AbstractSet[str]) -> Iterator[tuple[Ref, Answer[DomainStats]]]:
-        asked = tuple(command for group, commands in ASK.items() if group in groups for command in commands)
+        asked = BLOCK if "block" in groups else ()
         net = _devices() if "interface" in groups else {}
         stops = dict(self._site.store.blobs(KIND, STOPPED)) if "state" in groups else {}
         for found in _each(self._site, refs, asked, documents=bool(groups & FROM_DEFINITION)):
@@ -100,7 +98,9 @@ class Figures:
                     status = self._site.status(found.row, stops) if "state" in groups else None
                     answer = Answer(replace(_stopped(found.row, groups), state=status))
                 else:
-                    answer = Answer(_running(found.run, found.run.record, groups, _said(asked, found.said), net))
+                    record, place = found.run.record, found.run.place
+                    answer = Answer(_running(found.run, record, groups, _said(asked, found.said), net))
+                    tidy(record.consoles.values(), place.q, place.guest_path, uid=record.uid)
                     if isinstance(found.said, Answers):
                         answer = replace(answer, at=found.said.at)
             except VirtError as error:
@@ -108,7 +108,7 @@ class Figures:
             yield found.ref, answer
 
     def block_info(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[Sequence[BlockInfo]]]]:
-        for found in _each(self._site, refs, ASK["block"], documents=True):
+        for found in _each(self._site, refs, BLOCK, documents=True):
             answer: Answer[Sequence[BlockInfo]]
             try:
                 if isinstance(found.row, VirtError):
@@ -117,7 +117,7 @@ class Figures:
                     sizes = _sizes(_summary(found.row.xml), None, None)
                     answer = Answer(_infos(sizes))
                 else:
-                    record, said = found.run.record, _said(ASK["block"], found.said)
+                    record, said = found.run.record, _said(BLOCK, found.said)
                     answer = Answer(_infos(_sizes(_summary(record.xml), record, said)))
             except VirtError as error:
                 answer = Answer(error=error)
@@ -160,14 +160,13 @@ def _batch(
                 yield _ended(site, ref, row, documents=documents)
             else:
                 running[ref.key] = Found(ref, row, run)
-        if not asked:
-            yield from running.values()
-            return
         targets = [
             Target(key, found.run.record.name, found.run.place.fd)
             for key, found in running.items()
-            if found.run is not None and found.run.record is not None
+            if asked and found.run is not None and found.run.record is not None and found.run.record.disks
         ]
+        spoken = {target.key for target in targets}
+        yield from (found for key, found in running.items() if key not in spoken)
         for key, said in ask_all(targets, asked):
             running[key].said = said
             yield running[key]
@@ -188,9 +187,7 @@ def _said(asked: Sequence[Command], answers: Answers | VirtError | None) -> Said
     if not isinstance(answers, Answers):
         return said
     for command, value in zip(asked, answers.values, strict=True):
-        if command.name == "query-balloon" and isinstance(value, Mapping):  # an error where there is no balloon
-            said.balloon = value.get("actual")
-        elif command.name == "query-block" and isinstance(value, list):
+        if command.name == "query-block" and isinstance(value, list):
             for entry in value:
                 _drive(said, entry, entry.get("inserted", {}).get("node-name")).inserted = entry.get("inserted")
         elif command.name == "query-blockstats" and isinstance(value, list):
@@ -233,19 +230,26 @@ def _running(
     usage = proc.usage(pid, start) if seen and groups & {"cpu", "balloon"} else None
     summary = _summary(record.xml)
     cpu = Cpu(time=usage.cpu, user=usage.user, system=usage.system) if usage is not None else Cpu()
+    events = tuple(run.events()) if groups & {"state", "balloon"} else ()
     balloon = Balloon(
-        current=summary.memory if said.balloon is None else said.balloon,
+        current=_balloon(events, summary),
         maximum=summary.max_memory,
         rss=usage.rss if usage is not None else None,
     )
     return DomainStats(
-        state=run.status() if "state" in groups else None,
+        state=run.status(events) if "state" in groups else None,
         cpu=cpu if "cpu" in groups else None,
         vcpu=_vcpus(pid, summary.vcpus, seen=seen) if "vcpu" in groups else None,
         balloon=balloon if "balloon" in groups else None,
         interface=_nets(summary, record, net) if "interface" in groups else None,
         block=_blocks(summary, record, said) if "block" in groups else None,
     )
+
+
+def _balloon(events: Iterable[Event], summary: Summary) -> int | None:
+    """What the balloon leaves to the guest: QEMU tells each change within a second, so that nobody has to ask."""
+    sizes = [event.data.get("actual") for event in events if event.name == "BALLOON_CHANGE"]
+    return sizes[-1] if sizes and isinstance(sizes[-1], int) else summary.max_memory
 
 
 @cache
@@ -262,7 +266,7 @@ def _vcpus(pid: int, count: int, *, seen: bool) -> tuple[Vcpu, ...]:
         number, _, rest = _name(pid, tid).removeprefix("CPU ").partition("/")
         if rest and number.isdecimal():
             tids[tid] = int(number)
-    used = proc.threads(pid, tids)
+    used = proc.threads(pid, tids, wait=True)
     found = [
         Vcpu(number=number, state="running", time=used[tid].cpu, wait=used[tid].wait, delay=used[tid].delay)
         for tid, number in tids.items()

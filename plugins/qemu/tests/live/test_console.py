@@ -230,6 +230,28 @@ def test_a_log_that_grew_too_large_is_cut_and_says_where(tmp_path: Path, monkeyp
         os.close(folder)
 
 
+def test_a_log_is_cut_by_whoever_looks_at_the_guest(
+    booted: Connection, site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(console_log, "LIMIT", 1 << 20)
+    monkeypatch.setattr(console_log, "KEEP", 1 << 16)
+    one = booted.lookup("one")
+    with site.run(one.ref.key) as run:
+        assert run is not None
+        log = os.open("console-serial0.log", os.O_WRONLY | os.O_APPEND, dir_fd=run.place.q)
+        os.write(log, b"x" * (2 << 20))
+        booted.stats_collect([one], {"state"})
+        assert os.fstat(log).st_blocks * 512 < 1 << 18
+        os.close(log)
+    with one.console(replay=True) as stream:
+        seen = read_until(stream, b"bytes]\r\n")
+        assert seen.startswith(b"\r\n[gap ")
+        stream.write(b"mo")
+        seen += read_until(stream, b"mo")
+        assert seen.endswith(b"\n" + b"x" * seen.count(b"x") + b"mo")
+        assert seen.count(b"x") >= 1 << 16
+
+
 def test_a_log_that_the_guests_user_replaced_is_refused(booted: Connection, site: Site) -> None:
     one = booted.lookup("one")
     with site.run(one.ref.key) as run:
