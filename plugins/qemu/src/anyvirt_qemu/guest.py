@@ -155,14 +155,17 @@ class Run:
         finally:
             os.close(fd)
 
-    def status(self) -> Status:
-        """State and reason, from the record, the process and the journal; asks QEMU nothing."""
+    def status(self, events: Iterable[Event] | None = None) -> Status:
+        """State and reason, from the record, the process and the journal; asks QEMU nothing.
+
+        :param events: what is in the journal, where the caller has read it.
+        """
         alive = self.alive()
         if alive is None:
             return Status(State.UNKNOWN, detail="it runs in another pid namespace")
         if not alive or self.record is None:
             return Status(State.SHUTOFF, stopped(self.events(ended=True), self.record))
-        return running(self.events(), self.record)
+        return running(self.events() if events is None else events, self.record)
 
 
 def running(events: Iterable[Event], record: Record) -> Status:
