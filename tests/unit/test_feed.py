@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import threading
 import time
@@ -228,3 +229,26 @@ def _thread(work: Callable[[], None]) -> threading.Thread:
     thread = threading.Thread(target=work)
     thread.start()
     return thread
+
+
+def test_a_watcher_that_fails_ends_nothing(source: Source) -> None:
+    def fail() -> None:
+        raise RuntimeError("Event loop is closed")
+
+    with Feed("key", {"driver": source}) as feed:
+        feed.watch(fail)
+        source.tell("a", "b")
+        assert [feed.get(5).at, feed.get(5).at] == [1.0, 1.0]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_cannot_read_its_parents_feed(source: Source) -> None:
+    with Feed("key", {"driver": source}) as feed:
+        child = os.fork()
+        if not child:
+            try:
+                feed.get(5)
+            except Interrupted as error:
+                os._exit(7 if error.reason == "forked" else 1)
+            os._exit(2)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7

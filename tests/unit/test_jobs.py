@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Generator
@@ -7,6 +8,7 @@ from functools import partial
 from typing import Any
 
 import pytest
+from anyvirt import jobs
 from anyvirt.deadline import breaks, current, left
 from anyvirt.errors import BadDriver, Busy, Cancelled, Failed, Interrupted
 from anyvirt.jobs import UNDO, Job, JobState, MemoryBook, Undo, phase
@@ -305,3 +307,123 @@ def test_two_jobs_at_once_keep_their_records_apart(book: Book) -> None:
     for one in jobs:
         one.wait(5)
     assert book.all() == ()
+
+
+def test_a_plug_in_that_ends_the_interpreter_ends_its_job_and_nothing_else(job: Callable[..., Job[Any]]) -> None:
+    def steps() -> Steps:
+        yield Progress(1)
+        raise SystemExit(3)
+
+    with pytest.raises(BadDriver, match="SystemExit"):
+        job(steps).wait(5)
+
+
+def test_a_book_that_breaks_at_the_end_is_told_and_the_job_has_ended() -> None:
+    class Torn(MemoryBook):
+        def drop(self, job: str) -> None:
+            raise OSError("torn")
+
+    def steps() -> Steps:
+        phase("writing")
+        yield Progress(1)
+
+    running: Job[Any] = Job("domain_save", ONE, steps, book=Torn, key="test")
+    with pytest.raises(BadDriver, match="torn"):
+        running.wait(5)
+    assert running.state is JobState.FAILED
+
+
+def test_an_undo_in_several_steps_is_not_cancelled_once_more(job: Callable[..., Job[Any]]) -> None:
+    undone: list[int] = []
+    begun = threading.Event()
+
+    def steps() -> Steps:
+        try:
+            while True:
+                begun.set()
+                time.sleep(0.002)
+                yield Progress(1)
+        except Cancelled:
+            for number in (2, 3):
+                yield Progress(number, phase="undo")
+                undone.append(number)
+            raise
+
+    running = job(steps)
+    assert begun.wait(5)
+    running.cancel()
+    with pytest.raises(Cancelled):
+        running.wait(5)
+    assert undone == [2, 3]
+
+
+def test_the_making_of_the_steps_is_a_step_too(job: Callable[..., Job[Any]]) -> None:
+    over = threading.Event()
+
+    def steps() -> Steps:
+        with breaks(over.set):
+            over.wait(20)
+            current().check("making")
+        return (_ for _ in ())
+
+    with pytest.raises(Interrupted) as late:
+        job(steps, stall=0.1).wait(5)
+    assert late.value.reason == "deadline"
+
+
+def test_waiting_for_a_step_that_cannot_be_broken_ends(
+    job: Callable[..., Job[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stuck = threading.Event()
+
+    def steps() -> Steps:
+        yield Progress(1)
+        stuck.wait(20)
+
+    monkeypatch.setattr(jobs, "UNDO", 0.2)
+    running = job(steps, stall=0.1)
+    with pytest.raises(Interrupted, match="hangs"):
+        running.wait(10)
+    with pytest.raises(Interrupted, match="hangs"):
+        list(running)
+    assert running.state is JobState.RUNNING
+    stuck.set()
+
+
+def test_what_could_not_be_taken_back_stays_on_record_for_the_next_recovery(
+    job: Callable[..., Job[Any]], book: Book
+) -> None:
+    def fail() -> None:
+        raise Busy("the disk")
+
+    def steps() -> Steps:
+        phase("copying", path="/x")
+        with Undo() as undo:
+            undo.callback(fail)
+            yield Progress(1)
+            raise Failed("no")
+
+    with pytest.raises(Busy):
+        job(steps).wait(5)
+    [record] = book.all()
+    assert (record.phase, record.undo, record.owner) == ("copying", {"path": "/x"}, {})
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_cannot_wait_for_its_parents_job(job: Callable[..., Job[Any]]) -> None:
+    stuck = threading.Event()
+
+    def steps() -> Steps:
+        stuck.wait(20)
+        yield Progress(1)
+
+    running = job(steps)
+    child = os.fork()
+    if not child:
+        try:
+            running.wait(5)
+        except Interrupted as error:
+            os._exit(7 if error.reason == "forked" else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    stuck.set()

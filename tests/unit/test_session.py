@@ -408,6 +408,7 @@ def test_a_guest_that_hangs_is_destroyed_all_the_same_and_others_answer() -> Non
 
 
 @pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 def test_a_forked_child_has_to_open_its_own() -> None:
     connection = made(Small())
     reading, writing = os.pipe()

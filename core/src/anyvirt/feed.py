@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from functools import partial
 from typing import Final
 
@@ -41,6 +44,7 @@ class Feed:
         self._error: VirtError | None = None
         self._open = len(streams)
         self._closed = False
+        self._pid = os.getpid()
         self._deadlines = []
         begins = []
         for name, begin in streams.items():
@@ -57,8 +61,10 @@ class Feed:
     def get(self, timeout: float | None = None) -> Event:
         """The next event.
 
-        :raises Interrupted: (``deadline``) when none comes in time; (``lost``) when the feed has ended.
+        :raises Interrupted: (``deadline``) when none comes in time; (``lost``) when the feed has ended;
+            (``forked``) in a child of the process that opened it.
         """
+        self._same_process()
         end = Deadline(timeout)
         with self._ready:
             while not self._queue:
@@ -72,6 +78,7 @@ class Feed:
 
         :raises Interrupted: (``lost``) when the feed has ended and nothing is left.
         """
+        self._same_process()
         with self._ready:
             if self._queue:
                 return self._queue.popleft()
@@ -132,6 +139,10 @@ class Feed:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def _same_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise Interrupted("forked", "events", hint="open a connection in the child")
+
     def _ended(self) -> None:
         if self._error is not None:
             raise self._error
@@ -157,7 +168,8 @@ class Feed:
             self._error.__cause__ = error
         finally:
             begun.set()
-            self._open -= 1
+            with self._ready:
+                self._open -= 1
             self._wake()
 
     def _put(self, name: str, event: Event) -> None:
@@ -167,7 +179,7 @@ class Feed:
             event = stamped(event, token=_pack(self._tokens))
             if len(self._queue) >= ROOM:
                 first = self._queue.popleft()
-                gap = first if isinstance(first, Gap) else Gap(since=first.at, reason="queue full", token=first.token)
+                gap = first if isinstance(first, Gap) else _gap(first)
                 self._queue.popleft()
                 self._queue.appendleft(gap)
             self._queue.append(event)
@@ -177,7 +189,13 @@ class Feed:
         with self._ready:
             self._ready.notify_all()
         for watcher in list(self._watchers):
-            watcher()
+            with suppress(Exception):  # an event loop that was closed meanwhile, say: others are told all the same
+                watcher()
+
+
+def _gap(first: Event) -> Gap:
+    """What stands for ``first`` and others after it; whoever goes on from its token gets those others."""
+    return Gap(since=first.at, reason="queue full", token=first.token, at=time.time())
 
 
 def _pack(tokens: Mapping[str, str]) -> str:

@@ -70,7 +70,8 @@ class Job(Generic[T]):
     """A running piece of long work; from any thread: look, wait, cancel.
 
     :param steps: makes the generator; called on the job's own thread.
-    :param stall: a step that takes longer is broken and ends the job with ``Interrupted("deadline")``.
+    :param stall: a step that takes longer is broken and ends the job with ``Interrupted("deadline")``;
+        whoever waits for one that cannot be broken gets that after a further ``UNDO`` seconds.
     """
 
     def __init__(
@@ -94,9 +95,11 @@ class Job(Generic[T]):
         self._owner = owner
         self._record: JobRecord | None = None
         self._whole = Deadline(timeout)
-        self._step = Deadline(stall)
+        self._step = Deadline(stall if timeout is None else min(timeout, stall))
+        self._ending: Deadline | None = None
         self._changed = Condition()
-        self._cancelled = False
+        self._cancelled = self._leftovers = False
+        self._pid = os.getpid()
         self._value: T | None = None
         self._error: BaseException | None = None
         lanes.start(f"{key}:job:{self.id}", self._run, Deadline(None))
@@ -104,13 +107,15 @@ class Job(Generic[T]):
     def wait(self, timeout: float | None = None) -> T:
         """The job's value when it is done; its error raised when it failed or was cancelled.
 
-        :raises Interrupted: (``deadline``) when ``timeout`` passes first; the job goes on.
+        :raises Interrupted: (``deadline``) when ``timeout`` passes first, the job goes on; or a step hangs;
+            (``forked``) in a child of the process that began it.
         """
         end = Deadline(timeout)
+        self._same_process()
         with self._changed:
             while self.state is JobState.RUNNING:
                 end.check(self.hook)
-                self._changed.wait(end.left())
+                self._pause(end)
         if self._error is not None:
             raise self._error
         value: Any = self._value
@@ -126,9 +131,10 @@ class Job(Generic[T]):
         """Progress as it changes, until the job has ended; ``wait`` gives its outcome."""
         last: Progress | None = None
         while True:
+            self._same_process()
             with self._changed:
                 while self.progress is last and self.state is JobState.RUNNING:
-                    self._changed.wait()
+                    self._pause(Deadline(None))
                 if self.progress is last:
                     return
                 last = self.progress
@@ -144,6 +150,24 @@ class Job(Generic[T]):
         self._book().write(record)
         self._record = record
 
+    def leftovers(self) -> None:
+        """Keep the record when the job ends: something could not be taken back, and ``recover`` has to."""
+        self._leftovers = True
+
+    def _same_process(self) -> None:
+        if os.getpid() != self._pid:
+            raise Interrupted("forked", self.hook, hint="only the process that began a job can wait for it")
+
+    def _pause(self, end: Deadline) -> None:
+        """Wait for news, at most until ``end`` or until the step is so late that it must be stuck."""
+        step = self._ending or self._step
+        assert step.expires is not None
+        stuck = step.expires + UNDO - time.monotonic()
+        if stuck <= 0:
+            raise Interrupted("deadline", f"{self.hook}: a step hangs and cannot be broken")
+        left = end.left()
+        self._changed.wait(stuck if left is None else min(stuck, left))
+
     def _run(self) -> None:
         token = _job.set(self)
         try:
@@ -153,23 +177,35 @@ class Job(Generic[T]):
             self._error, state = error, JobState.CANCELLED
         except VirtError as error:
             self._error, state = error, JobState.FAILED
-        except Exception as error:  # noqa: BLE001 - a plug-in's slip must reach whoever waits
-            wrong = BadDriver(self.hook, f"{type(error).__name__}: {error}")
-            wrong.__cause__ = error
-            self._error, state = wrong, JobState.FAILED
+        except BaseException as error:  # noqa: BLE001 - a plug-in's slip, sys.exit() too, must reach whoever waits
+            self._error, state = self._slip(error), JobState.FAILED
         finally:
             _job.reset(token)
         try:
-            if self._record is not None:
-                self._book().drop(self.id)
-        except VirtError as error:
-            self._error, state = self._error or error, JobState.FAILED
+            self._close_record()
+        except Exception as error:  # noqa: BLE001 - whoever waits must be told of the end all the same
+            wrong = error if isinstance(error, VirtError) else self._slip(error)
+            self._error, state = self._error or wrong, JobState.FAILED
         with self._changed:
             self.state = state
             self._changed.notify_all()
 
+    def _slip(self, error: BaseException) -> BadDriver:
+        wrong = BadDriver(self.hook, f"{type(error).__name__}: {error}")
+        wrong.__cause__ = error
+        return wrong
+
+    def _close_record(self) -> None:
+        if self._record is None:
+            return
+        if self._leftovers:
+            self._book().write(replace(self._record, owner={}))
+        else:
+            self._book().drop(self.id)
+
     def _drive(self) -> T:
-        steps = self._steps()
+        with within(self._step):
+            steps = self._steps()
         try:
             while True:
                 try:
@@ -184,6 +220,10 @@ class Job(Generic[T]):
             steps.close()
 
     def _advance(self, steps: Generator[Progress, None, T]) -> Progress:
+        if self._ending is not None:  # an undo in several steps
+            self._ending.check(self.hook)
+            with within(self._ending):
+                return next(steps)
         left = self._whole.left()
         self._step = Deadline(self._stall if left is None else min(left, self._stall))
         end: VirtError | None = None
@@ -192,7 +232,8 @@ class Job(Generic[T]):
         elif self._whole.over():
             end = Interrupted("deadline", self.hook)
         if end is not None:
-            with within(Deadline(UNDO)):  # the undo that this sets off has its own time
+            self._ending = Deadline(UNDO)  # the undo that this sets off has its own time
+            with within(self._ending):
                 return steps.throw(end)
         with within(self._step):
             return next(steps)
@@ -228,4 +269,10 @@ class Undo(ExitStack):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
         with within(Deadline(UNDO)):
-            return bool(super().__exit__(kind, error, trace))
+            try:
+                return bool(super().__exit__(kind, error, trace))
+            except BaseException:
+                job = _job.get()
+                if job is not None:
+                    job.leftovers()
+                raise
