@@ -54,7 +54,8 @@ PANIC = Event("GUEST_PANICKED", {"action": "pause"})
         (("RESUME", "RESET"), ["reboot"]),
         (("SUSPEND", "WAKEUP"), ["pmsuspended.memory", "started.wakeup"]),
         (("SUSPEND_DISK", Event("SHUTDOWN", {"guest": True})), ["pmsuspended.disk", "shutdown.guest"]),
-        ((Event("SHUTDOWN", {"guest": False, "reason": "host-signal"}),), ["shutdown.host"]),
+        ((Event("SHUTDOWN", {"guest": False, "reason": "host-ui"}),), ["shutdown.host"]),
+        ((Event("SHUTDOWN", {"guest": False, "reason": "host-signal"}),), []),  # destroyed: whoever did it tells
         (("SHUTDOWN",), ["shutdown.finished"]),
         (("POWERDOWN", "NIC_RX_FILTER_CHANGED", "JOB_STATUS_CHANGE"), []),
         ((Event("RTC_CHANGE", {"offset": 5}), Event("BALLOON_CHANGE", {"actual": 9})), [

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from anyvirt.api import State, VirtError
+from anyvirt.client._generated_sync import Connection
 from qemu_stage.scene import Scene
 
 BLOCK = 4096
@@ -18,7 +19,7 @@ BLOCK = 4096
 def small_disk(scene: Scene) -> Iterator[Path]:
     """The scene's state on a file system of 2 MiB."""
     if os.geteuid() != 0:
-        pytest.skip("only root mounts a file system")
+        pytest.skip("mounting a file system needs root")
     scene.state.mkdir(mode=0o700)
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m,mode=700", "anyvirt-test", scene.state], check=True)
     yield scene.state
@@ -38,6 +39,12 @@ def filled(disk: Path, free: int = 0) -> Path:
     return path
 
 
+def define_many(scene: Scene, connection: Connection) -> None:
+    """Until there is no room; the store may have some inside itself."""
+    for number in range(64):
+        connection.domain_define(scene.xml(f"new{number}"))
+
+
 def test_define_and_start_on_a_full_disk_are_refused_and_nothing_is_half_done(scene: Scene, small_disk: Path) -> None:
     with scene.open() as connection:
         kept = connection.domain_define(scene.xml("kept"))
@@ -45,8 +52,7 @@ def test_define_and_start_on_a_full_disk_are_refused_and_nothing_is_half_done(sc
         kept.destroy()
         ballast = filled(small_disk)
         with pytest.raises(VirtError) as defining:
-            for number in range(64):  # the store may have some room inside itself
-                connection.domain_define(scene.xml(f"new{number}"))
+            define_many(scene, connection)
         with pytest.raises(VirtError) as starting:
             kept.start()
         for error in (defining.value, starting.value):

@@ -16,7 +16,7 @@ BOMB = "<!DOCTYPE d [<!ENTITY a 'aaaaaaaaaa'>{}]>".format(
 )
 HOSTILE = {
     "entities": BOMB + "<domain type='qemu'><name>&j;</name></domain>",
-    "file entity": "<!DOCTYPE d [<!ENTITY f SYSTEM 'file:///etc/passwd'>]><domain type='qemu'><name>&f;</name></domain>",
+    "file": "<!DOCTYPE d [<!ENTITY f SYSTEM 'file:///etc/passwd'>]><domain type='qemu'><name>&f;</name></domain>",
     "depth": "<domain type='qemu'>" + "<metadata>" * 100_000,
     "closed depth": "<domain type='qemu'>" + "<a>" * 50_000 + "</a>" * 50_000 + "</domain>",
     "10 MB of attributes": "<domain type='qemu' " + " ".join(f"a{n}='{'x' * 90}'" for n in range(100_000)) + "/>",

@@ -21,7 +21,7 @@ HOST, INSIDE = "198.51.100.1", "198.51.100.2"  # of TEST-NET-2
 @pytest.fixture(scope="module")
 def bridge() -> Iterator[str]:
     if os.geteuid() != 0:
-        pytest.skip("only root makes a bridge")
+        pytest.skip("making a bridge needs root")
     if shutil.which("ip") is None:
         pytest.skip("ip is not installed")
     name = f"avt{secrets.token_hex(4)}"

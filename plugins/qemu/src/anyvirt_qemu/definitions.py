@@ -52,7 +52,7 @@ class Definitions:
 
     @impl
     def domain_lookup(self, text: str) -> Sequence[Ref]:
-        rows = [row for row in self._site.rows() if text in {row.name, row.uuid}]
+        rows = [row for row in self._site.rows() if text == row.name or text.lower() == row.uuid]
         if not rows and text.isdecimal():
             rows = [row for row in self._site.rows() if row.run and self._number(row) == int(text)]
         return [ref_of(row) for row in rows]
@@ -147,9 +147,12 @@ class Definitions:
         with site.hold(ref, "rename") as row:
             require(site.status(row), Op.RENAME, ref)
             domain = document(row.xml).model.replace(name=name)
-            event = lifecycle(row._replace(name=name), Change.DEFINED, "renamed")
+            events = [
+                lifecycle(row, Change.UNDEFINED, "renamed"),
+                lifecycle(row._replace(name=name), Change.DEFINED, "renamed"),
+            ]
             site.step("rename")
-            site.store.rename(KIND, row.uuid, name, xml=Document.of(domain).text, event=event)
+            site.store.rename(KIND, row.uuid, name, xml=Document.of(domain).text, event=events)
         return Ref(KIND, ref.key, name=name, uuid=ref.key)
 
     @impl

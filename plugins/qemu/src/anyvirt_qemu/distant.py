@@ -40,10 +40,9 @@ class Distant:
 
     @impl
     def events_follow(self, after: str | None) -> Iterator[Event]:
-        from anyvirt_qemu.watch import Following
+        from anyvirt_qemu.watch import watch
 
-        with Following(self._site) as following:
-            yield from following.events(after)
+        return watch(self._site, after)
 
     @impl
     def connect_alive(self) -> bool:

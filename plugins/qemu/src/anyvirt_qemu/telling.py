@@ -45,6 +45,7 @@ STARTS: Final = {
     Reason.MIGRATED: "migrated",
     Reason.FROM_SNAPSHOT: "from snapshot",
 }
+ENDED_FROM_OUTSIDE: Final = frozenset({"host-signal", "host-qmp-quit"})
 ENOSPC: Final = "No space left on device"
 EIO: Final = "Input/output error"
 
@@ -90,6 +91,8 @@ class Teller:
         if name == "GUEST_PANICKED":
             self._crashed = True
             return _life(Change.CRASHED, "panicked")
+        if name == "SHUTDOWN" and word.data.get("reason") in ENDED_FROM_OUTSIDE:
+            return None  # whoever ended it tells of the end
         if name == "SHUTDOWN":
             guest = word.data.get("guest")
             return _life(Change.SHUTDOWN, "guest" if guest else "finished" if guest is None else "host")

@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from anyvirt.api import (
     Change,
@@ -187,6 +187,18 @@ class Followed:
         self.fd = self.pidfd = -1
 
 
+def watch(site: Site, after: str | None) -> Iterator[Event]:
+    """What happens after a token, or from now on; the place is settled when this returns."""
+    stream = _watched(site, after)
+    next(stream)
+    return cast("Iterator[Event]", stream)
+
+
+def _watched(site: Site, after: str | None) -> Iterator[Event | None]:
+    with Following(site) as following:
+        yield from following.events(after)
+
+
 class Following:
     """One watcher: a single loop over the store's bell, the journals and the processes."""
 
@@ -213,10 +225,11 @@ class Following:
         os.close(self._bell)
         self._store.close()
 
-    def events(self, after: str | None) -> Iterator[Event]:
-        """What happens after a token, or from now on, until the deadline or a cancel."""
+    def events(self, after: str | None) -> Iterator[Event | None]:
+        """What happens after a token, or from now on, until the deadline or a cancel; None first, at its place."""
         place = Place.of(after) if after is not None else None
         self._begin(place)
+        yield None
         if after is not None and place is None:
             yield from self._anew(Gap(at=time.time(), reason=UNKNOWN))
         first = True

@@ -18,7 +18,7 @@ from anyvirt_qemu.watch import Place, of_run
 from sector_stage import UP, quiet, read_until, until_state, word, words
 
 LIFE = [
-    "defined.added", "started.booted", "suspended.paused", "resumed.unpaused", "shutdown.host", "stopped.destroyed",
+    "defined.added", "started.booted", "suspended.paused", "resumed.unpaused", "stopped.destroyed",
     "started.booted", "suspended.paused", "resumed.unpaused", "shutdown.guest", "stopped.shutdown", "undefined.removed",
 ]  # fmt: skip
 
@@ -104,7 +104,7 @@ def test_a_guest_that_ended_while_nobody_watched_is_told_afterwards(
     assert followed(connection, started.token, "stopped.shutdown") == ["shutdown.guest", "stopped.shutdown"]
     one.start()
     one.destroy()
-    rest = ["shutdown.guest", "stopped.shutdown", "started.booted", "shutdown.host", "stopped.destroyed"]
+    rest = ["shutdown.guest", "stopped.shutdown", "started.booted", "stopped.destroyed"]
     assert followed(connection, started.token, "stopped.destroyed") == rest
 
 
@@ -141,7 +141,7 @@ def test_a_transient_guest_ends_with_its_stop(connection: Connection, xml: Calla
     with connection.events() as feed:
         one = connection.domain_create(xml())
         one.destroy()
-        assert words(feed, "stopped.destroyed")[-3:] == ["started.booted", "shutdown.host", "stopped.destroyed"]
+        assert words(feed, "stopped.destroyed")[-3:] == ["started.booted", "stopped.destroyed"]
         assert quiet(feed) == []
 
 
@@ -164,7 +164,7 @@ def test_an_unknown_token_is_a_gap_and_then_what_is_so_now(
     stream = watch.Following(site)
     with stream:
         events: list[Event] = []
-        for event in stream.events(token):
+        for event in filter(None, stream.events(token)):
             events.append(event)
             if event.token:
                 break
@@ -225,7 +225,7 @@ def test_the_events_of_many_guests_are_told_by_one_watcher(connection: Connectio
             event = feed.get(10)
             assert event.ref is not None
             told[event.ref.name or ""].append(word(event))
-    expected = ["defined.added", "started.booted", "shutdown.host", "stopped.destroyed"]
+    expected = ["defined.added", "started.booted", "stopped.destroyed"]
     assert all(happened == expected for happened in told.values()), told
 
 

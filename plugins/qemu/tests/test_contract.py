@@ -1,0 +1,179 @@
+"""The contract suite on a real QEMU, as whoever runs it: root has the system's guests, everybody else a session's.
+
+The guest is a kernel of a few bytes that says ``up``, echoes what is typed and heeds the power button.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyvirt.api import Connection, Deadline, Ref, State, within
+from anyvirt.client._generated_sync import Domain
+from anyvirt.testing.contract import *  # noqa: F403
+from anyvirt.testing.guests import Guests, GuestXml
+from anyvirt_qemu.guest import Run
+from anyvirt_qemu.monitor import Monitor
+
+# PM1_EN = PWRBTN; print "up"; then for ever: a byte that came goes back; PWRBTN in PM1_STS is power-off; else sti, hlt
+CODE = bytes.fromhex(
+    "ba0206b80001ef bafb03b003ee baf803b075eeb070ee"
+    "bafd03eca8017407baf803eceeebf1 ba0006edf6c4017504fbf4ebe4 ba0406b80020eff4ebfd"
+)
+ENTRY = 0x280  # behind the header of Linux's boot protocol
+
+
+def kernel() -> bytes:
+    """What QEMU takes for a Linux: a header, and code that runs in real mode."""
+    image = bytearray(1024 + 512)
+    image[0x1F1] = 1  # sectors of set-up code
+    image[0x1FE:0x200] = b"\x55\xaa"
+    image[0x200:0x202] = bytes((0xEB, ENTRY - 0x202))
+    image[0x202:0x208] = b"HdrS\x04\x02"
+    image[0x211] = 1  # loaded high
+    image[ENTRY : ENTRY + len(CODE)] = CODE
+    return bytes(image)
+
+
+@pytest.fixture
+def connection_uri(qemu: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setenv("ANYVIRT_STATE_DIR", str(tmp_path / "state"))
+    return "qemu:///system" if os.geteuid() == 0 else "qemu:///session"
+
+
+@pytest.fixture
+def shared() -> bool:
+    return True
+
+
+@pytest.fixture
+def echoes() -> bytes:
+    return b"echo mark-one\n"
+
+
+@pytest.fixture
+def guest_xml(tmp_path: Path) -> GuestXml:
+    place = tmp_path / "kernel"
+    place.write_bytes(kernel())
+
+    def made(name: str, **wishes: Any) -> str:
+        disk = (
+            f"<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{wishes.get('disk')}'/>"
+            "<target dev='vda' bus='virtio'/></disk>"
+        )
+        own = "".join(f"<{tag}>{wishes[tag]}</{tag}>" for tag in ("uuid", "title") if wishes.get(tag))
+        return (
+            f"<domain type='qemu'><name>{name}</name>{own}<memory unit='MiB'>{wishes.get('memory', 32)}</memory>"
+            f"<vcpu>1</vcpu><os><type machine='q35'>hvm</type><kernel>{place}</kernel></os><features><acpi/></features>"
+            f"{wishes.get('unknown', '')}<devices>{disk if wishes.get('disk') else ''}<serial type='pty'/></devices>"
+            "</domain>"
+        )
+
+    return made
+
+
+class Ready(Guests):
+    """Guests that are asked for nothing before they have said that they are up."""
+
+    def running(self, *, paused: bool = False, **wishes: Any) -> Domain:
+        domain = super().running(paused=paused, **wishes)
+        if not paused:
+            with domain.console(readonly=True, replay=True) as console, within(Deadline(20)):
+                seen = b""
+                while b"up" not in seen:
+                    seen += console.read()
+        return domain
+
+
+@pytest.fixture
+def guests(connection: Connection, guest_xml: GuestXml, request: pytest.FixtureRequest) -> Iterator[Guests]:
+    kind = Ready if "reboot" in request.node.name else Guests
+    made = kind(connection, guest_xml, None)
+    yield made
+    made.remove()
+
+
+@pytest.fixture
+def blocked(guest_xml: GuestXml, tmp_path: Path) -> str:
+    return guest_xml("contract-blocked", disk=tmp_path / "missing.img")
+
+
+@pytest.fixture
+def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path] | None:
+    if os.geteuid() == 0:
+        return None  # the machine's own libvirt is not for tests
+    folder = tmp_path / "config/libvirt/qemu"
+    folder.mkdir(parents=True)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
+
+    def put(xml: str) -> Path:
+        path = folder / "one.xml"
+        path.write_text(xml)
+        return path
+
+    return put
+
+
+@pytest.fixture
+def observe(tmp_path: Path) -> Callable[[Ref], State]:
+    """What QEMU says on a monitor that nobody else uses, where the host shows a QEMU of that guest."""
+    words = {"running": State.RUNNING, "paused": State.PAUSED, "prelaunch": State.PAUSED, "shutdown": State.SHUTDOWN}
+
+    def seen(ref: Ref) -> State:
+        if not _pids(ref):
+            return State.SHUTOFF
+        (run,) = tmp_path.glob(f"state/*/run/qemu/{ref.key}")
+        with Monitor(str(run / "r3"), ref.key) as monitor:
+            return words[monitor.execute("query-status")["status"]]
+
+    return seen
+
+
+@pytest.fixture
+def stick() -> Callable[[Connection, Ref], Connection]:
+    def stuck(connection: Connection, ref: Ref) -> Connection:
+        for pid in _pids(ref):
+            os.kill(pid, signal.SIGSTOP)
+        return connection
+
+    return stuck
+
+
+@pytest.fixture
+def litter(connection: Connection, guests: Guests) -> Callable[[], Callable[[], bool]]:
+    """A guest whose QEMU was killed: its run directory stays until somebody settles it."""
+    runs = connection.session.host.scope.folder("qemu", run=True)
+
+    def leave() -> Callable[[], bool]:
+        ref = guests.running().ref
+        for pid in _pids(ref):
+            os.kill(pid, signal.SIGKILL)
+        while _pids(ref):
+            time.sleep(0.01)
+
+        def gone() -> bool:
+            run = Run.open(runs, ref.key)
+            if run is not None:
+                run.close()
+            return run is None
+
+        return gone
+
+    return leave
+
+
+def _pids(ref: Ref) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"qemu-system" in words[0] and any(ref.key.encode() in word for word in words):
+            found.append(int(entry.name))
+    return found
