@@ -8,8 +8,9 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
+IMAGE: Final = 16 << 20
 PREFIX: Final = "be9c0000-0000-4000-8000-"
-# Emulated, so that both sides start the same thing everywhere; no disk, so that nothing depends on images.
+# Emulated, so that both sides start the same thing everywhere.
 XML: Final = """\
 <domain type='qemu'>
   <name>{name}</name>
@@ -23,6 +24,11 @@ XML: Final = """\
     <acpi/>
   </features>
   <devices>
+    <disk type='file' device='disk'>
+      <driver name='qemu' type='raw'/>
+      <source file='{image}'/>
+      <target dev='vda' bus='virtio'/>
+    </disk>
     <interface type='user'>
       <model type='virtio'/>
     </interface>
@@ -46,9 +52,18 @@ def uuid_of(number: int) -> str:
     return f"{PREFIX}{number:012x}"
 
 
-def xml_of(number: int) -> str:
+def image_of(number: int, images: Path) -> Path:
+    """The image of a guest's disk, a sparse file; made where it is missing."""
+    path = images / f"{name_of(number)}.img"
+    if not path.exists():
+        with path.open("wb") as file:
+            file.truncate(IMAGE)
+    return path
+
+
+def xml_of(number: int, images: Path) -> str:
     """The definition of a guest; both sides get this text."""
-    return XML.format(name=name_of(number), uuid=uuid_of(number))
+    return XML.format(name=name_of(number), uuid=uuid_of(number), image=image_of(number, images))
 
 
 class Peer(Protocol):

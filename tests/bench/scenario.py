@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from tests.bench.peer import Peer, qemus, rss, uuid_of, xml_of
@@ -31,9 +32,9 @@ def timed(work: Callable[[], Any]) -> float:
     return time.perf_counter() - begun
 
 
-def defined(peer: Peer, count: int) -> Times:
+def defined(peer: Peer, images: Path, count: int) -> Times:
     """Define guests and look at them while they are off."""
-    documents = [xml_of(number) for number in range(count)]
+    documents = [xml_of(number, images) for number in range(count)]
     times: Times = {"define": [timed(lambda: each(peer.define, documents))]}
     assert len(peer.names_and_states()) == count
     assert all(text.lstrip().startswith("<domain") for text in peer.dump())
@@ -44,11 +45,11 @@ def defined(peer: Peer, count: int) -> Times:
     return times
 
 
-def running(peer: Peer) -> Times:
+def running(peer: Peer, images: Path) -> Times:
     """Start guests, look at them while they run, and end them in each way."""
     first, others = range(SOME), range(SOME, MORE)
     for number in first:
-        peer.define(xml_of(number))
+        peer.define(xml_of(number, images))
     times: Times = {"start_serial": [timed(lambda: each(peer.start, first))]}
     assert peer.stats(running=True) == SOME
     times["stats_running_20"] = [timed(lambda: peer.stats(running=True)) for _ in range(REPEATS)]
@@ -57,7 +58,7 @@ def running(peer: Peer) -> Times:
     assert peer.stats(running=True) == SOME
     before = rss(peer.process())
     for number in others:
-        peer.define(xml_of(number))
+        peer.define(xml_of(number, images))
     at_once(peer.start, others)
     assert peer.stats(running=True) == MORE
     times["stats_running_50"] = [timed(lambda: peer.stats(running=True)) for _ in range(REPEATS)]
@@ -99,9 +100,9 @@ def latencies(peer: Peer, numbers: Iterable[int]) -> list[float]:
     return found
 
 
-def warm(peer: Peer) -> Times:
+def warm(peer: Peer, images: Path) -> Times:
     """A guest's life, so that caches are filled."""
-    peer.define(xml_of(0))
+    peer.define(xml_of(0, images))
     peer.start(0)
     peer.stats(running=True)
     peer.destroy(0)
@@ -109,12 +110,11 @@ def warm(peer: Peer) -> Times:
 
 
 def run(peer: Peer, words: list[str]) -> None:
-    """Run the scenario that ``words`` name: ``warm``, ``defined COUNT`` or ``running``."""
-    work = {
-        "warm": lambda: warm(peer),
-        "defined": lambda: defined(peer, int(words[1])),
-        "running": lambda: running(peer),
-    }
-    times = work[words[0]]()
+    """Run the scenario that ``words`` name after the folder for images: ``warm``, ``defined COUNT`` or ``running``."""
+    images, scenario = Path(words[0]), words[1]
+    if scenario == "defined":
+        times = defined(peer, images, int(words[2]))
+    else:
+        times = {"warm": warm, "running": running}[scenario](peer, images)
     json.dump(times, sys.stdout)
     sys.stdout.flush()

@@ -40,7 +40,9 @@ class Side:
     def __init__(self, place: Path, user: pwd.struct_passwd) -> None:
         self.place, self._user = place, user
         self.home, self._runtime, cache = place / "home", place / "run", place / "cache"
-        self._make(cache)
+        self.images = place.parent / "images"  # the same names on both sides, one after the other
+        for folder in (cache, self.images):
+            self._make(folder)
         self._env = {
             "PATH": PATH,
             "HOME": str(self.home),
@@ -131,7 +133,7 @@ class Anyvirt(Side):
 
     def worker(self, words: Sequence[str]) -> list[str]:
         reaper = [SYSTEM_PYTHON, str(ROOT / "tests" / "bench" / "reaper.py")]
-        return [*reaper, sys.executable, "-m", "tests.bench.anyvirt_peer", *words]
+        return [*reaper, sys.executable, "-m", "tests.bench.anyvirt_peer", str(self.images), *words]
 
     def shell(self, command: str) -> list[str]:
         words = {"list": ["list", "--all"], "domstats": ["domstats"], "help": ["--help"]}[command]
@@ -165,7 +167,7 @@ class Libvirt(Side):
             daemon.wait(START)
 
     def worker(self, words: Sequence[str]) -> list[str]:
-        return [SYSTEM_PYTHON, "-m", "tests.bench.libvirt_peer", str(self._pid_file), *words]
+        return [SYSTEM_PYTHON, "-m", "tests.bench.libvirt_peer", str(self._pid_file), str(self.images), *words]
 
     def shell(self, command: str) -> list[str]:
         words = {"list": ["list", "--all"], "domstats": ["domstats"], "help": ["--help"]}[command]
