@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import json
 import os
+import pickle
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,8 +13,8 @@ from typing import Any
 import pytest
 from anyvirt.api import Settings
 from anyvirt.api import open as opened
-from anyvirt.discovery import DRIVERS, SERVICES, driver, one, plugins
-from anyvirt.errors import BadDriver, Invalid, Unsupported
+from anyvirt.discovery import DRIVERS, SERVICES, WRAPPERS, driver, one, plugins
+from anyvirt.errors import BadDriver, Interrupted, Invalid, Unsupported
 from anyvirt.opening import default_uri
 
 Install = Callable[..., None]
@@ -54,12 +56,14 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Install:
     site.mkdir()
     monkeypatch.syspath_prepend(site)
 
-    def put(name: str, entry: str, module: str, code: str, *, group: str = DRIVERS, version: str = "1.0") -> None:
+    def put(
+        name: str, entry: str, module: str, code: str, *, group: str = DRIVERS, version: str = "1.0", file: str = ""
+    ) -> None:
         info = site / f"{name.replace('-', '_')}-{version}.dist-info"
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n")
         (info / "entry_points.txt").write_text(f"[{group}]\n{entry} = {module}\n")
-        (site / f"{module}.py").write_text(code)
+        (site / f"{file or module}.py").write_text(code)
 
     return put
 
@@ -213,3 +217,68 @@ def test_looking_for_plug_ins_imports_none_of_them() -> None:
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout == "[]\n"
+
+
+CLOSING = """
+import time
+from pathlib import Path
+class Run:
+    def close(self): Path({closed!r}).touch()
+class Driver:
+    @impl
+    def connect_close(self): Path({closed!r} + "-driver").touch()
+def connect_open(uri, host):
+    host.given["run"] = Run()
+    assert host.run
+    {then}
+    return Driver()
+"""
+
+
+def test_what_the_host_began_is_ended_when_the_driver_cannot_open(install: Install, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    code = "from anyvirt.api import impl\n" + CLOSING.format(closed=str(closed), then="raise OSError('no')")
+    install("anyvirt-lets", "lets", "lets_driver", code)
+    with pytest.raises(BadDriver, match="connect_open raised OSError: no"):
+        opened("lets:///")
+    assert closed.exists()
+
+
+def test_what_opens_too_late_is_closed_again(install: Install, tmp_path: Path) -> None:
+    closed = tmp_path / "closed"
+    code = "from anyvirt.api import impl\n" + CLOSING.format(closed=str(closed), then="time.sleep(0.4)")
+    install("anyvirt-late", "late", "late_driver", code)
+    with pytest.raises(Interrupted):
+        opened("late:///", timeout=0.1)
+    end = time.monotonic() + 5
+    while not (tmp_path / "closed-driver").exists() and time.monotonic() < end:
+        time.sleep(0.02)
+    assert (tmp_path / "closed-driver").exists()
+
+
+def test_a_service_that_the_uri_names_and_nobody_has_is_an_error(install: Install) -> None:
+    install("anyvirt-asks", "asks", "asks_driver", DRIVER.format(name="web", services=("shelf",)))
+    with pytest.raises(Unsupported, match="dist-none") as lacking:
+        opened("asks:///?service.shelf=dist-none")
+    assert "pip install dist-none" in lacking.value.hint
+
+
+def test_a_wrapper_can_be_named(install: Install) -> None:
+    install("anyvirt-named", "named", "named_driver", DRIVER.format(name="web", services=()))
+    code = "seen = []\ndef around(call, proceed):\n    seen.append(call.hook)\n    return proceed()\n"
+    install("dist-audit", "audit", "dist_audit:around", code, group=WRAPPERS, file="dist_audit")
+    with opened("named:///", wrappers=("audit",)) as connection:
+        connection.domain_list()
+    assert sys.modules["dist_audit"].seen == ["domain_list"]
+    with pytest.raises(Unsupported, match="the wrapper 'nosuch'") as lacking:
+        opened("named:///", wrappers=("nosuch",))
+    assert "audit" in lacking.value.hint
+
+
+def test_a_pickled_connection_keeps_what_it_was_opened_with(install: Install, tmp_path: Path) -> None:
+    install("anyvirt-kept", "kept", "kept_driver", DRIVER.format(name="web", services=()))
+    with opened("kept:///", readonly=True, timeout=7.0, state_dir=tmp_path) as connection:
+        again = pickle.loads(pickle.dumps(connection))
+    with again:
+        assert (again.session.readonly, again.session.timeout) == (True, 7.0)
+        assert again.session.host.state_dir == tmp_path

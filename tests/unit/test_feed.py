@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from anyvirt.api import Busy, Change, Event, Gap, Lifecycle, Ref, current
 from anyvirt.errors import BadDriver, Interrupted
+from anyvirt.events import from_row
 from anyvirt.feed import ROOM, Feed
 
 ONE = Ref("domain", "1", name="one")
@@ -252,3 +253,9 @@ def test_a_child_cannot_read_its_parents_feed(source: Source) -> None:
                 os._exit(7 if error.reason == "forked" else 1)
             os._exit(2)
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+
+
+@pytest.mark.parametrize("detail", [{"change": "teleported"}, {}])
+def test_a_change_that_this_version_does_not_know_is_a_plain_event(detail: dict[str, Any]) -> None:
+    event = from_row("lifecycle", ONE, 1.0, "run", "token", detail)
+    assert event == Event(ref=ONE, at=1.0, run="run", token="token")

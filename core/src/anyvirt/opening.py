@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt import discovery
-from anyvirt.deadline import Deadline, within
-from anyvirt.errors import BadDriver, VirtError
+from anyvirt.deadline import Deadline, current, within
+from anyvirt.errors import BadDriver, Unsupported, VirtError
 from anyvirt.host import Host
 from anyvirt.lanes import lanes
 from anyvirt.session import Member, Session, Wrapper
 from anyvirt.settings import Settings
 from anyvirt.uri import Uri
+
+LET_GO: Final = 5.0  # seconds that closing may take when the opening failed
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +33,7 @@ def open(
     auth: Any = None,
     readonly: bool = False,
     timeout: float | None = 30.0,
-    wrappers: Sequence[Wrapper] = (),
+    wrappers: Sequence[Wrapper | str] = (),
     state_dir: Path | None = None,
 ) -> Connection:
     """Open a connection.
@@ -40,7 +43,8 @@ def open(
         credentials raise ``AuthNeeded``.
     :param readonly: refuse changes and secrets in core; no security boundary.
     :param timeout: seconds that any call may take unless it is given its own; None for no limit.
-    :param wrappers: ``around(call, proceed)`` functions for audit or timing, outermost first.
+    :param wrappers: ``around(call, proceed)`` functions for audit or timing, or names of installed ones
+        (entry points of the group ``anyvirt.wrappers``), outermost first.
     :param state_dir: where definitions are kept, instead of the usual place.
     :raises Unsupported: (``connect.no-driver``) where no plug-in serves the scheme.
     :raises Unreachable: where the hypervisor does not answer.
@@ -58,12 +62,10 @@ async def open_async(
     auth: Any = None,
     readonly: bool = False,
     timeout: float | None = 30.0,
-    wrappers: Sequence[Wrapper] = (),
+    wrappers: Sequence[Wrapper | str] = (),
     state_dir: Path | None = None,
 ) -> AsyncConnection:
     """Open a connection for asyncio; as ``open`` in everything else."""
-    from functools import partial
-
     from anyvirt.client._generated_async import AsyncConnection
     from anyvirt.client.link import settled
 
@@ -71,9 +73,9 @@ async def open_async(
     return AsyncConnection(await settled(lanes.start(f"open:{uri}", work, Deadline(timeout))))
 
 
-def reopen(kind: type[Link], uri: str) -> Link:
-    """What an unpickled connection is: a new one to the same place."""
-    return kind(session(uri))
+def reopen(kind: type[Link], uri: str, options: Mapping[str, Any]) -> Link:
+    """What an unpickled connection is: a new one to the same place, with the same ``options`` of ``open``."""
+    return kind(session(uri, **options))
 
 
 def session(
@@ -82,7 +84,7 @@ def session(
     auth: Any = None,
     readonly: bool = False,
     timeout: float | None = 30.0,
-    wrappers: Sequence[Wrapper] = (),
+    wrappers: Sequence[Wrapper | str] = (),
     state_dir: Path | None = None,
     settings: Settings | None = None,
 ) -> Session:
@@ -94,19 +96,23 @@ def session(
     if auth is not None:
         host.given["auth"] = auth
     deadline = Deadline(timeout)
-    driver = lanes.call(f"open:{where}", lambda: _opened(plugin, "connect_open", where, host), deadline)
-    members = [Member(plugin.name, plugin.distribution, plugin.version, driver)]
+    around = tuple(_named(one, settings) if isinstance(one, str) else one for one in wrappers)
+    members: list[Member] = []
     try:
+        driver = lanes.call(f"open:{where}", partial(_opened, plugin, "connect_open", where, host), deadline)
+        members.append(Member(plugin.name, plugin.distribution, plugin.version, driver))
         for name in getattr(driver, "services", ()):
-            service = discovery.one(discovery.SERVICES, name, settings, distribution=where.param(f"service.{name}"))
+            service = _chosen(name, where, settings)
             if service is not None:
-                opened = lanes.call(f"open:{where}", _opener(service, where, host), deadline)
+                work = partial(_opened, service, "service_open", where, host)
+                opened = lanes.call(f"open:{where}", work, deadline)
                 members.append(Member(name, service.distribution, service.version, opened))
-        made = Session(where, host, members, readonly=readonly, timeout=timeout, wrappers=wrappers)
+        made = Session(where, host, members, readonly=readonly, timeout=timeout, wrappers=around)
         if "connect_ready" in made.supports:
             _tell_ready(made, deadline)
     except BaseException:
-        _let_go(members, host)
+        with suppress(VirtError):
+            lanes.call(f"close:{where}", partial(_let_go, members, host), Deadline(LET_GO))
         raise
     return made
 
@@ -125,15 +131,35 @@ def default_uri(settings: Settings) -> str:
 def _let_go(members: Sequence[Member], host: Host) -> None:
     """Close what was opened before the opening failed."""
     for member in reversed(members):
-        close = getattr(member.plugin, "connect_close", None)
-        if close is not None:
-            with suppress(Exception):  # the first error is the one to tell
-                close()
+        _close(member.plugin)
     host.close()
 
 
-def _opener(service: discovery.Plugin, where: Uri, host: Host) -> Any:
-    return lambda: _opened(service, "service_open", where, host)
+def _close(plugin: object) -> None:
+    close = getattr(plugin, "connect_close", None)
+    if close is not None:
+        with within(Deadline(LET_GO)), suppress(Exception):  # the first error is the one to tell
+            close()
+
+
+def _chosen(name: str, where: Uri, settings: Settings) -> discovery.Plugin | None:
+    """The plug-in of a service; None where none is installed, which is an error only for one that the URI names."""
+    wanted = where.param(f"service.{name}")
+    found = discovery.one(discovery.SERVICES, name, settings, distribution=wanted)
+    if found is None and wanted:
+        what = f"?service.{name}={wanted} (it is not installed, or has no such service)"
+        raise Unsupported(where.scheme, what, hint=f"pip install {wanted}, or leave the parameter out")
+    return found
+
+
+def _named(name: str, settings: Settings) -> Wrapper:
+    """The wrapper that a distribution offers under that name."""
+    found = discovery.one(discovery.WRAPPERS, name, settings)
+    if found is None:
+        known = ", ".join(sorted(plugin.name for plugin in discovery.plugins(discovery.WRAPPERS, settings))) or "none"
+        raise Unsupported("anyvirt", f"the wrapper {name!r}", hint=f"installed: {known}")
+    wrapper: Wrapper = found.load()
+    return wrapper
 
 
 def _opened(plugin: discovery.Plugin, opener: str, where: Uri, host: Host) -> Any:
@@ -146,12 +172,18 @@ def _opened(plugin: discovery.Plugin, opener: str, where: Uri, host: Host) -> An
         raise BadDriver(plugin.distribution, text, version=plugin.version)
     given = {"uri": where, "host": host}
     try:
-        return function(**{name: given[name] for name in names})
+        made = function(**{name: given[name] for name in names})
     except VirtError:
         raise
     except Exception as error:
         text = f"{opener} raised {type(error).__name__}: {error}"
         raise BadDriver(plugin.distribution, text, version=plugin.version) from error
+    try:
+        current().check(f"opening {where}")
+    except VirtError:
+        _close(made)  # nobody waits for it any more
+        raise
+    return made
 
 
 def _tell_ready(made: Session, deadline: Deadline) -> None:

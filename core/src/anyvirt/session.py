@@ -242,10 +242,12 @@ class Session:
         """Close every plug-in, the last opened first, each under its own error; then the host."""
         if self.closed:
             return
-        if "connect_close" in self._implementations and os.getpid() == self._pid:
-            self.call("connect_close", {})
-        self.closed = True
-        self.host.close()
+        try:
+            if "connect_close" in self._implementations and os.getpid() == self._pid:
+                self.call("connect_close", {})
+        finally:
+            self.closed = True
+            self.host.close()
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -292,6 +294,15 @@ class Session:
         return answers
 
     def _collect(self, spec: Spec, arguments: dict[str, Any], got: dict[Ref, Answer[Any]]) -> None:
+        try:
+            self._ask_many(spec, arguments, got)
+        except Interrupted as error:
+            if error.reason != "lost" or not spec.idempotent or current().over():
+                raise
+            left = tuple(ref for ref in arguments["refs"] if ref not in got)
+            self._ask_many(spec, {**arguments, "refs": left}, got)
+
+    def _ask_many(self, spec: Spec, arguments: dict[str, Any], got: dict[Ref, Answer[Any]]) -> None:
         info = CallInfo(spec.name, arguments, str(self.uri), spec.kind)
 
         def collect() -> None:
@@ -314,7 +325,9 @@ class Session:
     def _feed(self, hook: str, one: _Implementation, arguments: dict[str, Any], after: str | None) -> Iterator[Any]:
         wanted = {**SPECS[hook].defaults, **arguments, "after": after}
         method = getattr(one.member.plugin, hook)
-        stream: Iterator[Any] = method(**{k: v for k, v in wanted.items() if k in one.parameters})
+        info = CallInfo(hook, wanted, str(self.uri), SPECS[hook].kind)
+        begin = partial(method, **{k: v for k, v in wanted.items() if k in one.parameters})
+        stream: Iterator[Any] = self._around(info, begin)
         return stream
 
     def _around(self, info: CallInfo, proceed: Callable[[], Any]) -> Any:
@@ -324,8 +337,8 @@ class Session:
 
     def _lane(self, spec: Spec, arguments: Mapping[str, Any]) -> str:
         ref = arguments.get("ref")
-        own = f":{spec.name}" if spec.name == "domain_destroy" else ""  # never behind calls that hang
-        return f"{self.key}:{ref.kind}:{ref.key}{own}" if isinstance(ref, Ref) else self.key
+        own = f":{spec.name}" if spec.name in _ALWAYS else ""
+        return f"{self.key}:{ref.kind}:{ref.key}{own}" if isinstance(ref, Ref) else self.key + own
 
     def _allowed(self, spec: Spec, one: _Implementation, name: str, value: Any) -> None:
         if name not in one.parameters:
@@ -382,6 +395,8 @@ class Session:
 
 
 _MISSING: Final = object()
+# need no answer from the guest: never behind calls that hang
+_ALWAYS: Final = frozenset({"connect_close", "connect_recover", "domain_destroy", "domain_undefine", "job_recover"})
 
 
 def _label(spec: Spec, arguments: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ from anyvirt.ref import Answer, Ref
 if TYPE_CHECKING:
     from anyvirt.client._generated_sync import Connection
     from anyvirt.document import Document
+    from anyvirt.session import Pending
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -130,10 +131,10 @@ def _by_label(refs: Sequence[Ref], text: str, kind: str) -> Ref:
 def overview(calls: Connection) -> tuple[Overview, ...]:
     """Every domain with its state and facts, in a constant number of calls."""
     refs = [handle.ref for handle in calls.domain_list()]
+    # begun together: one that hangs must not use up the time of what is asked of the others
+    asked = _begin(calls, ("domain_facts",), refs)
     states = calls.domain_state(refs)
-    facts: Mapping[Ref, Answer[DomainFacts]] = {}
-    if "domain_facts" in calls.supports:
-        facts = calls.domain_facts(refs)
+    facts: Mapping[Ref, Answer[DomainFacts]] = asked["domain_facts"].result() if asked else {}
     unknown = Answer(DomainFacts())
     return tuple(Overview(ref, states[ref], facts.get(ref, unknown)) for ref in refs)
 
@@ -166,12 +167,19 @@ def stats(
     if "stats_collect" in calls.supports:
         return calls.stats_collect(asked, frozenset(groups))
     answers: dict[Ref, Answer[DomainStats]] = {ref: Answer(DomainStats()) for ref in asked}
-    if "state" in groups:
+    begun = _begin(calls, [hook for group, hook in _SINGLE.items() if group in groups], asked)
+    if "state" in groups and "domain_state" in calls.supports:
         _merge(answers, "state", calls.domain_state(asked))
     for group, hook in _SINGLE.items():
-        if group in groups and hook in calls.supports:
-            _merge(answers, group, getattr(calls, hook)(asked))
+        if hook in begun:
+            _merge(answers, group, begun[hook].result())
     return answers
+
+
+def _begin(calls: Connection, hooks: Sequence[str], refs: Sequence[Ref]) -> dict[str, Pending]:
+    """Begin those of the bulk reads that the driver has, all at once."""
+    asked = {"refs": tuple(refs)}
+    return {hook: calls.session.begin_bulk(hook, dict(asked)) for hook in hooks if hook in calls.supports}
 
 
 def _merge(answers: dict[Ref, Answer[DomainStats]], group: str, part: Mapping[Ref, Answer[Any]]) -> None:
@@ -185,7 +193,8 @@ def _merge(answers: dict[Ref, Answer[DomainStats]], group: str, part: Mapping[Re
         value = tuple(answer.value) if isinstance(answer.value, list) else answer.value
         assert before.value is not None
         change: dict[str, Any] = {group: value}
-        answers[ref] = Answer(replace(before.value, **change), at=answer.at)
+        oldest = answer.at if before.value == DomainStats() else min(before.at, answer.at)
+        answers[ref] = Answer(replace(before.value, **change), at=oldest)
 
 
 @derived("domain_block_info", covers={"virDomainGetBlockInfo": ()})

@@ -57,7 +57,10 @@ class Link:
     def __reduce__(self) -> tuple[Any, ...]:
         from anyvirt.opening import reopen
 
-        return reopen, (type(self), str(self.uri))
+        session = self.session
+        # neither credentials nor wrappers: a pickle is no place for secrets, and functions may not fit into one
+        options = {"readonly": session.readonly, "timeout": session.timeout, "state_dir": session.host.state_dir}
+        return reopen, (type(self), str(self.uri), options)
 
 
 class SyncLink(Link):
