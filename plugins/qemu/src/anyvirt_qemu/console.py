@@ -150,7 +150,7 @@ class Talk:
             self._watch.process("in", self._in)
         os.set_blocking(self._out, False)
         stream = Stream(reader, writer, what=self._what, finish=self._finish, abandon=self._abandon)
-        lanes.start(key, self._serve, self._deadline)
+        lanes.start(key, self._serve, self._deadline).watch(self._ended)
         return stream
 
     def close(self) -> None:
@@ -182,6 +182,12 @@ class Talk:
             raise Busy(self._guest, holder=self._taken_by, purpose="its console, which was taken over", hint=hint)
         if self._error is not None:
             raise Failed(f"{self._what}: {self._error}") from self._error
+
+    def _ended(self) -> None:
+        """The lane is through, or was cancelled before it had begun."""
+        if not self._left.is_set():
+            self.close()
+            self._left.set()
 
     # -- on the lane -----------------------------------------------------------------------
 
