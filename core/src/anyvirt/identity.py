@@ -45,7 +45,8 @@ def _text(path: str) -> str:
 def _stat(pid: int) -> tuple[str, int] | None:
     """State letter and start time in clock ticks since boot, or None where there is no such process."""
     try:
-        line = (_PROC / str(pid) / "stat").read_bytes()
+        with open(f"{_PROC}/{pid}/stat", "rb", buffering=0) as file:  # read for every guest in every list
+            line = file.read()
     except (FileNotFoundError, ProcessLookupError):
         return None
     fields = line[line.rindex(b")") + 2 :].split()  # the name before may hold blanks and brackets

@@ -29,12 +29,12 @@ from anyvirt_host.local import proc
 from anyvirt_qemu.command import Command
 from anyvirt_qemu.console_log import tidy
 from anyvirt_qemu.fanout import Answers, Target, ask_all
-from anyvirt_qemu.guest import Run
+from anyvirt_qemu.guest import Run, running
 from anyvirt_qemu.site import KIND, STOPPED
 from anyvirt_qemu.summary import Summary, summarise
 
 if TYPE_CHECKING:
-    from anyvirt.api import Row
+    from anyvirt.api import Row, Status
 
     from anyvirt_qemu.blocks import Sizes
     from anyvirt_qemu.guest import Record
@@ -96,7 +96,7 @@ class Figures:
                     answer = Answer(error=found.row)
                 elif found.run is None or found.run.record is None:
                     status = self._site.status(found.row, stops) if "state" in groups else None
-                    answer = Answer(replace(_stopped(found.row, groups), state=status))
+                    answer = Answer(_stopped(found.row, status, groups))
                 else:
                     record, place = found.run.record, found.run.place
                     answer = Answer(_running(found.run, record, groups, _said(asked, found.said), net))
@@ -208,12 +208,13 @@ def _drive(said: Said, entry: Mapping[str, Any], node: str | None) -> Drive:
     return drive
 
 
-def _stopped(row: Row, groups: AbstractSet[str]) -> DomainStats:
+def _stopped(row: Row, status: Status | None, groups: AbstractSet[str]) -> DomainStats:
     """What a definition says; of its images, what the host says."""
     if not groups & FROM_DEFINITION:
-        return DomainStats(cpu=Cpu() if "cpu" in groups else None)
+        return DomainStats(state=status, cpu=Cpu() if "cpu" in groups else None)
     summary = _summary(row.xml)
     return DomainStats(
+        state=status,
         cpu=Cpu() if "cpu" in groups else None,
         vcpu=_offline(summary.vcpus) if "vcpu" in groups else None,
         balloon=Balloon(current=summary.memory, maximum=summary.max_memory) if "balloon" in groups else None,
@@ -237,7 +238,7 @@ def _running(
         rss=usage.rss if usage is not None else None,
     )
     return DomainStats(
-        state=run.status(events) if "state" in groups else None,
+        state=None if "state" not in groups else running(events, record) if seen else run.status(events),
         cpu=cpu if "cpu" in groups else None,
         vcpu=_vcpus(pid, summary.vcpus, seen=seen) if "vcpu" in groups else None,
         balloon=balloon if "balloon" in groups else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from anyvirt.api import Failed
 
@@ -55,6 +55,13 @@ class Event:
 
 
 Message = Greeting | Reply | Refusal | Event
+
+
+def _refuse(word: str) -> NoReturn:
+    raise ValueError(f"{word} is no JSON")
+
+
+DECODER: Final = json.JSONDecoder(parse_constant=_refuse)
 
 
 class Wire:
@@ -154,7 +161,7 @@ def parse(line: bytes) -> dict[str, Any]:
     :raises ValueError: it is none, or nested too deeply.
     """
     try:
-        found = json.loads(line, parse_constant=_refuse)
+        found = DECODER.decode(line.decode())
     except RecursionError as error:
         raise ValueError("nested too deeply") from error
     if not isinstance(found, dict):
@@ -183,7 +190,3 @@ def _greeting(found: Any) -> Greeting | None:
         )
     except (KeyError, TypeError, ValueError, AttributeError):
         return None
-
-
-def _refuse(word: str) -> NoReturn:
-    raise ValueError(f"{word} is no JSON")
