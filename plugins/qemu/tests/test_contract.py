@@ -43,6 +43,7 @@ def kernel() -> bytes:
 @pytest.fixture
 def connection_uri(qemu: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("ANYVIRT_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # where a user's libvirt has its definitions
     return "qemu:///system" if os.geteuid() == 0 else "qemu:///session"
 
 
@@ -104,12 +105,11 @@ def blocked(guest_xml: GuestXml, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def importable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Path] | None:
+def importable(tmp_path: Path) -> Callable[[str], Path] | None:
     if os.geteuid() == 0:
         return None  # the machine's own libvirt is not for tests
     folder = tmp_path / "config/libvirt/qemu"
     folder.mkdir(parents=True)
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
 
     def put(xml: str) -> Path:
         path = folder / "one.xml"
