@@ -6,7 +6,7 @@ import pytest
 from anyvirt.cli import main
 from anyvirt.cli._index import COMMANDS
 from anyvirt.cli.parse import GLOBALS, Entry, Param, quick, respelled
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 VALUES = st.sampled_from(["web", "7", "-", "a b", "", "0.5", "--", "-1", "x=y", "é", "1e3", "--json=1", "-cx"])
@@ -25,6 +25,7 @@ def lines(draw: st.DrawFn) -> list[str]:
 
 
 @given(lines())
+@example(["--timeout=3", "host", "capabilities", "--timeout="])
 @settings(max_examples=400, deadline=None)
 def test_what_the_table_settles_typer_settles_the_same_way(words: list[str]) -> None:
     found = quick(words, COMMANDS)

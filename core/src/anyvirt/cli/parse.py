@@ -158,6 +158,8 @@ def _options(words: list[str], flags: Mapping[str, Param], parsed: Parsed, place
             if not value or value.startswith("-"):
                 raise Doubt
         if param is None:
+            if wants and not value:  # ``--timeout=``: whether an earlier one counts is Typer's to say
+                raise Doubt
             setattr(parsed.options, GLOBALS[name][0], value if wants else True)
         elif param.many:
             parsed.arguments.setdefault(param.name, []).append(_value(param, value))
