@@ -43,7 +43,8 @@ class Import(Lifecycle):
         name, uuid = domain.name, str(domain.uuid or "")
         holder = held(self._site).get(uuid, "")
         try:
-            row = self._site.store.get(KIND, uuid)
+            store = self._site.store
+            row = store.get(KIND, uuid) if uuid else store.by_name(KIND, name)
             return Imported(name, uuid, source, "there already", f"as {row.name}", ref_of(row))
         except (NotFound, Invalid):
             pass
