@@ -3,12 +3,13 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from anyvirt.api import Settings, impl
 from anyvirt.testing import connected, host, recorded, recording
 from anyvirt.testing.recorded import exchanges
-from anyvirt.transport.run import LocalRun
+from anyvirt.transport.run import LocalRun, Output
 
 HEAD = """
 import pytest
@@ -191,6 +192,23 @@ def test_what_is_recorded_plays_back_the_same(tmp_path: Path) -> None:
         again = played(*argv, input=given)
         assert (again.code, again.out, again.err) == (out.code, out.out, out.err)
     assert played.unasked == []
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["two\nlines", "\n", "it's\n\n'quoted'", "carriage\rreturn\r\n", "\x0b\x0c\x1c\x85\u2028", "# no remark", " "],
+)
+def test_a_recording_keeps_every_word_and_every_byte(tmp_path: Path, word: str) -> None:
+    path = tmp_path / "odd-1.txt"
+
+    def tool(*argv: str, **given: Any) -> Output:
+        return Output(3, word.encode(), b"\xff\x00\n" + given["input"])
+
+    live = recording(path, tool, "odd 1")
+    said = live("tool", word, "-c", f"{word}; exit", input=word.encode())
+    live.close()
+    again = recorded(path)("tool", word, "-c", f"{word}; exit", input=word.encode())
+    assert (again.code, again.out, again.err) == (said.code, said.out, said.err)
 
 
 def test_a_driver_runs_on_a_recording(talk: Path) -> None:

@@ -9,7 +9,8 @@ A file holds exchanges, one after the other::
     ! warnings, likewise
 
 ``$`` is the command as a shell would take it, ``=`` its exit status, ``<`` its input,
-``>`` and ``!`` its output and errors. A last line without an end is marked ``>-``.
+``>`` and ``!`` its output and errors. A last line without an end is marked ``>-``,
+the further lines of a command that has several ``$+``, and bytes that are no text, in hex, ``>x``.
 Lines before the first ``$`` and those that begin with ``#`` are for people: say there
 which version spoke.
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 import inspect
 import shlex
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,13 @@ class Recording:
     def save(self) -> None:
         """Write the file."""
         text = "".join(_written(one) for one in self.exchanges)
-        self.path.write_text(f"# {self.version}\n{text}", encoding="utf-8")
+        self.path.write_bytes(f"# {self.version}\n{text}".encode())
 
 
 def recorded(name: str | Path) -> Recorded:
     """What ``name`` holds: a path, or the name of a file (``.txt`` left out) beside the calling test."""
     path = _beside_caller(Path(name))
-    return Recorded(path, list(exchanges(path.read_text(encoding="utf-8"))))
+    return Recorded(path, list(exchanges(path.read_bytes().decode())))
 
 
 def recording(name: str | Path, run: Run, version: str) -> Recording:
@@ -116,38 +117,46 @@ def exchanges(text: str) -> Iterator[Exchange]:
     :raises ValueError: a line has no mark.
     """
     current: Exchange | None = None
-    for number, line in enumerate(text.splitlines(), 1):
+    command = ""
+    for number, line in enumerate(text.split("\n"), 1):
         if not line or line.startswith("#"):
             continue
         mark, _, rest = line.partition(" ")
         if mark == "$":
             if current is not None:
-                yield current
-            current = Exchange(tuple(shlex.split(rest)))
+                yield replace(current, argv=tuple(shlex.split(command)))
+            current, command = Exchange(()), rest
+        elif current is not None and mark == "$+":
+            command += f"\n{rest}"
         elif current is not None and mark == "=":
             current.code = int(rest)
         elif current is not None and mark in _STREAMS:
             stream, end = _STREAMS[mark]
-            setattr(current, stream, getattr(current, stream) + rest.encode() + end)
+            data = bytes.fromhex(rest) if mark.endswith("x") else rest.encode() + end
+            setattr(current, stream, getattr(current, stream) + data)
         elif current is not None:
             raise ValueError(f"line {number} begins with none of $ = < > !")
     if current is not None:
-        yield current
+        yield replace(current, argv=tuple(shlex.split(command)))
 
 
 _STREAMS = {
     "<": ("given", b"\n"), "<-": ("given", b""), ">": ("out", b"\n"), ">-": ("out", b""), "!": ("err", b"\n"),
-    "!-": ("err", b""),
+    "!-": ("err", b""), "<x": ("given", b""), ">x": ("out", b""), "!x": ("err", b""),
 }  # fmt: skip
 
 
 def _written(one: Exchange) -> str:
-    lines = [f"$ {shlex.join(one.argv)}"]
+    first, *more = shlex.join(one.argv).split("\n")
+    lines = [f"$ {first}", *(f"$+ {line}" for line in more), f"= {one.code}"]
     for mark, data in (("<", one.given), (">", one.out), ("!", one.err)):
-        *whole, last = data.decode("utf-8", "backslashreplace").split("\n")
+        try:
+            *whole, last = data.decode().split("\n")
+        except UnicodeDecodeError:
+            lines.append(f"{mark}x {data.hex()}")
+            continue
         lines += [f"{mark} {line}" for line in whole]
         lines += [f"{mark}- {last}"] if last else []
-    lines.insert(1, f"= {one.code}")
     return "\n".join(lines) + "\n"
 
 
