@@ -18,7 +18,7 @@ from anyvirt.client._generated_sync import Domain
 from qemu_stage import liar
 from qemu_stage.scene import Scene
 
-TIME = 2.0
+TIME = 1.0
 SLACK = 1.5
 
 
