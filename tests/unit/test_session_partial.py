@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from anyvirt.api import Answer, Balloon, Connection, Cpu, DomainFacts, Ref, State, impl
+from anyvirt.api import Answer, Balloon, Connection, Cpu, DomainFacts, Fact, Ref, State, impl
 from anyvirt.errors import Interrupted
 from anyvirt.session import CallInfo
 from anyvirt.testing import connected, host
@@ -144,3 +144,23 @@ def test_a_driver_without_states_gives_the_figures_that_it_has() -> None:
     answers = made(_driver(stats_cpu=_bulk(Cpu(time=5)))).stats([ONE])
     assert answers[ONE].get().cpu == Cpu(time=5)
     assert answers[ONE].get().state is None
+
+
+def test_a_plug_in_that_hangs_takes_no_other_ones_answer_away() -> None:
+    stuck = threading.Event()
+
+    def hung(self: Any) -> Any:
+        stuck.wait(20)
+
+    def facts(self: Any) -> Iterator[Fact]:
+        yield Fact("name", "value")
+
+    services = [("storage", _driver(host_facts=facts))]
+    connection = made(_driver(host_facts=hung), services=services, timeout=0.2)
+    answers = connection.host_facts()
+    stuck.set()
+    assert list(answers) == ["small", "storage"]
+    late = answers["small"].error
+    assert isinstance(late, Interrupted)
+    assert late.reason == "deadline"
+    assert answers["storage"].get() == (Fact("name", "value"),)

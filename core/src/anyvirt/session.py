@@ -166,10 +166,11 @@ class Session:
     def begin(self, hook: str, arguments: dict[str, Any], timeout: Timeout = ...) -> Pending:
         """Begin what ``call`` waits for."""
         spec, arguments = self.prepare(hook, arguments)
-        work = partial(self._work, spec, arguments)
-        return Pending(
-            spec, lanes.start(self._lane(spec, arguments), work, self.deadline(timeout), _label(spec, arguments))
-        )
+        got: dict[str, Answer[Any]] = {}
+        work = partial(self._each, spec, arguments, got) if spec.all else partial(self._ask, spec, arguments)
+        around = partial(self._around, CallInfo(spec.name, arguments, str(self.uri), spec.kind), work)
+        call = lanes.start(self._lane(spec, arguments), around, self.deadline(timeout), _label(spec, arguments))
+        return Pending(spec, call, partial(self._complete_each, spec, got) if spec.all else None)
 
     def bulk(self, hook: str, arguments: dict[str, Any], timeout: Timeout = ...) -> dict[Ref, Answer[Any]]:
         """Ask for many refs at once: an answer for each, partial at the deadline, in the order asked."""
@@ -263,11 +264,16 @@ class Session:
         now = dict(got)  # the lane may still be adding to got
         return {ref: now.get(ref) or Answer(error=missing) for ref in refs}
 
-    def _work(self, spec: Spec, arguments: dict[str, Any]) -> Any:
-        info = CallInfo(spec.name, arguments, str(self.uri), spec.kind)
-        if spec.all:
-            return self._around(info, partial(self._each, spec, arguments))
-        return self._around(info, partial(self._ask, spec, arguments))
+    def _complete_each(self, spec: Spec, got: Mapping[str, Answer[Any]], call: Call[Any]) -> Any:
+        """What the plug-ins said, in order; at the deadline those that have not answered have that as their error."""
+        try:
+            return call.result()
+        except Interrupted as error:
+            now = dict(got)  # the lane may still be adding to got
+            if not now:
+                raise
+            names = [one.member.name for one in self._implementations[spec.name]]
+            return {name: now.get(name) or Answer(error=error) for name in names}
 
     def _ask(self, spec: Spec, arguments: dict[str, Any]) -> Any:
         try:
@@ -278,20 +284,38 @@ class Session:
         except Exception as error:
             raise self._bad(f"{spec.name} raised {type(error).__name__}: {error}") from error
 
-    def _each(self, spec: Spec, arguments: dict[str, Any]) -> dict[str, Answer[Any]]:
+    def _each(self, spec: Spec, arguments: dict[str, Any], got: dict[str, Answer[Any]]) -> dict[str, Answer[Any]]:
         found = self._implementations[spec.name]
-        answers: dict[str, Answer[Any]] = {}
-        for one in reversed(found) if spec.name == "connect_close" else found:
-            method = getattr(one.member.plugin, spec.name)
+        if len(found) == 1 or spec.area == "connect":  # opening, closing, recovering: one after the other
+            for one in reversed(found) if spec.name == "connect_close" else found:
+                self._hear(spec, one, arguments, got)
+            return got
+        begun = []
+        for one in found:
+            work = partial(self._hear, spec, one, arguments, got)
             try:
-                answers[one.member.name] = Answer(method(**{k: v for k, v in arguments.items() if k in one.parameters}))
+                begun.append(lanes.start(f"{self.key}/{one.member.name}", work, what=spec.name))
             except VirtError as error:
-                answers[one.member.name] = Answer(error=error)
-            except Exception as error:  # noqa: BLE001 - one plug-in's slip is not the others'
-                bad = self._bad(f"{spec.name} raised {type(error).__name__}: {error}", one.member)
-                bad.__cause__ = error
-                answers[one.member.name] = Answer(error=bad)
-        return answers
+                got[one.member.name] = Answer(error=error)
+        for call in begun:
+            call.result()
+        return {one.member.name: got[one.member.name] for one in found}
+
+    def _hear(self, spec: Spec, one: _Implementation, arguments: Mapping[str, Any], got: dict[str, Any]) -> None:
+        got[one.member.name] = self._say(spec, one, arguments)
+
+    def _say(self, spec: Spec, one: _Implementation, arguments: Mapping[str, Any]) -> Answer[Any]:
+        """One plug-in's answer; its slip is not the others'."""
+        method = getattr(one.member.plugin, spec.name)
+        try:
+            value = method(**{name: value for name, value in arguments.items() if name in one.parameters})
+            return Answer(tuple(value) if isinstance(value, Iterator) else value)
+        except VirtError as error:
+            return Answer(error=error)
+        except Exception as error:  # noqa: BLE001 - a plug-in's slip must reach the caller as its own
+            bad = self._bad(f"{spec.name} raised {type(error).__name__}: {error}", one.member)
+            bad.__cause__ = error
+            return Answer(error=bad)
 
     def _collect(self, spec: Spec, arguments: dict[str, Any], got: dict[Ref, Answer[Any]]) -> None:
         try:
