@@ -259,3 +259,21 @@ def test_a_child_cannot_read_its_parents_feed(source: Source) -> None:
 def test_a_change_that_this_version_does_not_know_is_a_plain_event(detail: dict[str, Any]) -> None:
     event = from_row("lifecycle", ONE, 1.0, "run", "token", detail)
     assert event == Event(ref=ONE, at=1.0, run="run", token="token")
+
+
+def test_a_plug_in_that_begins_late_says_that_something_may_be_missing(source: Source) -> None:
+    ready, asked = threading.Event(), time.time()
+
+    def slowly(after: str | None) -> Iterator[Event]:
+        ready.wait(5)
+        return source(after)
+
+    with Feed("key", {"driver": slowly}, begin=0.05) as feed:
+        ready.set()
+        source.tell("a")
+        gap, event = feed.get(5), feed.get(5)
+    assert isinstance(gap, Gap)
+    assert gap.reason == "begun late"
+    assert gap.since is not None
+    assert asked <= gap.since <= gap.at
+    assert isinstance(event, Lifecycle)

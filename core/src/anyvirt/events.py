@@ -185,7 +185,7 @@ class Gap(Event):
     """Events may be missing since ``since`` (``time.time()``); what is so now has to be asked.
 
     :param reason: ``unknown token``, ``pruned``, ``torn line``, ``no room``, ``queue full``,
-        ``lost connection``, ``truncated``.
+        ``lost connection``, ``truncated``, ``begun late``.
     """
 
     kind: ClassVar[str] = "gap"

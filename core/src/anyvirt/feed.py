@@ -28,14 +28,20 @@ class Feed:
     An event's ``token`` stands for the whole connection. When nobody reads for so long that
     the queue is full, the oldest make way for one ``Gap``.
 
-    It begins before this returns: what is done afterwards is told.
+    It begins before this returns: what is done afterwards is told, or a ``Gap`` says that it may not be.
 
     :param streams: for each plug-in, how to begin its stream after a token of its own.
     :param after: a token of an earlier event, to go on from there.
+    :param begin: seconds that the plug-ins have to find their places; ``BEGIN`` unless given.
     """
 
     def __init__(
-        self, key: str, streams: Mapping[str, Callable[[str | None], Iterator[Event]]], after: str | None = None
+        self,
+        key: str,
+        streams: Mapping[str, Callable[[str | None], Iterator[Event]]],
+        after: str | None = None,
+        *,
+        begin: float | None = None,
     ) -> None:
         self._tokens = _unpack(after) if after else {}
         self._queue: deque[Event] = deque()
@@ -46,17 +52,20 @@ class Feed:
         self._closed = False
         self._pid = os.getpid()
         self._deadlines = []
+        self._asked = time.time()
+        self._late = False
         begins = []
-        for name, begin in streams.items():
+        for name, stream in streams.items():
             deadline = Deadline(None)
             self._deadlines.append(deadline)
             start = self._tokens.get(name, "?") if after else None
             begun = threading.Event()
-            lanes.start(f"{key}:feed:{name}", partial(self._follow, name, begin, start, begun), deadline)
+            lanes.start(f"{key}:feed:{name}", partial(self._follow, name, stream, start, begun), deadline)
             begins.append(begun)
-        limit = Deadline(BEGIN)
+        limit = Deadline(BEGIN if begin is None else begin)
         for begun in begins:
             begun.wait(limit.left())
+        self._late = True
 
     def get(self, timeout: float | None = None) -> Event:
         """The next event.
@@ -154,6 +163,8 @@ class Feed:
     ) -> None:
         try:
             stream = begin(after)
+            if self._late and after is None:
+                self._put(name, Gap(since=self._asked, reason="begun late", at=time.time()))
             begun.set()
             for event in stream:
                 self._put(name, event)

@@ -26,6 +26,8 @@ T = TypeVar("T")
 class Link:
     """A connection's session, and what does not wait."""
 
+    _begin: float | None = None  # seconds that plug-ins have to begin their events, where there is a reason
+
     def __init__(self, session: Session) -> None:
         self.session = session
 
@@ -46,7 +48,7 @@ class Link:
         """
         from anyvirt.feed import Feed
 
-        return Feed(self.session.key, self.session.feeds("events_follow", {}), after)
+        return Feed(self.session.key, self.session.feeds("events_follow", {}), after, begin=self._begin)
 
     def _job(self, hook: str, arguments: dict[str, Any], timeout: Timeout) -> Job[Any]:
         return self.session.job(hook, arguments, timeout)
@@ -88,6 +90,8 @@ class SyncLink(Link):
 
 class AsyncLink(Link):
     """Waits without holding the event loop. Cancelling an awaited call ends the wait, not the work."""
+
+    _begin = 1.0  # the loop is held for so long at most; a plug-in that begins later tells of a gap
 
     async def close(self) -> None:
         """Close the connection; guests go on."""
