@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import anyvirt
 import pytest
 from anyvirt.api import Busy, Denied, Fact, Invalid, Reason, State, Status
 from anyvirt.client._generated_sync import Connection
-from qemu_stage.small import Small
+from qemu_stage.small import Small, built
 
 GUEST = (
     "<domain type='kvm'><name>{name}</name><memory unit='MiB'>32</memory><os><type machine='q35'>hvm</type></os>"
@@ -48,6 +49,15 @@ def test_a_linux_guest_lives_without_any_rights(connection: Connection, tmp_path
     small.domain.shutdown()
     assert small.off() == Status(State.SHUTOFF, Reason.SHUTDOWN)
     small.end()
+
+
+def test_the_tour_runs_from_its_definition_to_its_end() -> None:
+    built()
+    demo = Path(__file__).parents[3] / "examples/demo.py"
+    done = subprocess.run([sys.executable, str(demo)], check=False, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    for shown in ("qemu:///session", "uname -a", "8+0 records out", "demo is shut off (shutdown)", "undefined removed"):
+        assert shown in done.stdout, done.stdout
 
 
 def test_state_is_where_only_the_user_can_read_it() -> None:
