@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -62,6 +63,21 @@ def test_a_close_that_hangs_lets_go_of_the_host_all_the_same() -> None:
     assert run.closed
     connection.close()
     stuck.set()
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_child_that_closes_ends_nothing_of_its_parents() -> None:
+    run = Closing()
+    on = host("small:///", run=run)
+    assert on.run is not None
+    connection = made(_driver(), on=on)
+    child = os.fork()
+    if not child:
+        connection.close()
+        os._exit(1 if run.closed else 7)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    connection.close()
+    assert run.closed
 
 
 def test_a_bulk_read_whose_line_was_lost_is_asked_once_more_for_what_is_left() -> None:

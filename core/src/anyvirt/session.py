@@ -240,11 +240,17 @@ class Session:
         return {one.member.name: partial(self._feed, hook, one, arguments) for one in self._implementations[hook]}
 
     def close(self) -> None:
-        """Close every plug-in, the last opened first, each under its own error; then the host."""
+        """Close every plug-in, the last opened first, each under its own error; then the host.
+
+        In a child of the process that opened it nothing is ended: it is the parent's.
+        """
         if self.closed:
             return
+        if os.getpid() != self._pid:
+            self.closed = True
+            return
         try:
-            if "connect_close" in self._implementations and os.getpid() == self._pid:
+            if "connect_close" in self._implementations:
                 self.call("connect_close", {})
         finally:
             self.closed = True
