@@ -47,6 +47,7 @@ def test_a_lock_that_another_holds_is_busy_with_the_way_out() -> None:
     log = 'qemu-system-x86_64: -device x: Failed to get "write" lock\nIs another process using the image [/a.img]?\n'
     error = failure.ended(log, "web")
     assert isinstance(error, Busy)
+    assert str(error) == "'/a.img' is held by another process for writing"
     assert error.hint
 
 

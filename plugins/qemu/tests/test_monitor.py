@@ -103,6 +103,13 @@ def test_a_stopped_qemu_is_unreachable_and_no_call_outlasts_its_deadline(paused:
         assert time.monotonic() - began < 4
 
 
+def test_a_qemu_that_ends_before_it_greets_is_a_lost_line_and_not_its_own_cause(peer: MakePeer) -> None:
+    _, place = peer(lambda _: None)
+    with within(Deadline(5)), pytest.raises(Interrupted, match="lost") as caught:
+        Monitor(place, "web")
+    assert caught.value.__cause__ is not caught.value
+
+
 def test_nobody_there_is_unreachable_at_once(tmp_path: Any) -> None:
     with pytest.raises(Unreachable) as caught:
         Monitor(tmp_path / "none", "web")

@@ -21,11 +21,12 @@ def print_error(cli: Invocation, error: VirtError, prefix: str = "") -> None:
     lines = [f"{head} {clean(prefix + error.message)}"]
     if isinstance(error, Invalid) and len(error.problems) > 1:
         lines += [f"  {clean(problem)}" for problem in error.problems]
-    cause = error.__cause__
-    while cause is not None:
+    cause, told = error.__cause__, {id(error)}
+    while cause is not None and id(cause) not in told:  # a chain may bite its own tail
         words = clean(cause).strip()
-        if words and words not in lines[0]:
+        if words and words not in lines[0] and not (isinstance(error, Invalid) and error.problems[0].text in words):
             lines.append(f"  because: {words}")
+        told.add(id(cause))
         cause = cause.__cause__
     hint = near(cli, error) or error.hint or (CODES[error.code].way_out if error.code in CODES else "")
     if hint:

@@ -73,7 +73,7 @@ def log_tail(log: str) -> str:
 
 def _from_words(text: str, message: str) -> VirtError:
     if "lock" in text and ("Failed to get" in text or "Failed to lock" in text):
-        path = re.search(r"image '?([^']+?)'?(?:$|;|:)|'([^']+)'", text)
+        path = re.search(r"image \[(.+)\]\?|image '?([^']+?)'?(?:$|;|:)|'([^']+)'", text)
         what = next(filter(None, path.groups()), "image") if path else "an image of the guest"
         error: VirtError = Busy(
             what, holder="another process", purpose="writing", hint="stop the guest that uses the image"

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, NoReturn, Self
 
 from anyvirt.api import Deadline, Interrupted, Unreachable, VirtError, current, unix, within
 
@@ -36,7 +36,7 @@ class Monitor:
             with _shorter(greeting):
                 self._line = unix.LineSocket(unix.connect(place), f"the monitor of {guest}")
         except Interrupted as error:
-            raise self._silent(error) from error
+            self._give_up(error)
         try:
             self.greeting = self._greet(greeting)
         except BaseException:
@@ -103,22 +103,22 @@ class Monitor:
             with _shorter(seconds):
                 self._pump(exchange)
         except Interrupted as error:
-            raise self._silent(error) from error
+            self._give_up(error)
         self._wire = exchange.wire
         if exchange.greeting is None:
             raise Unreachable(f"the monitor of {self.guest}", "greeting", hint="something else listens there")
         return exchange.greeting
 
-    def _silent(self, error: Interrupted) -> VirtError:
+    def _give_up(self, error: Interrupted) -> NoReturn:
         """No greeting is our own short wait running out, unless the call itself is over."""
         outer = current()
         if error.reason != "deadline" or outer.over() or outer.cancelled:
-            return error
-        return Unreachable(
+            raise error
+        raise Unreachable(
             f"the monitor of {self.guest}",
             "greeting",
             hint="somebody else holds it, or QEMU hangs: try again, or destroy the guest",
-        )
+        ) from error
 
 
 @contextmanager

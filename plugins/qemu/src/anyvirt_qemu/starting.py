@@ -135,8 +135,7 @@ def _connected(place: RunDir, process: ProcessId, name: str) -> Monitor:
         return Monitor(place.place(CONTROL), name, greeting=GREETING)
     except (Interrupted, Unreachable, Failed) as error:
         with suppress(VirtError):
-            if process.wait(0.5):
-                raise failure.ended(place.log_tail(LOG), name) from error
+            process.wait(0.5)
         if process.alive() is False:
             raise failure.ended(place.log_tail(LOG), name) from error
         raise
