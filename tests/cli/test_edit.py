@@ -71,4 +71,4 @@ def test_an_editor_that_is_not_there_is_named(cli: Any, monkeypatch: pytest.Monk
     monkeypatch.setenv("VISUAL", "/nowhere/editor")
     result = cli("edit", "web")
     assert result.code == 1
-    assert "the editor '/nowhere/editor' ended with status 127" in result.err
+    assert "no program '/nowhere/editor'" in result.err

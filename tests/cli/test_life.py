@@ -32,9 +32,9 @@ def test_one_that_fails_does_not_keep_the_others_back(cli: Any, fake: Any) -> No
     assert result.code == 1
     assert result.out == "Domain 'old' started\n"
     assert result.err.splitlines() == [
-        "error[domain.wrong-state]: web: domain 'web' is running; start needs it shut off",
+        "error[domain.wrong-state]: domain 'web' is running; start needs it shut off",
         "hint: shut it down or destroy it first",
-        "error[domain.not-found]: nosuch: no domain 'nosuch'",
+        "error[domain.not-found]: no domain 'nosuch'",
         "hint: anyvirt -c fake:///default list --all shows what there is",
     ]
 

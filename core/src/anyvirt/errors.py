@@ -116,9 +116,14 @@ class Problem:
     text: str
     hint: str = ""
 
+    @property
+    def place(self) -> str:
+        """Path and line, as far as they are known."""
+        line = f"line {self.line}" if self.line else ""
+        return f"{self.path} ({line})" if self.path and line else self.path or line
+
     def __str__(self) -> str:
-        where = f"{self.path} (line {self.line})" if self.line else self.path
-        return f"{where}: {self.text}" + (f"; {self.hint}" if self.hint else "")
+        return f"{self.place}: {self.text}" + (f"; {self.hint}" if self.hint else "")
 
 
 class VirtError(Exception):
@@ -255,7 +260,7 @@ class Invalid(VirtError):
             problems = (Problem(code or "invalid", "", None, problems, hint),)
         first = problems[0]
         if len(problems) == 1:
-            text = f"{first.path}: {first.text}" if first.path else first.text
+            text = f"{first.place}: {first.text}" if first.place else first.text
         else:
             text = f"{len(problems)} problems, the first: {first}"
         codes = {p.code for p in problems}

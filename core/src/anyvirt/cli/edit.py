@@ -6,17 +6,19 @@ import os
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 from anyvirt.cli.complaint import print_error
 from anyvirt.cli.declare import command, domain, opt
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.prompt import confirm
 from anyvirt.cli.source import stored
-from anyvirt.errors import Failed, VirtError
+from anyvirt.errors import Failed, NotFound, VirtError
 
 if TYPE_CHECKING:
     from anyvirt.client._generated_sync import Domain
+
+NO_PROGRAM: Final = 127  # what spawning says where the program cannot be run
 
 
 @command("edit", examples=("anyvirt edit web", "EDITOR=nano anyvirt edit web"))
@@ -45,7 +47,7 @@ def edit(
         changed = _edited(cli, one, before, path, keep_unknown=keep_unknown)
         keep = False
     finally:
-        if keep:
+        if keep and path.exists() and path.read_bytes() != before.encode():
             cli.note(f"your text is kept in {path}")
         else:
             path.unlink(missing_ok=True)
@@ -58,7 +60,7 @@ def _edited(cli: Invocation, one: Domain, before: str, path: Path, *, keep_unkno
     while True:
         code = os.spawnvp(os.P_WAIT, editor[0], [*editor, str(path)])  # noqa: S606 - a program, no shell
         if code != 0:
-            raise Failed(f"the editor {editor[0]!r} ended with status {code}", hint="set EDITOR to one that is there")
+            raise _no_edit(editor[0], code)
         text = path.read_text(encoding="utf-8")
         if text == before:
             return False
@@ -72,6 +74,12 @@ def _edited(cli: Invocation, one: Domain, before: str, path: Path, *, keep_unkno
                 raise Failed("the definition was not stored") from None
         else:
             return True
+
+
+def _no_edit(editor: str, code: int) -> VirtError:
+    if code == NO_PROGRAM:
+        return NotFound(editor, "program", hint="set EDITOR or VISUAL to an editor that is there")
+    return Failed(f"the editor {editor!r} ended with status {code}", hint="nothing was stored; edit it again")
 
 
 def _store(cli: Invocation, one: Domain, before: str, text: str, *, keep_unknown: bool) -> None:

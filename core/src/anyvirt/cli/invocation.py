@@ -149,7 +149,8 @@ class Invocation:
         from anyvirt.cli.complaint import print_error
 
         self.failed = True
-        print_error(self, error, prefix=f"{name}: " if name else "")
+        named = not name or f"'{name}'" in error.message or error.message.startswith(name)
+        print_error(self, error, prefix="" if named else f"{name}: ")
 
     def row_error(self, error: VirtError) -> dict[str, Any]:
         """An error as it stands in a row of JSON; remembered for the exit status."""

@@ -22,6 +22,7 @@ def read(name: str) -> bytes:
     """The content of a file; ``-`` is what is piped in.
 
     :raises NotFound: where there is no such file.
+    :raises Invalid: where it is no file, or too large.
     :raises Denied: where it cannot be read.
     """
     if name == "-":
@@ -31,6 +32,8 @@ def read(name: str) -> bytes:
             data = file.read(LARGEST + 1)
     except (FileNotFoundError, NotADirectoryError):
         raise NotFound(name, "file", hint="correct the path; - reads what is piped in") from None
+    except IsADirectoryError:
+        raise Invalid(f"{name} is a folder", hint="name the files in it, such as FOLDER/*.xml") from None
     except OSError as error:
         raise Denied(f"{name} cannot be read: {os.strerror(error.errno or 0)}") from None
     if len(data) > LARGEST:

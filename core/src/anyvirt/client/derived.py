@@ -78,7 +78,9 @@ def lookup(calls: Connection, text: str) -> Ref:
             found = [ref for ref, answer in facts.items() if answer.value and answer.value.id == int(text)]
     exact = [ref for ref in found if text in (ref.uuid, ref.key)] or found
     if not exact:
-        raise NotFound(text, "domain", hint=f"anyvirt -c {calls.uri} list --all shows what there is")
+        from shlex import quote
+
+        raise NotFound(text, "domain", hint=f"anyvirt -c {quote(str(calls.uri))} list --all shows what there is")
     if len(exact) > 1:
         raise Ambiguous(text, exact)
     return exact[0]

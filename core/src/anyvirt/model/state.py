@@ -222,7 +222,7 @@ def require(state: State | Status, op: Op, what: Ref | str = "") -> Status:
 
 def _hint(now: State, op: Op) -> str:
     if now is State.SHUTOFF:
-        return "start it first"
+        return "it is off already" if op in {Op.DESTROY, Op.SHUTDOWN} else "start it first"
     if now is State.PAUSED:
         return "resume it first"
     if op in {Op.START, Op.RENAME}:
