@@ -77,6 +77,7 @@ class _Talk(Generic[K]):
         self.unsent = b"".join(data for data, _ in self.exchange.outgoing)
         self.lock = -1
         self.seat = ""
+        self.refused: VirtError | None = None
 
     def sit(self) -> bool:
         found = reader_seat(self.target.run)
@@ -150,13 +151,19 @@ class _Loop(Generic[K]):
             talk.until = since + self._seat_wait
             self._standing.append(talk)
             return
-        talk.until = time.monotonic() + self._each
         try:
             talk.connect()
             talk.send()
         except (VirtError, OSError) as error:
-            yield self._end(talk, error)
+            talk.until = since + self._seat_wait
+            if isinstance(error, Unreachable) and error.stage == "queue" and time.monotonic() < talk.until:
+                talk.refused = error  # QEMU has not come to those before us yet
+                talk.close()
+                self._standing.append(talk)
+            else:
+                yield self._end(talk, error)
             return
+        talk.until = time.monotonic() + self._each
         self._talks.add(talk)
         events = selectors.EVENT_READ | (selectors.EVENT_WRITE if talk.unsent else 0)
         self._selector.register(talk.sock, events, talk)
@@ -195,7 +202,7 @@ class _Loop(Generic[K]):
                 error = Busy(
                     talk.target.name, holder=holder, purpose="its monitors", hint="try again, or ask less often"
                 )
-                yield talk.target.key, error
+                yield talk.target.key, talk.refused or error
         for talk in [talk for talk in self._talks if now >= talk.until]:
             stage = "greeting" if talk.exchange.greeting is None else "answer"
             hint = "QEMU hangs, or a disk of the guest does: destroy it if it stays so"
