@@ -59,6 +59,8 @@ def table(result: dict[str, Any]) -> str:
         f"{context['machine']}, {context['qemu']}, libvirt {libvirt}, Python {context['python']}; "
         "shipped defaults on both sides, every define on the disk before it returns."
     )
+    if "note" in context:
+        words += f" {context['note'][0].upper()}{context['note'][1:]}."
     return "\n".join([*rows, "", words, ""])
 
 

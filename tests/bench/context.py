@@ -33,6 +33,7 @@ def context(place: Path, rounds: int, seconds: float) -> dict[str, Any]:
         },
         "libvirt side": "libvirtd as the user's own daemon, libvirt-python, one connection, shipped configuration",
         "zombies": "both sides below a subreaper that reaps at once, as systemd does",
+        "load": [round(number, 1) for number in os.getloadavg()],
         "rounds": rounds,
         "seconds": round(seconds),
     }
