@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
 from anyvirt.api import Answer, Balloon, Connection, Cpu, DomainFacts, Fact, Ref, State, impl
+from anyvirt.deadline import left
 from anyvirt.errors import Interrupted
 from anyvirt.session import CallInfo
 from anyvirt.testing import connected, host
@@ -126,6 +128,23 @@ def _bulk(value: Any, at: float | None = None) -> Callable[..., Any]:
 
 def _list(self: Any) -> Iterator[Ref]:
     return iter((ONE, TWO))
+
+
+def test_a_driver_that_gives_up_at_the_deadline_has_left_nobody_out() -> None:
+    def domain_state(self: Any, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[State]]]:
+        yield refs[0], Answer(State.RUNNING)
+        while left():
+            time.sleep(0.01)
+
+    pending = made(_driver(domain_state=domain_state)).session.begin_bulk("domain_state", {"refs": (ONE, TWO)}, 0.1)
+    end = time.monotonic() + 5
+    while not pending.call.done() and time.monotonic() < end:
+        time.sleep(0.01)
+    answers = pending.result()
+    assert answers[ONE].error is None
+    late = answers[TWO].error
+    assert isinstance(late, Interrupted)
+    assert late.reason == "deadline"
 
 
 def test_a_guest_without_a_state_takes_nobodys_facts_away_in_an_overview() -> None:

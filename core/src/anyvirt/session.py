@@ -262,7 +262,10 @@ class Session:
         missing: VirtError
         try:
             call.result()
-            missing = self._bad(f"{spec.name} left out a ref that it was asked for")
+            if call.deadline.over():  # it gave up in time, just before its caller did
+                missing = Interrupted("deadline", call.what)
+            else:
+                missing = self._bad(f"{spec.name} left out a ref that it was asked for")
         except VirtError as error:
             if not got and not isinstance(error, Interrupted):
                 raise
