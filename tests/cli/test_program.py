@@ -141,3 +141,9 @@ def test_coverage_grades_each_function_of_libvirts_driver(environ: dict[str, str
     assert [line.split()[2:6] for line in table.splitlines() if line.startswith(" test ")] == [
         [str(number) for number in (len(grades), row["covered"], row["partly"], row["not"])]
     ]
+
+
+def test_a_line_whose_streams_are_closed_is_run_all_the_same(environ: dict[str, str]) -> None:
+    argv = ["sh", "-c", 'exec "$@" <&- >&-', "sh", *PROGRAM, "list"]
+    done = subprocess.run(argv, env=environ, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
