@@ -7,7 +7,7 @@ and gets a ``Gap`` where that cannot be told.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any, ClassVar, Final
 
@@ -71,12 +71,9 @@ class Event:
 
     def detail_row(self) -> dict[str, Any]:
         """The fields of this kind alone, as plain data for a log."""
-        common = {f.name for f in fields(Event)}
-        out = {}
-        for name, value in asdict(self).items():
-            if name not in common:
-                out[name] = value.value if isinstance(value, Enum) else value
-        return out
+        common = len(fields(Event))  # they come first
+        values = ((f.name, getattr(self, f.name)) for f in fields(self)[common:])
+        return {name: value.value if isinstance(value, Enum) else value for name, value in values}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
