@@ -127,14 +127,16 @@ def on_test(show: Show) -> int:
 
 def until(console: Stream, prompt: str) -> None:
     """Show the console's output until the guest's prompt stands at its end."""
-    seen = b""
+    seen = held = b""
     with within(Deadline(BOOT_SECONDS)):
         while not ESCAPES.sub(b"", seen).rstrip(b" ").endswith(prompt.strip().encode()):
             piece = console.read(4096)
             if not piece:
                 sys.exit("\ndemo: the guest's console ended")
             seen = (seen + piece)[-4096:]
-            sys.stdout.write(ESCAPES.sub(b"", piece).decode(errors="replace"))
+            piece, escape, rest = ESCAPES.sub(b"", held + piece).partition(b"\x1b")
+            held = escape + rest  # the beginning of one, whose end is still to come
+            sys.stdout.write(piece.decode(errors="replace"))
             sys.stdout.flush()
 
 
