@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anyvirt.api import Connection, Deadline, Ref, State, within
+from anyvirt.api import Connection, Deadline, Ref, ShutdownMode, State, Unreachable, within
 from anyvirt.client._generated_sync import Domain
+from anyvirt.testing import proves
 from anyvirt.testing.contract import *  # noqa: F403
 from anyvirt.testing.guests import Guests, GuestXml
 from anyvirt_qemu.guest import Run
@@ -41,10 +42,11 @@ def kernel() -> bytes:
 
 
 @pytest.fixture
-def connection_uri(qemu: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+def connection_uri(qemu: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
     monkeypatch.setenv("ANYVIRT_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))  # where a user's libvirt has its definitions
-    return "qemu:///system" if os.geteuid() == 0 else "qemu:///session"
+    own = "libvirt" in request.node.name  # the machine's own libvirt is not for tests
+    return "qemu:///session" if own or os.geteuid() else "qemu:///system"
 
 
 @pytest.fixture
@@ -105,9 +107,7 @@ def blocked(guest_xml: GuestXml, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def importable(tmp_path: Path) -> Callable[[str], Path] | None:
-    if os.geteuid() == 0:
-        return None  # the machine's own libvirt is not for tests
+def importable(tmp_path: Path) -> Callable[[str], Path]:
     folder = tmp_path / "config/libvirt/qemu"
     folder.mkdir(parents=True)
 
@@ -177,3 +177,29 @@ def _pids(ref: Ref) -> list[int]:
         if b"qemu-system" in words[0] and any(ref.key.encode() in word for word in words):
             found.append(int(entry.name))
     return found
+
+
+@proves("domain_shutdown.mode")
+def test_the_power_button_is_not_pressed_where_the_agent_was_to_be_asked(guests: Guests) -> None:
+    domain = guests.running()
+    with pytest.raises(Unreachable):
+        domain.shutdown(ShutdownMode.AGENT)
+
+
+@proves("domain_reboot.mode")
+def test_the_power_button_is_not_pressed_for_a_reboot_through_the_agent(guests: Guests) -> None:
+    domain = guests.running()
+    with pytest.raises(Unreachable):
+        domain.reboot(ShutdownMode.AGENT)
+
+
+@proves("domain_undefine.keep_nvram")
+@pytest.mark.parametrize("keep", [True, False])
+def test_firmware_variables_stay_where_that_is_wanted(guests: Guests, tmp_path: Path, keep: bool) -> None:
+    domain = guests.stopped()
+    (state,) = tmp_path.glob("state/*/qemu")
+    variables = state / "nvram" / f"{domain.uuid}.fd"
+    variables.parent.mkdir(exist_ok=True)
+    variables.write_bytes(b"variables")  # as a start with firmware leaves them
+    domain.undefine(keep_nvram=keep)
+    assert variables.exists() is keep
