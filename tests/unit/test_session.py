@@ -158,7 +158,7 @@ def test_a_lacking_hook_is_unsupported_and_a_service_says_how_to_get_it() -> Non
     assert lacking.value.what == "domain_reset"
     with pytest.raises(Unsupported) as service:
         connection.pool_list()
-    assert "pip install anyvirt-host" in service.value.hint
+    assert "pip install --upgrade anyvirt-host" in service.value.hint
 
 
 def test_a_parameter_that_would_be_lost_is_refused_before_anything_happens() -> None:

@@ -413,7 +413,7 @@ class Session:
 
     def _hint(self, spec: Spec) -> str:
         if spec.area in {"storage", "network", "interface"} and spec.area not in [m.name for m in self.members]:
-            return f"pip install anyvirt-host brings the {spec.area} service for local hypervisors"
+            return f"pip install --upgrade anyvirt-host, once a version of it has the {spec.area} service"
         return ""
 
     def _bad(self, wrong: str, member: Member | None = None) -> BadDriver:

@@ -120,13 +120,24 @@ def rename(
         cli.line("Domain successfully renamed")
 
 
-@command("autostart", examples=("anyvirt autostart web", "anyvirt autostart web --disable"))
+@command(
+    "autostart",
+    examples=(
+        "anyvirt autostart web",
+        "anyvirt autostart web --disable",
+        "anyvirt list --inactive --autostart --name | xargs -r anyvirt start",
+    ),
+)
 def autostart(
     cli: Invocation,
     domain: Annotated[str, domain()],
-    disable: Annotated[bool, opt("--disable", help="Do not start it with the host.")] = False,
+    disable: Annotated[bool, opt("--disable", help="Take the mark away.")] = False,
 ) -> None:
-    """Start a domain when the host comes up, or no longer."""
+    """Mark a domain to be started with the host.
+
+    A hypervisor with a service of its own starts what is marked. Where there is none, as
+    with QEMU, the host's own start-up calls the last example.
+    """
     one = cli.connection.lookup(domain)
     one.set_autostart(not disable)
     if not cli.json("autostart/1", domain={"name": one.name, "uuid": one.uuid, "autostart": not disable}):

@@ -59,7 +59,8 @@ def reboot(
 ) -> None:
     """Ask guests to shut down and come up again.
 
-    Comes back when the guest was asked.
+    Comes back when the guest was asked, or when it has shut down where the hypervisor
+    cannot be asked for both at once, as QEMU without a guest agent.
     """
     each(cli, "reboot", domains, {"mode": _mode(mode)}, "Domain '{}' is being rebooted")
 
