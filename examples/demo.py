@@ -112,7 +112,7 @@ def end(show: Show, state: Path) -> None:
 
 
 def on_test(show: Show) -> int:
-    """The tour on the driver that comes with the core's test plug-in: a host in a file."""
+    """The tour on the driver that comes with the core's test plug-in: a host in a folder."""
     show.run("list", "--all")
     show.run("stats", "test")
     show.run("suspend", "test")

@@ -1,4 +1,4 @@
-"""A whole host in memory or in a file: ``test:///default``, ``test:///FILE``, ``?state=PATH``."""
+"""A whole host in memory or in a folder: ``test:///default``, ``test:///FILE``, ``?state=PATH``."""
 
 from __future__ import annotations
 
