@@ -10,6 +10,7 @@ import pytest
 from anyvirt.api import Answer, Balloon, Connection, Cpu, DomainFacts, Fact, Ref, State, impl
 from anyvirt.deadline import left
 from anyvirt.errors import Interrupted
+from anyvirt.model.values import JobRecord
 from anyvirt.session import CallInfo
 from anyvirt.testing import connected, host
 
@@ -199,3 +200,21 @@ def test_a_plug_in_that_hangs_takes_no_other_ones_answer_away() -> None:
     assert isinstance(late, Interrupted)
     assert late.reason == "deadline"
     assert answers["storage"].get() == (Fact("name", "value"),)
+
+
+def test_a_number_that_a_silent_guest_may_have_is_not_said_to_be_nobodys() -> None:
+    stuck = threading.Event()
+    driver = _driver(domain_list=_list, domain_facts=_with_one_stuck(stuck, DomainFacts(id=7)))
+    connection = made(driver, timeout=0.2)
+    assert connection.lookup("7").ref == ONE
+    with pytest.raises(Interrupted):
+        connection.lookup("8")
+    stuck.set()
+
+
+def test_a_job_whose_owner_cannot_be_told_is_left_alone() -> None:
+    on = host("small:///")
+    on.jobs.write(JobRecord("1", "domain_save", ONE, "copying", owner={"unit": "x.service"}))
+    on.jobs.write(JobRecord("2", "domain_save", ONE, "copying", owner={}))
+    assert made(_driver(), on=on).recover() == ("domain_save 2: forgotten",)
+    assert [record.id for record in on.jobs.all()] == ["1"]

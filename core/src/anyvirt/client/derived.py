@@ -76,6 +76,9 @@ def lookup(calls: Connection, text: str) -> Ref:
         if not found and text.isdecimal() and "domain_facts" in calls.supports:
             facts = calls.domain_facts(refs)
             found = [ref for ref, answer in facts.items() if answer.value and answer.value.id == int(text)]
+            for answer in facts.values() if not found else ():
+                if answer.error is not None and not isinstance(answer.error, NotFound):
+                    raise answer.error  # the one that did not answer may have that number
     exact = [ref for ref in found if text in (ref.uuid, ref.key)] or found
     if not exact:
         from shlex import quote
@@ -288,7 +291,11 @@ def _settle_jobs(calls: Connection, problems: list[VirtError]) -> list[str]:
     done = []
     book = calls.session.host.jobs
     for record in book.all():
-        if record.owner and ProcessId.from_json(record.owner).alive() is not False:
+        try:
+            dead = not record.owner or ProcessId.from_json(record.owner).alive() is False
+        except (KeyError, TypeError, ValueError):  # of another version: whether it lives cannot be told
+            dead = False
+        if not dead:
             continue
         sentences = [f"{record.hook} {record.id}: forgotten"]
         if "job_recover" in calls.supports:
