@@ -264,9 +264,9 @@ class Invalid(VirtError):
         else:
             text = f"{len(problems)} problems, the first: {first}"
         codes = {p.code for p in problems}
-        super().__init__(
-            text, code=code or (codes.pop() if len(codes) == 1 else "config.invalid"), hint=hint or first.hint
-        )
+        code = code or (codes.pop() if len(codes) == 1 else "config.invalid")
+        way_out = first.hint if len(problems) == 1 else CODES["config.invalid"].way_out
+        super().__init__(text, code=code, hint=hint or way_out)
         self.problems = tuple(problems)
 
 

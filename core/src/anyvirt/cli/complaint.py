@@ -18,9 +18,9 @@ def print_error(cli: Invocation, error: VirtError, prefix: str = "") -> None:
         from anyvirt.cli.paper import colored
 
         head = colored(head, "red")
-    lines = [f"{head} {clean(prefix + error.message)}"]
-    if isinstance(error, Invalid) and len(error.problems) > 1:
-        lines += [f"  {clean(problem)}" for problem in error.problems]
+    several = error.problems if isinstance(error, Invalid) and len(error.problems) > 1 else ()
+    message = f"{len(several)} problems" if several else error.message
+    lines = [f"{head} {clean(prefix + message)}", *(f"  {clean(problem)}" for problem in several)]
     cause, told = error.__cause__, {id(error)}
     while cause is not None and id(cause) not in told:  # a chain may bite its own tail
         words = clean(cause).strip()
