@@ -152,7 +152,7 @@ def _tell_emulated(cli: Invocation, refs: Sequence[Ref]) -> None:
         if any(re.search(r"<domain\b[^>]*\stype=['\"]kvm['\"]", text) for text in texts):
             for fact in cli.connection.facts():
                 if (fact.name, fact.value) == ("accelerator", "tcg"):
-                    cli.note(f"note: emulated (TCG): {fact.reason}")
+                    cli.note(f"note: {'' if '(TCG)' in fact.reason else 'emulated (TCG): '}{fact.reason}")
 
 
 def _mode(text: str) -> Any:

@@ -87,7 +87,8 @@ def workspace(folder: Path) -> Iterator[RunDir]:
         left = [entry.name for entry in os.scandir(folder) if entry.name.startswith(WORK)]
     except OSError as error:
         words = {"errno": error.errno, "text": error.strerror}
-        raise Failed(f"cannot use the cache directory {folder}: {error.strerror}", native=words) from error
+        hint = "let this user write there, or set XDG_CACHE_HOME to a folder of theirs"
+        raise Failed(f"cannot use the cache directory {folder}: {error.strerror}", native=words, hint=hint) from error
     for name in left:
         with suppress(ValueError, NotFound, Failed):
             if not Path(f"/proc/{int(name.split('-')[1])}").exists():
