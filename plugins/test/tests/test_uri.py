@@ -32,6 +32,12 @@ def test_what_the_host_keeps_of_its_guest_is_what_its_definition_says() -> None:
     assert Shape.read(DOMAIN) == SHAPE
 
 
+def test_a_parameter_that_there_is_not_is_refused_with_those_that_there_are() -> None:
+    with pytest.raises(Invalid, match="no parameter 'fial'") as caught, opened("test:///default?fial=domain_start"):
+        pass
+    assert "fail" in caught.value.hint
+
+
 def test_a_bare_path_is_the_default_host() -> None:
     with opened("test:///") as connection:
         assert connection.lookup("test").name == "test"

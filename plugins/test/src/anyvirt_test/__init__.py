@@ -22,6 +22,7 @@ from anyvirt_test.stats import Figures
 from anyvirt_test.world import World
 
 DEFAULT: Final = "default"
+PARAMETERS: Final = ("state", "fail", "delay", "hang", "libvirt", "authfile")
 
 
 class Test(Machine, Definitions, Power, Recovery, Console, Figures, Networks, Events):
@@ -37,6 +38,7 @@ class Test(Machine, Definitions, Power, Recovery, Console, Figures, Networks, Ev
 @impl
 def connect_open(uri: Uri, host: Host) -> Test:
     """Open the host that the URI names; see the distribution's README for what a URI may say."""
+    _known(uri)
     state = uri.param("state")
     world = _in_memory() if state is None else _in_file(state, host)
     host.jobs = StoreBook(world.store)
@@ -45,6 +47,12 @@ def connect_open(uri: Uri, host: Host) -> Test:
         if world.store.blob("host", "host", "facts") is None:
             _furnish(world, uri, host)
     return opened
+
+
+def _known(uri: Uri) -> None:
+    for name, _ in uri.query:
+        if name not in PARAMETERS and not name.startswith("service."):
+            raise Invalid(f"{uri}: there is no parameter {name!r}", hint=f"there are {', '.join(PARAMETERS)}")
 
 
 def _furnish(world: World, uri: Uri, host: Host) -> None:
