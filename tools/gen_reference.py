@@ -117,15 +117,20 @@ def hook(spec: Spec) -> str:
 
 
 def xml() -> str:
-    """Every field of the documents that have models."""
+    """Every field of the documents that have models, once: where an element first stands."""
     from anyvirt.model.reference import reference
     from anyvirt.model.roots import ROOTS, class_of
 
-    out = [title("XML"), "Elements and attributes that anyvirt knows. Everything else is kept as it is.\n\n"]
+    about = "Elements and attributes that anyvirt knows; everything else is kept as it is."
+    out = [title("XML"), f"{about} What an element has in it is listed where the element first stands.\n\n"]
+    seen: set[str] = set()
     for tag in sorted(ROOTS):
-        out.append(title(f"<{tag}>", "-"))
-        rows = [(f"``{row.path}``", row.type, ", ".join(row.values), row.doc) for row in reference(class_of(tag))]
-        out.append(table(("path", "type", "values", "meaning"), rows, "30 12 18 40"))
+        fields = [row for row in reference(class_of(tag)) if row.field not in seen]
+        seen |= {row.field for row in fields}
+        fields = list({row.field: row for row in reversed(fields)}.values())[::-1]
+        if fields:
+            rows = [(f"``{row.path}``", row.type, ", ".join(row.values), row.doc) for row in fields]
+            out += [title(f"<{tag}>", "-"), table(("path", "type", "values", "meaning"), rows, "30 12 18 40")]
     return "".join(out)
 
 
