@@ -14,7 +14,7 @@ WALL: Final = 1800
 # A section that takes longer than this hangs.
 LIMIT: Final = 600
 # Labs that are too slow, or need too much of a machine, to run each time; ``nox -s lab`` runs them.
-SEPARATE: Final = ("debian",)
+SEPARATE: Final = ("debian", "guest")
 # What the second QEMU generation is put through: the real-QEMU part of the suite.
 QEMU_SUITE: Final = ("plugins/qemu/tests", "tests/lab/guest", "tests/lab/qemu")
 # Folders that are sections of their own, apart from the one that they lie in: the area whose time they take.
@@ -97,6 +97,7 @@ def _checks() -> list[Section]:
 
 def _pytest(name: str, *paths: str, lab: str = "", area: str = "foundation") -> Section:
     besides = [f"--ignore={inner}" for inner in APART if any(inner.startswith(f"{path}/") for path in paths)]
+    besides += ["-n", "3"] if paths == ("tests/unit",) else []  # half of its time goes by in waits for deadlines
     argv = (sys.executable, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider", *paths, *besides)
     return Section(name, argv, cases=True, lab=lab, area=area)
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 
 PTS: Final = "/dev/pts/"
 CHUNK: Final = 65536
-NOTICED: Final = 2.5  # seconds after which QEMU, which looks every second, has seen that a terminal was opened
-HEARD: Final = 0.05  # in which it reads what was typed then
+NOTICED: Final = 3.5  # seconds after which QEMU, which looks every second, has seen that a terminal was opened
+HEARD: Final = 0.3  # in which it reads what was typed then, also on a busy host
 GLANCE: Final = 0.0005  # between looks at whether a socket was emptied
 
 
