@@ -224,6 +224,7 @@ class Talk:
             return False
         self._type()
         if self._leaving:
+            self._listen()  # what was typed before is still taken, also where the lane began late
             return self._line is not None and (bool(self._to_guest) or self._in >= 0 or bool(self._line))
         self._show()
         while not self._to_user and self._log is not None:
@@ -233,6 +234,11 @@ class Talk:
             self._to_user.append(data)
             self._show()
             self._log.trim()
+        self._listen()
+        return bool(self._to_user) or not self._over
+
+    def _listen(self) -> None:
+        """Look out for what is typed, while the guest has taken what was typed before."""
         listen = not self._to_guest and self._in >= 0
         if listen != self._listening:
             self._listening = listen
@@ -240,7 +246,6 @@ class Talk:
                 self._watch.process("in", self._in)
             else:
                 self._watch.forget("in")
-        return bool(self._to_user) or not self._over
 
     def _pause(self) -> float | None:
         """How long to wait for news at most."""
@@ -279,7 +284,8 @@ class Talk:
                 self._to_guest.appendleft(data[written:])
                 self._waits.add("guest")
                 self._watch.room("guest", line.out)
-        if line and (line.brief or self._leaving) and not (self._to_guest or line.busy()):
+        all_read = self._leaving and self._in < 0  # or what stands in the pipe would find a closed line
+        if line and (line.brief or all_read) and not (self._to_guest or line.busy()):
             self._hang_up()
 
     def _open(self) -> None:
