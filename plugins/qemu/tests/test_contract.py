@@ -153,8 +153,11 @@ def litter(connection: Connection, guests: Guests) -> Callable[[], Callable[[], 
         ref = guests.running().ref
         for pid in _pids(ref):
             os.kill(pid, signal.SIGKILL)
-        while _pids(ref):
-            time.sleep(0.01)
+        run = Run.open(runs, ref.key)
+        assert run is not None
+        with run:
+            while run.alive():  # a process that ends has lost its command line before it is dead
+                time.sleep(0.01)
 
         def gone() -> bool:
             run = Run.open(runs, ref.key)
