@@ -19,6 +19,8 @@ from pathlib import Path
 from typing import Final
 
 PACKAGES: Final = ("qemu-system-x86", "qemu-utils", "seabios", "ipxe-qemu", "ovmf")
+# QEMU takes a module that its own folder lacks from the system's, which is of another build, and aborts.
+MODULES: Final = {"trixie": ("qemu-system-modules-opengl", "qemu-system-modules-spice")}
 TOOLS: Final = ("qemu-system-x86_64", "qemu-img", "qemu-io", "qemu-nbd", "qemu-storage-daemon")
 KEYRING: Final = "/usr/share/keyrings/debian-archive-keyring.gpg"
 LIBRARIES: Final = ("usr/lib/x86_64-linux-gnu", "lib/x86_64-linux-gnu")
@@ -82,7 +84,7 @@ def _fetch(release: str, scratch: Path) -> list[Path]:
     }
     options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
     subprocess.run(["apt-get", "-qq", *options, "update"], check=True)
-    wanted = ["--yes", "--download-only", "--no-install-recommends", "install", *PACKAGES]
+    wanted = ["--yes", "--download-only", "--no-install-recommends", "install", *PACKAGES, *MODULES.get(release, ())]
     subprocess.run(["apt-get", "-qq", *options, *wanted], check=True, stdout=subprocess.DEVNULL)
     return sorted((apt / "cache" / "archives").glob("*.deb"))
 
