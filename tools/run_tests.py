@@ -24,6 +24,7 @@ from sections import BUDGETS, LIMIT, ROOT, WALL, Section, everything, labs
 LOGS: Final = ROOT / ".nox" / "tests"
 FIGURES: Final = ROOT / "tests" / "figures.json"
 LANES: Final = 2
+SLACK: Final = 1.25  # machines differ: a budget is exceeded where this much more was spent
 TAIL: Final = 60
 
 
@@ -158,7 +159,11 @@ def _missing(results: list[Outcome]) -> list[str]:
 
 def _over(results: list[Outcome], wall: float) -> list[str]:
     spent = _areas(results).items()
-    over = [f"{area} took {took:.0f} s of lanes, over {BUDGETS[area]}" for area, took in spent if took > BUDGETS[area]]
+    over = [
+        f"{area} took {took:.0f} s of lanes, over {BUDGETS[area]}"
+        for area, took in spent
+        if took > BUDGETS[area] * SLACK
+    ]
     return [*over, f"all took {wall:.0f} s, over {WALL}"] if wall > WALL else over
 
 
