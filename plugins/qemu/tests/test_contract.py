@@ -177,7 +177,8 @@ def _pids(ref: Ref) -> list[int]:
             words = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"qemu-system" in words[0] and any(ref.key.encode() in word for word in words):
+        started = any(b"qemu-system" in word for word in words[:4])  # a loader may stand before it
+        if started and any(ref.key.encode() in word for word in words):
             found.append(int(entry.name))
     return found
 
