@@ -16,7 +16,7 @@ import pluggy
 from anyvirt.deadline import Deadline, current
 from anyvirt.errors import BadDriver, Interrupted, Unsupported, VirtError
 from anyvirt.hooks.spec import PROJECT, Spec, pluggy_specs
-from anyvirt.hooks.table import OPENERS, SPECS
+from anyvirt.hooks.table import SPECS
 from anyvirt.jobs import Job
 from anyvirt.lanes import Call, lanes
 from anyvirt.ref import Answer, Ref
@@ -443,8 +443,3 @@ def _word(value: Any) -> str:
 
 def _frozen(accepts: Mapping[str, Any]) -> dict[str, frozenset[Any]]:
     return {name: frozenset(values) for name, values in accepts.items()}
-
-
-def modules_hooks(plugin: object) -> list[str]:
-    """Names of the openers that a plug-in's module has."""
-    return [name for name in OPENERS if callable(getattr(plugin, name, None))]

@@ -7,13 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import (
-    Busy,
     Change,
     Document,
-    Event,
     Host,
     Lifecycle,
     NotFound,
@@ -23,7 +21,6 @@ from anyvirt.api import (
     Status,
     Unsupported,
     Uri,
-    from_row,
 )
 
 from anyvirt_qemu.guest import Run
@@ -160,14 +157,6 @@ class Site:
         with self.run(row.uuid) as run:
             return run is not None and run.alive() is not False
 
-    def free(self, uuid: str, purpose: str) -> bool:
-        """Whether nobody holds the guest's lock now."""
-        try:
-            with self.scope.locks.hold(uuid, purpose, wait=0.0):
-                return True
-        except Busy:
-            return False
-
 
 def ref_of(row: Row) -> Ref:
     """The ref of a row."""
@@ -182,11 +171,6 @@ def lifecycle(row: Row, change: Change, detail: str, *, run: str = "") -> Lifecy
 def document(xml: str | None) -> Document[Domain]:
     """A definition as the store has it."""
     return Document(xml or "")
-
-
-def typed(entry: Any) -> Event:
-    """The event that a row of the log tells of."""
-    return from_row(entry.kind, entry.ref, entry.at, entry.run, entry.token, dict(entry.detail))
 
 
 def _nothing(_name: str) -> None:
