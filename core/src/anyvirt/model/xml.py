@@ -45,6 +45,14 @@ def parse(document: str | bytes, cls: type[Element] | None = None, *, limits: Li
         raise Invalid([Problem("xml.limits", "", None, "the document is nested too deep to be read")]) from error
 
 
+def tree(document: str | bytes, *, limits: Limits = DEFAULT) -> Any:
+    """The document's own elements, before any model: for what counts and compares documents.
+
+    :raises Invalid: not well-formed, or past the limits.
+    """
+    return _tree(admit(document, limits), limits)
+
+
 def _tree(data: bytes, limits: Limits) -> Any:
     huge = limits.size > DEFAULT.size or limits.depth > DEFAULT.depth
     parser = etree.XMLParser(
