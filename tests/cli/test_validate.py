@@ -139,3 +139,23 @@ def test_one_document_that_is_refused_does_not_keep_the_others_back(cli: Any, fa
     result = cli("apply", file(GOOD.replace("<os>", "<oss>").replace("</os>", "</oss>"), "x"), file(GOOD, "y"))
     assert result.code == 1
     assert [call[0] for call in fake.calls] == ["define"]
+
+
+def test_coverage_counts_every_document_below_a_folder(cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    (tmp_path / "a" / "b" / "web.xml").write_text(GOOD)
+    (tmp_path / "a" / "odd.xml").write_text(GOOD.replace("<os>", "<lamp/><vcpu/><os>"))
+    (tmp_path / "a" / "torn.xml").write_text("<domain>")
+    (tmp_path / "a" / "notes.txt").write_text("no document")
+    code, out, err = cli("validate", "--coverage", str(tmp_path))
+    assert code == 0
+    assert out.splitlines()[:2] == ["2 documents read, 1 refused", "7 of 9 paths are declared: 77.78%"]
+    assert "/domain/lamp" in out
+    assert "torn.xml: refused: " in err
+    assert "/domain/name" in cli("validate", "--coverage", str(tmp_path), "--verbose").out
+
+
+def test_coverage_of_nothing_is_an_error(cli: Any, tmp_path: Path) -> None:
+    result = cli("validate", "--coverage", str(tmp_path))
+    assert result.code == 1
+    assert "name a folder that has *.xml files in it" in result.err

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from anyvirt.errors import Problem
     from anyvirt.model.element import Element
 
+_COVERAGE = "Tell how much of what is in these files and folders the models know, and list the rest."
+_VERBOSE = "With --coverage: list also the paths that are any text."
+
 
 @command(
     "validate",
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
         "anyvirt validate web.xml",
         "anyvirt validate *.xml --quiet && echo all good",
         "anyvirt validate web.xml --canonical > tidy.xml",
+        "anyvirt validate --coverage /etc/libvirt --verbose",
     ),
     exits="Exit status: 0 nothing is wrong; 1 a problem was found, or a file cannot be read; 2 wrong usage.",
 )
@@ -28,6 +32,8 @@ def validate(
     cli: Invocation,
     files: Annotated[list[str], arg("Files with documents; - reads what is piped in.", "FILE...")],
     canonical: Annotated[bool, opt("--canonical", help="Print each document as anyvirt writes it.")] = False,
+    coverage: Annotated[bool, opt("--coverage", help=_COVERAGE)] = False,
+    verbose: Annotated[bool, opt("--verbose", help=_VERBOSE)] = False,
 ) -> None:
     """Check documents: domains, pools, volumes, networks and whatever else libvirt has.
 
@@ -35,6 +41,11 @@ def validate(
     not known with the nearest name that is. Nothing is sent to a hypervisor. Unknown
     content survives in what --canonical prints.
     """
+    if coverage:
+        from anyvirt.cli.inventory import report
+
+        report(cli, files, verbose=verbose)
+        return
     rows = [_checked(cli, name, canonical=canonical) for name in files]
     cli.failed = cli.failed or any(row["problems"] for row in rows)
     if cli.json("validate/1", documents=rows):
