@@ -21,6 +21,7 @@ NAMES: Final[dict[str, str]] = {
         "AsyncConnection AsyncDomain AsyncInterface AsyncNetwork AsyncPool AsyncVolume"
     ),
     "anyvirt.client._generated_sync": "Connection",
+    "anyvirt.client.awaiting": "AsyncJob AsyncStream",
     "anyvirt.client.derived": "Overview",
     "anyvirt.deadline": "breaks current Deadline left within",
     "anyvirt.discovery": "plugins",

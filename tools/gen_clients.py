@@ -118,7 +118,8 @@ class Writer:
         if any(p.hand_over.startswith("admitted") for p in parameters):
             parameters.append(KEEP_UNKNOWN)
             text = with_line(text, KEEP_UNKNOWN_DOC)
-        call = {"call": "_call", "bulk": "_bulk", "job": "_job", "stream": "_call"}[spec.kind]
+        stream = "_stream" if self.asynchronous else "_call"
+        call = {"call": "_call", "bulk": "_bulk", "job": "_job", "stream": stream}[spec.kind]
         wait = "" if spec.kind == "job" else self.wait
         define = "def" if spec.kind == "job" else self.define
         value = f'{wait}self.{call}("{spec.name}", {{{names}}}, timeout)'
@@ -177,7 +178,9 @@ class Writer:
         if spec.kind == "job":
             inner = re.fullmatch(r"Generator\[Progress, None, (.*)\]", returns)
             assert inner, returns
-            return f"Job[{inner[1]}]"
+            return f"{self.a}Job[{inner[1]}]"
+        if spec.kind == "stream":
+            return f"{self.a}{returns}"
         if spec.all:
             return f"dict[str, Answer[{documents(returns)}]]"
         if returns in {"Iterator[Ref]", "Sequence[Ref]"}:
@@ -311,6 +314,7 @@ def names() -> dict[str, str]:
                 for alias in node.names:
                     found[MODELS.get(alias.name, alias.name)] = node.module
     found["Overview"] = "anyvirt.client.derived"
+    found |= dict.fromkeys(("AsyncJob", "AsyncStream"), "anyvirt.client.awaiting")
     for name in ("Connection", "Domain", "Pool", "Volume", "Network", "Interface"):
         found.pop(name, None)
     return found

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         AsyncVolume,
     )
     from anyvirt.client._generated_sync import Connection
+    from anyvirt.client.awaiting import AsyncJob, AsyncStream
     from anyvirt.client.derived import Overview
     from anyvirt.deadline import Deadline, breaks, current, left, within
     from anyvirt.discovery import plugins
@@ -205,8 +206,10 @@ _HOMES: Final = {
     "AsyncConnection": "anyvirt.client._generated_async",
     "AsyncDomain": "anyvirt.client._generated_async",
     "AsyncInterface": "anyvirt.client._generated_async",
+    "AsyncJob": "anyvirt.client.awaiting",
     "AsyncNetwork": "anyvirt.client._generated_async",
     "AsyncPool": "anyvirt.client._generated_async",
+    "AsyncStream": "anyvirt.client.awaiting",
     "AsyncVolume": "anyvirt.client._generated_async",
     "Audio": "anyvirt.model.devices.sound",
     "Auth": "anyvirt.auth",
@@ -472,8 +475,10 @@ __all__ = [
     "AsyncConnection",
     "AsyncDomain",
     "AsyncInterface",
+    "AsyncJob",
     "AsyncNetwork",
     "AsyncPool",
+    "AsyncStream",
     "AsyncVolume",
     "Audio",
     "Auth",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from enum import Enum
@@ -98,6 +98,7 @@ class Job(Generic[T]):
         self._step = Deadline(stall if timeout is None else min(timeout, stall))
         self._ending: Deadline | None = None
         self._changed = Condition()
+        self._watchers: list[Callable[[], None]] = []
         self._cancelled = self._leftovers = False
         self._pid = os.getpid()
         self._value: T | None = None
@@ -114,8 +115,7 @@ class Job(Generic[T]):
         self._same_process()
         with self._changed:
             while self.state is JobState.RUNNING:
-                end.check(self.hook)
-                self._pause(end)
+                self._changed.wait(self.patience(end))
         if self._error is not None:
             raise self._error
         value: Any = self._value
@@ -134,11 +134,36 @@ class Job(Generic[T]):
             self._same_process()
             with self._changed:
                 while self.progress is last and self.state is JobState.RUNNING:
-                    self._pause(Deadline(None))
+                    self._changed.wait(self.patience(Deadline(None)))
                 if self.progress is last:
                     return
                 last = self.progress
             yield last
+
+    def watch(self, watcher: Callable[[], None]) -> None:
+        """Have ``watcher`` called, on some thread, whenever there is progress, and at the end."""
+        with self._changed:
+            self._watchers.append(watcher)
+
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher`` no more."""
+        with self._changed:
+            self._watchers.remove(watcher)
+
+    def patience(self, end: Deadline) -> float:
+        """Seconds until ``end``, or until the step is so late that it must be stuck.
+
+        :raises Interrupted: (``deadline``) when one of them is reached; (``forked``) in a child of its process.
+        """
+        self._same_process()
+        end.check(self.hook)
+        step = self._ending or self._step
+        assert step.expires is not None
+        stuck = step.expires + UNDO - time.monotonic()
+        if stuck <= 0:
+            raise Interrupted("deadline", f"{self.hook}: a step hangs and cannot be broken")
+        left = end.left()
+        return stuck if left is None else min(stuck, left)
 
     def phase(self, name: str, *, native: str = "", **undo: Any) -> None:
         """Write down what is about to be done, before it is done."""
@@ -158,15 +183,13 @@ class Job(Generic[T]):
         if os.getpid() != self._pid:
             raise Interrupted("forked", self.hook, hint="only the process that began a job can wait for it")
 
-    def _pause(self, end: Deadline) -> None:
-        """Wait for news, at most until ``end`` or until the step is so late that it must be stuck."""
-        step = self._ending or self._step
-        assert step.expires is not None
-        stuck = step.expires + UNDO - time.monotonic()
-        if stuck <= 0:
-            raise Interrupted("deadline", f"{self.hook}: a step hangs and cannot be broken")
-        left = end.left()
-        self._changed.wait(stuck if left is None else min(stuck, left))
+    def _tell(self) -> None:
+        with self._changed:
+            self._changed.notify_all()
+            watchers = tuple(self._watchers)
+        for watcher in watchers:
+            with suppress(Exception):  # an event loop that was closed meanwhile, say: the job goes on
+                watcher()
 
     def _run(self) -> None:
         token = _job.set(self)
@@ -186,9 +209,8 @@ class Job(Generic[T]):
         except Exception as error:  # noqa: BLE001 - whoever waits must be told of the end all the same
             wrong = error if isinstance(error, VirtError) else self._slip(error)
             self._error, state = self._error or wrong, JobState.FAILED
-        with self._changed:
-            self.state = state
-            self._changed.notify_all()
+        self.state = state
+        self._tell()
 
     def _slip(self, error: BaseException) -> BadDriver:
         wrong = BadDriver(self.hook, f"{type(error).__name__}: {error}")
@@ -213,9 +235,8 @@ class Job(Generic[T]):
                 except StopIteration as stop:
                     value: T = stop.value
                     return value
-                with self._changed:
-                    self.progress = progress
-                    self._changed.notify_all()
+                self.progress = progress
+                self._tell()
         finally:
             steps.close()
 

@@ -73,6 +73,11 @@ class Call(Generic[R]):
                 return
         watcher()
 
+    def unwatch(self, watcher: Callable[[], None]) -> None:
+        """Call ``watcher`` no more."""
+        with self._finishing, suppress(ValueError):
+            self._watchers.remove(watcher)
+
     def result(self) -> R:
         """The value, or the error raised; ``Interrupted("deadline")`` when the time is up first."""
         if not self._done.wait(self.deadline.left()):

@@ -21,17 +21,16 @@ from anyvirt.model.values import (
 )
 
 if TYPE_CHECKING:
+    from anyvirt.client.awaiting import AsyncJob, AsyncStream
     from anyvirt.client.derived import Overview
     from anyvirt.document import Document
     from anyvirt.errors import Problem
-    from anyvirt.jobs import Job
     from anyvirt.model.capabilities import Capabilities
     from anyvirt.model.domain import Domain as DomainModel
     from anyvirt.model.state import State, Status
     from anyvirt.model.storage import Pool as PoolModel, Volume as VolumeModel
     from anyvirt.ref import Answer, Ref
     from anyvirt.session import Timeout
-    from anyvirt.transport.stream import Stream
 
 
 class AsyncConnection(AsyncLink):
@@ -247,7 +246,7 @@ class AsyncConnection(AsyncLink):
         replay: bool = False,
         *,
         timeout: Timeout = ...,
-    ) -> Stream:
+    ) -> AsyncStream:
         """A console of the running guest: what it prints, and what is typed.
 
         One may write and any number read; each reader sees every byte from when it attached.
@@ -258,7 +257,7 @@ class AsyncConnection(AsyncLink):
         :param replay: begin with what the log has kept.
         :raises Busy: where somebody else writes; it names the holder.
         """
-        result: Stream = await self._call(
+        result: AsyncStream = await self._stream(
             "domain_console",
             {"ref": ref_of(ref), "device": device, "force": force, "readonly": readonly, "replay": replay},
             timeout,
@@ -274,20 +273,20 @@ class AsyncConnection(AsyncLink):
         )
         return result
 
-    def domain_save(self, ref: AsyncDomain | Ref, path: str, *, timeout: Timeout = None) -> Job[None]:
+    def domain_save(self, ref: AsyncDomain | Ref, path: str, *, timeout: Timeout = None) -> AsyncJob[None]:
         """Write the guest's memory and state to a file on the host and stop it.
 
         Failed or cancelled, the guest goes on as before and no file is left.
         """
-        result: Job[None] = self._job("domain_save", {"ref": ref_of(ref), "path": path}, timeout)
+        result: AsyncJob[None] = self._job("domain_save", {"ref": ref_of(ref), "path": path}, timeout)
         return result
 
-    def domain_restore(self, path: str, paused: bool = False, *, timeout: Timeout = None) -> Job[Ref]:
+    def domain_restore(self, path: str, paused: bool = False, *, timeout: Timeout = None) -> AsyncJob[Ref]:
         """Bring a saved guest back as it was.
 
         :raises WrongState: where the domain runs.
         """
-        result: Job[Ref] = self._job("domain_restore", {"path": path, "paused": paused}, timeout)
+        result: AsyncJob[Ref] = self._job("domain_restore", {"path": path, "paused": paused}, timeout)
         return result
 
     async def pool_list(self, *, timeout: Timeout = ...) -> tuple[AsyncPool, ...]:
@@ -375,13 +374,13 @@ class AsyncConnection(AsyncLink):
         keep_unknown: bool = False,
         *,
         timeout: Timeout = None,
-    ) -> Job[Ref]:
+    ) -> AsyncJob[Ref]:
         """Make a volume; the job's value is its ref. Cancelled, nothing is left.
 
         :param keep_unknown: let elements and attributes through that anyvirt does not know.
         :raises Exists: where the pool has one of that name.
         """
-        result: Job[Ref] = self._job(
+        result: AsyncJob[Ref] = self._job(
             "volume_create",
             {"pool": ref_of(pool), "config": admitted(config, "volume", keep_unknown=keep_unknown)},
             timeout,
@@ -676,7 +675,7 @@ class AsyncDomain(Handle):
         replay: bool = False,
         *,
         timeout: Timeout = ...,
-    ) -> Stream:
+    ) -> AsyncStream:
         """A console of the running guest: what it prints, and what is typed.
 
         One may write and any number read; each reader sees every byte from when it attached.
@@ -693,7 +692,7 @@ class AsyncDomain(Handle):
         """Capacity, allocation and physical size of every disk of each domain, running or not; in bytes."""
         return (await self.connection.domain_block_info((self.ref,), timeout=timeout))[self.ref].get()
 
-    def save(self, path: str, *, timeout: Timeout = None) -> Job[None]:
+    def save(self, path: str, *, timeout: Timeout = None) -> AsyncJob[None]:
         """Write the guest's memory and state to a file on the host and stop it.
 
         Failed or cancelled, the guest goes on as before and no file is left.

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from anyvirt.deadline import within
 from anyvirt.document import Document
-from anyvirt.errors import Interrupted, Invalid, Problem
+from anyvirt.errors import Interrupted, Invalid, Problem, VirtError
 from anyvirt.lanes import lanes
 from anyvirt.model.state import State, Status
 from anyvirt.ref import Answer, Ref
 from anyvirt.session import Pending, Session, Supports, Timeout
 
 if TYPE_CHECKING:
+    from anyvirt.client.awaiting import AsyncJob, AsyncStream
     from anyvirt.feed import Feed
     from anyvirt.jobs import Job
+    from anyvirt.lanes import Call
+    from anyvirt.transport.stream import Stream
     from anyvirt.uri import Uri
 
 P = ParamSpec("P")
@@ -50,9 +54,6 @@ class Link:
 
         return Feed(self.session.key, self.session.feeds("events_follow", {}), after, begin=self._begin)
 
-    def _job(self, hook: str, arguments: dict[str, Any], timeout: Timeout) -> Job[Any]:
-        return self.session.job(hook, arguments, timeout)
-
     def __repr__(self) -> str:
         return f"{type(self).__name__}({str(self.uri)!r})"
 
@@ -77,6 +78,9 @@ class SyncLink(Link):
 
     def _bulk(self, hook: str, arguments: dict[str, Any], timeout: Timeout) -> dict[Ref, Answer[Any]]:
         return self.session.bulk(hook, arguments, timeout)
+
+    def _job(self, hook: str, arguments: dict[str, Any], timeout: Timeout) -> Job[Any]:
+        return self.session.job(hook, arguments, timeout)
 
     def _derive(
         self, function: Callable[Concatenate[Any, P], T], timeout: Timeout, *args: P.args, **kwargs: P.kwargs
@@ -110,6 +114,22 @@ class AsyncLink(Link):
         answers: dict[Ref, Answer[Any]] = await settled(self.session.begin_bulk(hook, arguments, timeout))
         return answers
 
+    def _job(self, hook: str, arguments: dict[str, Any], timeout: Timeout) -> AsyncJob[Any]:
+        from anyvirt.client.awaiting import AsyncJob
+
+        return AsyncJob(self.session.job(hook, arguments, timeout))
+
+    async def _stream(self, hook: str, arguments: dict[str, Any], timeout: Timeout) -> AsyncStream:
+        from anyvirt.client.awaiting import AsyncStream
+
+        pending = self.session.begin(hook, arguments, timeout)
+        try:
+            stream = await settled(pending)
+        except BaseException:  # nobody waits for it any more: whoever holds a console keeps others from it
+            pending.call.watch(partial(_abort, pending.call))
+            raise
+        return AsyncStream(stream, self.session.key, self.session.timeout)
+
     async def _derive(
         self, function: Callable[Concatenate[Any, P], T], timeout: Timeout, *args: P.args, **kwargs: P.kwargs
     ) -> T:
@@ -121,6 +141,11 @@ class AsyncLink(Link):
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def _abort(call: Call[Stream]) -> None:
+    with suppress(VirtError):
+        call.result().abort()
 
 
 async def settled(pending: Any) -> Any:

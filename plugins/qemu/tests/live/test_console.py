@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,7 +13,19 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from anyvirt.api import Busy, Connection, Deadline, Denied, Interrupted, Invalid, State, Unsupported, WrongState, within
+from anyvirt.api import (
+    Busy,
+    Connection,
+    Deadline,
+    Denied,
+    Interrupted,
+    Invalid,
+    State,
+    Unsupported,
+    WrongState,
+    open_async,
+    within,
+)
 from anyvirt_qemu import console_log
 from anyvirt_qemu.console_log import ConsoleLog
 from anyvirt_qemu.site import Site
@@ -260,3 +273,26 @@ def test_a_log_that_the_guests_user_replaced_is_refused(booted: Connection, site
         os.symlink("/etc/passwd", "console-serial0.log", dir_fd=run.place.q)
     with pytest.raises(Denied, match="console's log"):
         one.console(readonly=True)
+
+
+def test_asyncio_types_on_a_console_and_loses_nothing_to_a_cancelled_read(
+    connection: Connection, xml: Callable[..., str], tmp_path: Path
+) -> None:
+    connection.domain_define(xml()).start()
+
+    async def work() -> bytes:
+        async with await open_async("qemu:///session", state_dir=tmp_path / "state") as there:
+            one = await there.lookup("one")
+            async with await one.console(replay=True) as console:
+                seen = b""
+                while UP not in seen:
+                    seen += await console.read(timeout=20)
+                reading = asyncio.create_task(console.read())
+                await asyncio.sleep(0.05)
+                reading.cancel()
+                await console.write(b"hello!")
+                while b"hello!" not in seen:
+                    seen += await console.read(timeout=20)
+                return seen
+
+    assert UP in asyncio.run(asyncio.wait_for(work(), 60))
