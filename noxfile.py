@@ -133,8 +133,12 @@ def fuzz(session: nox.Session) -> None:
 
 @shared
 def outside(session: nox.Session) -> None:
-    """Suites and data that others wrote, where this machine has them."""
-    python(session, "-m", "pytest", "tests/outside", *session.posargs)
+    """Suites and data that others wrote, and the fractions of them: ``nox -s outside -- [FOLDER]``."""
+    words = list(session.posargs)
+    if words and Path(session.invoked_from, words[0]).is_dir():
+        session.env["ANYVIRT_OUTSIDE_DATA"] = str(Path(session.invoked_from, words.pop(0)).resolve())
+    session.env["ANYVIRT_MUTANTS"] = session.env.get("ANYVIRT_MUTANTS") or "10000"
+    python(session, "-m", "pytest", "-q", "tests/outside", *words)
 
 
 @shared

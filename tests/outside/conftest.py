@@ -1,0 +1,88 @@
+"""Documents that others wrote: where they are, and the fractions that ``nox -s outside`` prints of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "model"))
+
+VARIABLES: Final = ("ANYVIRT_OUTSIDE_DATA", "ANYVIRT_LIBVIRT_DATA")
+# What is printed, in this order; a figure that no test has measured stands there without one.
+FIGURES: Final = {
+    "kept": "documents that come through whole",
+    "mutants": "mutated documents that come through whole",
+    "declared": "paths that are declared fields with a type",
+    "plain": "declared paths that are any text",
+    "open": "paths in content that is kept as XML",
+    "refused": "documents wrong for every hypervisor that are refused by code",
+    "accepted": "documents that libvirt's test suites accept and no check refuses",
+    "pairs": "pairs of XML in and XML out that are equal",
+    "schema-rng": "documents that our RELAX NG takes",
+    "schema-json": "documents that our JSON Schema takes",
+}
+MEASURED: Final = pytest.StashKey[dict[str, dict[str, Any]]]()
+Figure = Callable[..., None]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--figures", metavar="FILE", help="write the fractions there, with the date")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[MEASURED] = {}
+
+
+@pytest.fixture(scope="session")
+def folder() -> Path:
+    """The folder of documents; a test that asks for it is skipped where there is none."""
+    name = next((os.environ[name] for name in VARIABLES if os.environ.get(name)), "")
+    if not name:
+        pytest.skip("ANYVIRT_OUTSIDE_DATA names no folder of libvirt's documents")
+    return Path(name)
+
+
+@pytest.fixture(scope="session")
+def documents(folder: Path) -> list[Path]:
+    """Every XML document below it."""
+    found = sorted(path for path in folder.rglob("*.xml") if path.is_file())
+    assert found, f"no *.xml below {folder}"
+    return found
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Figure:
+    """Record a fraction: ``figure("kept", done, total, note="seed 7")``; without a total it is a count."""
+
+    def record(name: str, done: int, total: int | None = None, note: str = "") -> None:
+        assert name in FIGURES
+        request.config.stash[MEASURED][name] = {"done": done, "total": total, "note": note}
+
+    return record
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    measured = config.stash[MEASURED]
+    if measured:
+        terminalreporter.section("documents that others wrote")
+        for name, about in FIGURES.items():
+            terminalreporter.write_line(f"{about + ':':<68}{_shown(measured.get(name))}")
+    target = config.getoption("--figures")
+    if target and measured:
+        rows = {name: {"about": about, **measured[name]} for name, about in FIGURES.items() if name in measured}
+        found = {"date": datetime.now(UTC).date().isoformat(), "figures": rows}
+        Path(target).write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def _shown(row: dict[str, Any] | None) -> str:
+    if row is None:
+        return "not measured"
+    done, total, note = row["done"], row["total"], f" ({row['note']})" if row["note"] else ""
+    return f"{done}{note}" if total is None else f"{done} of {total}, {done / (total or 1):.2%}{note}"
