@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from guest import agent as guest_agent
 from guest import modules
 from guest.cpio import Archive
 from guest.packages import PackageError, Packages
@@ -54,17 +55,19 @@ def cache_root() -> Path:
     return (Path(caches) if caches.startswith("/") else Path.home() / ".cache") / "anyvirt" / "guest"
 
 
-def build(cache_dir: Path | None = None, progress: Callable[[str], None] = print) -> Guest:
+def build(cache_dir: Path | None = None, progress: Callable[[str], None] = print, *, agent: bool = False) -> Guest:
     """The guest, built now unless the cache has it. Several processes may ask at once.
 
     :param cache_dir: instead of the user's cache
     :param progress: told each step in one line; nothing when the cache has it
+    :param agent: with QEMU's guest agent, which answers on a channel of its name; it boots a little later
     :raises GuestError: not an x86-64 machine, no apt, no way to the mirror, disk full
     """
     root = cache_dir or cache_root()
     folder = root / _key()
-    guest = Guest(folder / "vmlinuz", folder / "initrd.gz", CMDLINE, PROMPT)
-    if folder.is_dir():
+    initrd = folder / ("initrd-agent.gz" if agent else "initrd.gz")
+    guest = Guest(folder / "vmlinuz", initrd, CMDLINE, PROMPT)
+    if initrd.exists():
         return guest
     if platform.machine() != "x86_64":
         raise GuestError(f"the guest is for x86_64; this machine is {platform.machine()}")
@@ -72,6 +75,8 @@ def build(cache_dir: Path | None = None, progress: Callable[[str], None] = print
         with _alone(root):
             if not folder.is_dir():
                 _build_into(root, folder, progress)
+            if not initrd.exists():
+                _add_agent(root, folder, initrd, progress)
     except PackageError as error:
         raise GuestError(str(error)) from error
     except OSError as error:
@@ -103,6 +108,23 @@ def _build_into(root: Path, folder: Path, progress: Callable[[str], None]) -> No
             path.chmod(0o755 if path.is_dir() else 0o644)
         made.rename(folder)
     progress(f"guest: Linux {release} with busybox is ready after {time.monotonic() - began:.0f} s")
+
+
+def _add_agent(root: Path, folder: Path, initrd: Path, progress: Callable[[str], None]) -> None:
+    """Beside the guest's initramfs, one with the agent behind it."""
+    packages = Packages(root / "packages")
+    progress(f"guest: fetching {guest_agent.PACKAGE} and its libraries")
+    try:
+        names = guest_agent.fetch(packages)
+    except PackageError:
+        packages.refresh()
+        names = guest_agent.fetch(packages)
+    with tempfile.TemporaryDirectory(dir=root, prefix=".building-") as scratch:
+        more = guest_agent.archive(packages, names, Path(scratch) / "tree")
+        made = Path(scratch) / initrd.name
+        made.write_bytes((folder / "initrd.gz").read_bytes() + more)
+        made.chmod(0o644)
+        made.rename(initrd)
 
 
 def _fetch(packages: Packages, progress: Callable[[str], None]) -> str:

@@ -11,6 +11,8 @@ from typing import Final
 
 _WAIT: Final = 300.0  # seconds for one apt or dpkg command; a slow mirror is not a dead one
 
+_LIBRARIES: Final = ("lib", "zlib1g")
+
 
 class PackageError(Exception):
     """A package could not be found, fetched or unpacked; says what to do."""
@@ -34,6 +36,26 @@ class Packages:
             if name.startswith(prefix):
                 return name
         raise PackageError(f"apt knows no package {package} that depends on {prefix}*: check /etc/apt/sources.list*")
+
+    def libraries(self, package: str) -> list[str]:
+        """``package``, the libraries that it depends on, the ones that those depend on, and so on.
+
+        :raises PackageError: apt does not know it
+        """
+        out = self._apt("apt-cache", "depends", "--recurse", "--important", package)
+        needs: dict[str, list[str]] = {}
+        name = ""
+        for line in out.splitlines():
+            if line[:1] not in (" ", "|", ""):
+                name = line.strip()
+            elif ":" in line:
+                needs.setdefault(name, []).append(line.partition(":")[2].strip())
+        if package not in needs:
+            raise PackageError(f"apt knows no package {package}: check /etc/apt/sources.list*")
+        found = [package]
+        for one in found:  # it grows meanwhile
+            found += [need for need in needs.get(one, ()) if need.startswith(_LIBRARIES) and need not in found]
+        return found
 
     def fetch(self, package: str) -> Path:
         """The package's file, from ``folder`` or fetched; whole or not there at all.

@@ -100,6 +100,19 @@ def test_no_apt_is_said_in_one_sentence(tmp_path: Path, monkeypatch: pytest.Monk
 APT = """#!/bin/sh
 case "$*" in
 *update) echo updated >>"{root}/log" ;;
+*"--recurse"*) cat <<END
+qemu-guest-agent
+  Depends: init-tools
+  Depends: libglib
+libglib
+ |Depends: libc
+  Depends: <libvirtual>
+libc
+  Depends: perl
+init-tools
+  Depends: libperl
+END
+;;
 *"depends linux-image-cloud-amd64") echo "  Depends: linux-image-9.9.0-cloud-amd64" ;;
 *download*)
     for package; do :; done
@@ -113,8 +126,18 @@ esac
 DPKG = """#!/bin/sh
 grep -q 'half of .' "$2" || exit 2
 mkdir -p "$3/boot" "$3/bin" "$3/lib/modules/9.9.0/kernel"
+libraries=$3/lib/x86_64-linux-gnu
+mkdir -p "$libraries" "$3/usr/sbin"
 case "$2" in
 *busybox*) echo busybox >"$3/bin/busybox" ;;
+*qemu-guest-agent*) echo agent >"$3/usr/sbin/qemu-ga" ;;
+*libglib*) echo glib >"$libraries/libglib.so" ;;
+*libc_*)
+    cat >"$libraries/ld-linux-x86-64.so.2" <<'END'
+#!/bin/sh
+echo "libglib.so => ${2%%:*}/libglib.so (0x1)"
+END
+    chmod +x "$libraries/ld-linux-x86-64.so.2" ;;
 *) echo kernel >"$3/boot/vmlinuz-9.9.0" ;;
 esac
 """
@@ -168,6 +191,37 @@ def test_what_a_killed_builder_had_fetched_by_half_is_never_used(tmp_path: Path)
     assert again.returncode == 0, err
     assert Path(json.loads(out)["kernel"]).exists()
     assert not list((tmp_path / "cache").rglob(".*-*"))
+
+
+def test_the_agent_comes_with_the_libraries_it_is_linked_with_behind_the_plain_guest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mirror = Mirror(tmp_path)
+    monkeypatch.setenv("PATH", f"{mirror.root / 'bin'}:/usr/bin:/bin")
+    plain = build(tmp_path / "cache", progress=lambda line: None)
+    mirrored = mirror.fetched()
+    made = build(tmp_path / "cache", progress=lambda line: None, agent=True)
+    assert set(mirror.fetched()) - set(mirrored) == {"qemu-guest-agent", "libglib", "libc"}
+    assert made.kernel == plain.kernel
+    first, second = plain.initrd.read_bytes(), made.initrd.read_bytes()
+    assert second.startswith(first)
+    found = _names(gzip.decompress(second[len(first) :]))
+    assert found["usr/sbin/qemu-ga"][1] == b"agent\n"
+    assert found["lib/x86_64-linux-gnu/libglib.so"][1] == b"glib\n"
+    assert stat.S_ISLNK(found["lib64/ld-linux-x86-64.so.2"][0])
+    assert build(tmp_path / "cache", agent=True, progress=pytest.fail) == made
+
+
+def test_a_library_that_no_package_brings_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mirror = Mirror(tmp_path)
+    dpkg = mirror.root / "bin/dpkg-deb"
+    dpkg.write_text(
+        dpkg.read_text(encoding="utf-8").replace("${2%%:*}/libglib.so (0x1)", "not found"), encoding="utf-8"
+    )
+    monkeypatch.setenv("PATH", f"{mirror.root / 'bin'}:/usr/bin:/bin")
+    with pytest.raises(GuestError, match=r"no package .* has libglib.so"):
+        build(tmp_path / "cache", progress=lambda line: None, agent=True)
+    assert build(tmp_path / "cache", progress=pytest.fail).kernel.exists()
 
 
 def test_a_second_build_asks_nobody(tmp_path: Path) -> None:
