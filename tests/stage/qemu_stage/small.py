@@ -20,14 +20,17 @@ ESCAPES: Final = re.compile(rb"\x1b\[[0-9;]*[A-Za-z]")
 DISK_BYTES: Final = 64 << 20
 
 
-def built() -> small_guest.Guest:
-    """The guest's kernel and initramfs; skips the test where they cannot be had."""
+def built(*, agent: bool = False) -> small_guest.Guest:
+    """The guest's kernel and initramfs; skips the test where they cannot be had.
+
+    :param agent: with QEMU's guest agent in it.
+    """
     for tool in ("qemu-system-x86_64", "qemu-img"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
     if shutil.which("apt-get") is None:
         pytest.skip("no apt to fetch the guest's packages with")
-    return small_guest.build()
+    return small_guest.build(agent=agent)
 
 
 def small_xml(guest: small_guest.Guest, disk: Path, name: str, *, cards: str = "", more: str = "") -> str:
@@ -47,10 +50,17 @@ class Small:
     """One such guest, defined; ``booted`` brings it to its prompt."""
 
     def __init__(
-        self, connection: Connection, folder: Path, *, name: str = "small", cards: str = "", more: str = ""
+        self,
+        connection: Connection,
+        folder: Path,
+        *,
+        name: str = "small",
+        cards: str = "",
+        more: str = "",
+        agent: bool = False,
     ) -> None:
         self.connection, self.name = connection, name
-        self.guest = built()
+        self.guest = built(agent=agent)
         self.disk = folder / f"{name}.qcow2"
         subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", self.disk, str(DISK_BYTES)], check=True)
         self.xml = small_xml(self.guest, self.disk, name, cards=cards, more=more)
@@ -123,7 +133,8 @@ class Small:
                 words = (entry / "cmdline").read_bytes()
             except OSError:
                 continue
-            if b"qemu-system" in words.split(b"\0")[0] and os.fsencode(self.disk) in words:
+            started = any(b"qemu-system" in word for word in words.split(b"\0")[:4])  # a loader may stand before it
+            if started and os.fsencode(self.disk) in words:
                 found.append(int(entry.name))
         assert len(found) == 1, found
         return found[0]
