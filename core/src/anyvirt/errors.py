@@ -46,7 +46,12 @@ class Code(NamedTuple):
 # fmt: off
 CODES: Final[dict[str, Code]] = {
     "auth.needed": Code(45, "credentials are missing", "give them in the URI, an auth file, the keyring, or run where you can be asked"),
+    "config.conflict": Code(27, "two parts of the document exclude each other", "keep one of the two"),
+    "config.duplicate": Code(27, "what only one may have is given twice", "change or remove one of the two"),
     "config.invalid": Code(27, "the document parses but cannot be right", "correct each listed path"),
+    "config.missing": Code(27, "the document lacks something that it needs", "add what is named"),
+    "config.range": Code(27, "a number is out of the bounds that its place has", "use one inside the bounds named"),
+    "config.reference": Code(27, "the document refers to something that is not in it", "correct the reference, or add its target"),
     "connect.invalid-uri": Code(8, "the URI cannot be understood", "write driver[+transport]://[user@]host[:port]/path"),
     "connect.no-driver": Code(5, "no installed plug-in serves this scheme", "pip install the named distribution"),
     "connect.unreachable": Code(38, "the peer does not answer", "check host, service and network; the stage says how far it got"),

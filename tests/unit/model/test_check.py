@@ -36,7 +36,6 @@ def test_a_good_document_has_no_problems() -> None:
 @pytest.mark.parametrize(
     ("parts", "path", "line"),
     [
-        ({"top": "<uuid>00000000-0000-0000-0000-000000000000</uuid>"}, "/uuid", 3),
         ({"top": "<title>a\nb</title>"}, "/title", 3),
         ({"top": "<maxMemory slots='4'>512</maxMemory>"}, "/maxMemory", 3),
         ({"top": "<maxMemory>4096</maxMemory>"}, "/maxMemory/@slots", 3),
@@ -45,7 +44,10 @@ def test_a_good_document_has_no_problems() -> None:
         ({"cpu": "<cpu><feature name='vmx'/><feature name='vmx'/></cpu>"}, "/cpu/feature[vmx]", 5),
         ({"cpu": "<cpu><numa><cell id='1' cpus='0' memory='1'/></numa></cpu>"}, "/cpu/numa", 5),
         (
-            {"cpu": "<cpu><numa><cell id='0' cpus='0-1' memory='1'/><cell id='1' cpus='1' memory='1'/></numa></cpu>"},
+            {
+                "cpu": "<vcpu>2</vcpu><cpu><numa><cell id='0' cpus='0-1' memory='1'/>"
+                "<cell id='1' cpus='1' memory='1'/></numa></cpu>"
+            },
             "/cpu/numa/cell[1]/@cpus",
             5,
         ),
@@ -120,6 +122,228 @@ def test_a_good_document_has_no_problems() -> None:
 )
 def test_each_rule_names_path_and_line(parts: dict[str, str], path: str, line: int) -> None:
     assert problems(**parts) == [(path, line)]
+
+
+def disk(inner: str = "", attributes: str = "", target: str = "<target dev='vda'/>") -> dict[str, str]:
+    return {"devices": f"<disk {attributes}>{inner}{target}</disk>"}
+
+
+def graphics(*tags: str) -> dict[str, str]:
+    return {"devices": "".join(f"<graphics {tag}/>" for tag in tags)}
+
+
+@pytest.mark.parametrize(
+    ("parts", "code", "path"),
+    [
+        ({"cpu": "<cpu><model vendor_id='short'>x</model></cpu>"}, "config.invalid", "/cpu/model/@vendor_id"),
+        ({"cpu": "<cpu mode='custom'><cache mode='passthrough'/></cpu>"}, "config.conflict", "/cpu/cache/@mode"),
+        (
+            {"cpu": "<cpu mode='maximum'><cache mode='passthrough' level='3'/></cpu>"},
+            "config.conflict",
+            "/cpu/cache/@level",
+        ),
+        (
+            {"cpu": "<cpu mode='maximum'><maxphysaddr mode='passthrough' bits='42'/></cpu>"},
+            "config.conflict",
+            "/cpu/maxphysaddr/@bits",
+        ),
+        (
+            {"cpu": "<cpu><topology sockets='1' cores='0' threads='1'/></cpu>"},
+            "config.range",
+            "/cpu/topology/@cores",
+        ),
+        (
+            {"cpu": "<vcpu>2</vcpu><cpu><numa><cell id='0' cpus='0-2' memory='1'/></numa></cpu>"},
+            "config.reference",
+            "/cpu/numa/cell[0]/@cpus",
+        ),
+        (
+            {
+                "cpu": "<cpu><numa><cell id='0' cpus='0' memory='1'><distances><sibling id='1' value='20'/>"
+                "</distances></cell></numa></cpu>"
+            },
+            "config.reference",
+            "/cpu/numa/cell[0]/distances/sibling[1]",
+        ),
+        (
+            {
+                "cpu": "<cpu><numa><cell id='0' cpus='0' memory='1'><distances><sibling id='0' value='9'/>"
+                "</distances></cell></numa></cpu>"
+            },
+            "config.range",
+            "/cpu/numa/cell[0]/distances/sibling[0]/@value",
+        ),
+        (
+            {"top": "<memoryBacking><hugepages><page size='4'/><page size='8'/></hugepages></memoryBacking>"},
+            "config.duplicate",
+            "/memoryBacking/hugepages/page[8192]",
+        ),
+        (
+            {"top": "<memoryBacking><hugepages><page size='4' nodeset='1'/></hugepages></memoryBacking>"},
+            "config.reference",
+            "/memoryBacking/hugepages/page[4096]/@nodeset",
+        ),
+        (
+            {
+                "top": "<memoryBacking><hugepages><page size='4' nodeset='0'/><page size='8' nodeset='0'/>"
+                "</hugepages></memoryBacking>",
+                "cpu": "<cpu><numa><cell id='0' cpus='0' memory='1'/></numa></cpu>",
+            },
+            "config.duplicate",
+            "/memoryBacking/hugepages/page[8192]/@nodeset",
+        ),
+        ({"os": "<loader type='pflash'/>"}, "config.missing", "/os/loader"),
+        ({"os": "<loader type='rom'>/f</loader><nvram>/n</nvram>"}, "config.conflict", "/os/nvram"),
+        ({"os": "<loader type='rom' stateless='no'>/f</loader>"}, "config.conflict", "/os/loader/@stateless"),
+        (
+            {"os": "<loader type='pflash' stateless='yes'>/f</loader><nvram template='/t'/>"},
+            "config.conflict",
+            "/os/nvram/@template",
+        ),
+        (disk("<boot order='1' loadparm='LOADPARM1'/>"), "config.invalid", "/devices/disk[vda]/boot/@loadparm"),
+        (disk("", "type='block'"), "config.missing", "/devices/disk[vda]/source/@dev"),
+        (
+            disk("<auth/><source protocol='rbd'><auth/></source>", "type='network'"),
+            "config.conflict",
+            "/devices/disk[vda]/auth",
+        ),
+        (
+            disk("<source file='/i'><encryption format='luks'><cipher name='aes'/></encryption></source>"),
+            "config.conflict",
+            "/devices/disk[vda]/source/encryption/cipher",
+        ),
+        (
+            disk("<source file='/i' startupPolicy='requisite'/>"),
+            "config.conflict",
+            "/devices/disk[vda]/source/@startupPolicy",
+        ),
+        (disk("<source file='/i'/>", "type='file' device='lun'"), "config.conflict", "/devices/disk[vda]/@type"),
+        (
+            disk("<driver type='qcow2'/><source dev='/i'/>", "type='block' device='lun'"),
+            "config.conflict",
+            "/devices/disk[vda]/driver/@type",
+        ),
+        (
+            disk("<address type='pci' slot='4'/>", target="<target dev='sda' bus='usb'/>"),
+            "config.conflict",
+            "/devices/disk[sda]/address/@type",
+        ),
+        (
+            disk("", "device='floppy'", "<target dev='fda' bus='ide'/>"),
+            "config.conflict",
+            "/devices/disk[fda]/target/@bus",
+        ),
+        (disk("<wwn>123</wwn>"), "config.invalid", "/devices/disk[vda]/wwn"),
+        (disk("<vendor>too long a name</vendor>"), "config.invalid", "/devices/disk[vda]/vendor"),
+        (
+            disk("<iotune><read_iops_sec>9</read_iops_sec><read_iops_sec_max>8</read_iops_sec_max></iotune>"),
+            "config.conflict",
+            "/devices/disk[vda]/iotune/read_iops_sec_max",
+        ),
+        (
+            disk("<iotune><read_iops_sec_max_length>8</read_iops_sec_max_length></iotune>"),
+            "config.missing",
+            "/devices/disk[vda]/iotune/read_iops_sec_max",
+        ),
+        (
+            {"devices": "<interface type='vhostuser'><model type='e1000'/></interface>"},
+            "config.conflict",
+            "/devices/interface[0]/model/@type",
+        ),
+        (
+            {"devices": "<video><model type='ramfb'/><address type='pci' slot='9'/></video>"},
+            "config.conflict",
+            "/devices/video[0]/address",
+        ),
+        (
+            graphics("type='vnc' port='5900'", "type='spice' port='5901' tlsPort='5900'"),
+            "config.duplicate",
+            "/devices/graphics[spice]/@tlsPort",
+        ),
+        (
+            graphics("type='sdl'", "type='egl-headless'"),
+            "config.conflict",
+            "/devices/graphics[egl-headless]/@type",
+        ),
+        ({"devices": "<tpm model='tpm-tis'/>"}, "config.missing", "/devices/tpm[0]/backend/@type"),
+        ({"devices": "<shmem name='s'><msi/></shmem>"}, "config.missing", "/devices/shmem[s]/server"),
+        ({"devices": "<shmem/>"}, "config.missing", "/devices/shmem[0]/@name"),
+        (
+            {"devices": "<iommu model='intel'><driver intremap='off' eim='on'/></iommu>"},
+            "config.conflict",
+            "/devices/iommu/driver/@eim",
+        ),
+        (
+            {
+                "devices": "<serial type='tcp'><source mode='connect'><reconnect enabled='yes' timeout='0'/>"
+                "</source></serial>"
+            },
+            "config.range",
+            "/devices/serial[0]/source/reconnect/@timeout",
+        ),
+        (
+            {"devices": "<serial type='tcp'><source mode='bind'><reconnect enabled='yes'/></source></serial>"},
+            "config.conflict",
+            "/devices/serial[0]/source/reconnect/@enabled",
+        ),
+        (
+            {"devices": "<serial type='nmdm'><source master='/dev/nmdm0A'/></serial>"},
+            "config.missing",
+            "/devices/serial[0]/source/@slave",
+        ),
+        (
+            {"devices": "<rng><address type='pci'><zpci uid='0'/></address></rng>"},
+            "config.range",
+            "/devices/rng[0]/address/zpci/@uid",
+        ),
+        (
+            {
+                "devices": "<rng><address type='ccw' cssid='0xfe' ssid='0' devno='1'/></rng>"
+                "<rng><address type='ccw' cssid='0xfe' ssid='0' devno='1'/></rng>"
+            },
+            "config.duplicate",
+            "/devices/rng[1]/address",
+        ),
+        (
+            {
+                "devices": "<disk><target dev='sda' bus='scsi'/><address type='drive' unit='1'/></disk>"
+                "<disk><target dev='sdb' bus='scsi'/><address type='drive' unit='1'/></disk>"
+            },
+            "config.duplicate",
+            "/devices/disk[sdb]/address",
+        ),
+        (
+            {"devices": "<controller type='usb' model='none'/><controller type='usb' index='1' model='nec-xhci'/>"},
+            "config.duplicate",
+            "/devices/controller[usb,1]",
+        ),
+        (
+            {"devices": "<controller type='usb' model='none'/><hub type='usb'><address type='usb' port='1'/></hub>"},
+            "config.reference",
+            "/devices/hub[0]/address",
+        ),
+        (
+            {
+                "devices": "<hub type='usb'><address type='usb' bus='0' port='1'/></hub>"
+                "<hub type='usb'><address type='usb' bus='0' port='1'/></hub>"
+            },
+            "config.duplicate",
+            "/devices/hub[1]/address",
+        ),
+        (
+            {"devices": "<input type='mouse'><address type='usb' bus='0' port='1.9'/></input>"},
+            "config.range",
+            "/devices/input[0]/address/@port",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_each_rule_has_a_code_of_its_kind_and_a_way_out(parts: dict[str, str], code: str, path: str) -> None:
+    texts = {"name": "d", "top": "", "cpu": "", "os": "", "devices": "", **parts}
+    found = check(parse(GOOD.format(**texts), Domain))
+    assert [(problem.code, problem.path) for problem in found] == [(code, path)]
+    assert found[0].line
+    assert found[0].hint
 
 
 def test_everything_is_listed_at_once() -> None:

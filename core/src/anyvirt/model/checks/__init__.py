@@ -1,0 +1,1 @@
+"""Rules between fields, by topic; ``anyvirt.model.check`` puts them together."""

@@ -1,0 +1,78 @@
+"""What is booted, from where, and in which order."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from anyvirt.errors import Problem
+from anyvirt.model.checks.found import conflict, duplicate, missing, wrong
+from anyvirt.model.devices.device import Boot
+from anyvirt.model.domain import Domain
+from anyvirt.model.element import line_of
+from anyvirt.model.os import Os
+from anyvirt.model.walk import Step
+
+LOADPARM: Final = re.compile("[A-Za-z0-9. ]{1,8}")
+
+
+def boot(domain: Domain, steps: Sequence[Step]) -> Iterator[Problem]:
+    """The boot order, the kernel and the firmware."""
+    orders: dict[int, str] = {}
+    for path, element, line in steps:
+        if not isinstance(element, Boot):
+            continue
+        if element.loadparm is not None and LOADPARM.fullmatch(element.loadparm) is None:
+            text = f"{element.loadparm!r} is no load parameter"
+            yield wrong(f"{path}/@loadparm", line, text, "use 1 to 8 letters, digits, dots and blanks")
+        if element.order in orders:
+            text = f"boot order {element.order} is taken by {orders[element.order]}"
+            yield duplicate(f"{path}/@order", line, text, "use another number")
+        if element.order is not None:
+            orders.setdefault(element.order, path.removesuffix("/boot"))
+    os = domain.os
+    if os is None:
+        yield missing("/os", line_of(domain), "nothing says what is booted", "such as <os><type>hvm</type></os>")
+        return
+    if os.boots and orders:
+        text = "boot devices stand here and boot orders on devices"
+        yield conflict("/os/boot", line_of(os), text, "use one of both")
+    if os.type is None and domain.bootloader is None:
+        yield missing("/os/type", line_of(os), "the type is missing", "such as <type>hvm</type>")
+    yield from _kernel(domain, os)
+    yield from _firmware(os)
+
+
+def _kernel(domain: Domain, os: Os) -> Iterator[Problem]:
+    if not os.kernel and not domain.bootloader:
+        for name in ("cmdline", "initrd"):
+            if getattr(os, name):
+                yield missing(f"/os/{name}", line_of(os, name), f"{name} needs a kernel", "give the kernel, too")
+
+
+def _firmware(os: Os) -> Iterator[Problem]:
+    line = line_of(os, "loader") or line_of(os)
+    nvram = "/os/nvram/@template" if os.nvram_template else "/os/nvram"
+    has_nvram = any(value is not None for value in (os.nvram, os.nvram_template, os.nvram_source))
+    if os.firmware is None:
+        if not os.loader and (os.loader_readonly is not None or os.loader_type or os.loader_secure is not None):
+            hint = "give the path, or firmware='efi' to have one chosen"
+            yield missing("/os/loader", line, "the loader has no path", hint)
+        elif has_nvram and os.loader and os.loader_type == "rom":
+            hint = "use type='pflash', or leave the variable store out"
+            yield conflict(nvram, line_of(os, "nvram"), "firmware of type rom has no variable store", hint)
+    else:
+        if os.loader_secure is False:  # yes is what libvirt had before it knew features
+            hint = "say <feature enabled='yes' name='secure-boot'/> below <firmware>"
+            text = f"firmware='{os.firmware}' chooses the loader, which then cannot be described"
+            yield conflict("/os/loader/@secure", line, text, hint)
+        if has_nvram and os.firmware != "efi":
+            yield conflict(nvram, line_of(os, "nvram"), "only EFI has a variable store", "leave it out")
+    rom = os.loader_type != "pflash" if os.firmware is None else os.firmware == "bios"
+    if os.loader_stateless is False and rom:
+        text = "only firmware in flash has a state"
+        yield conflict("/os/loader/@stateless", line, text, "use type='pflash', or leave stateless out")
+    if os.loader_stateless and has_nvram:
+        text = "the firmware is stateless, but a variable store is given"
+        yield conflict(nvram, line_of(os, "nvram"), text, "leave one of both out")
