@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import sys
 from pathlib import Path
@@ -137,7 +138,7 @@ def outside(session: nox.Session) -> None:
     words = list(session.posargs)
     if words and Path(session.invoked_from, words[0]).is_dir():
         session.env["ANYVIRT_OUTSIDE_DATA"] = str(Path(session.invoked_from, words.pop(0)).resolve())
-    session.env["ANYVIRT_MUTANTS"] = session.env.get("ANYVIRT_MUTANTS") or "10000"
+    session.env["ANYVIRT_MUTANTS"] = os.environ.get("ANYVIRT_MUTANTS") or "10000"
     python(session, "-m", "pytest", "-q", "tests/outside", *words)
 
 
