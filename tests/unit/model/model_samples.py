@@ -13,8 +13,8 @@ from anyvirt.model.types import (
     Bytes,
     Codec,
     CpuNumbers,
-    Hexadecimal,
     Integer,
+    IntegerOr,
     MacAddress,
     Opaque,
     Presence,
@@ -28,6 +28,8 @@ LETTERS = "abz019 ,;:=<>&'\"/\\\t\n\r-_.%$#@[]{}()\u00e9\u4e2d\U0001f600\u2028\x
 
 def value_of(codec: Codec, tag: str, chance: Random) -> Any:
     """A value that a scalar type can have."""
+    if codec.samples:
+        return codec.read(chance.choice(codec.samples))
     if isinstance(codec, Words):
         return codec.read(chance.choice(codec.words))
     if isinstance(codec, Presence):
@@ -38,6 +40,8 @@ def value_of(codec: Codec, tag: str, chance: Random) -> Any:
         return chance.choice([0, 1, 1023, 1024, 2**50]) * (1 if codec.beside else codec.scale)
     if isinstance(codec, Integer):
         return chance.choice([codec.low, codec.high, chance.randint(codec.low, codec.high)])
+    if isinstance(codec, IntegerOr):
+        return chance.choice([codec.word, -7200, 3600])
     if isinstance(codec, Uuid):
         return str(UUID(int=chance.getrandbits(128)))
     if isinstance(codec, MacAddress):
@@ -92,8 +96,12 @@ def full(cls: type[Element], depth: int = 10, turn: int = 0) -> Any:
 
 def plain(codec: Codec, tag: str, turn: int) -> Any:
     """One value of a scalar type."""
+    if codec.samples:
+        return codec.read(codec.samples[turn % len(codec.samples)])
     if codec.words:
         return codec.read(codec.words[turn % len(codec.words)]) if isinstance(codec, Words) else turn % 2 == 0
+    if isinstance(codec, Integer):
+        return max(codec.low, 1)
     fixed: dict[type[Codec], Any] = {
         Presence: True,
         Bytes: 4096,
@@ -101,7 +109,6 @@ def plain(codec: Codec, tag: str, turn: int) -> Any:
         MacAddress: "52:54:00:12:34:56",
         CpuNumbers: frozenset({0, 1, 2, 5}),
         Opaque: Xml(f"<{tag}><!-- kept --><a:b xmlns:a='urn:a'>mixed <i/> text</a:b></{tag}>"),
-        Integer: 1,
-        Hexadecimal: 1,
+        IntegerOr: 1,
     }
     return fixed.get(type(codec), f"<text> & 'more' {turn}")

@@ -77,7 +77,9 @@ def _wrong(plan: Plan, node: str, attribute: str, value: str) -> tuple[str, str]
             return f"{_short(value[:200])} is of no known kind", f"known are {', '.join(kinds)}" if kinds else ""
         return f"{_short(value)} is no known value", ""
     words = field.codec.words
-    hint = near(value, list(words)) or (f"use one of {', '.join(words)}" if words else f"must be: {field.codec.name}")
+    such = f", such as {field.codec.samples[0]}" if field.codec.samples else ""
+    must = f"use one of {', '.join(words)}" if words else f"must be: {field.codec.name}{such}"
+    hint = near(value, list(words)) or must
     try:
         field.codec.read(value, *(None for _ in field.codec.beside))
     except ValueError as error:

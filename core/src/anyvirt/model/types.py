@@ -9,6 +9,11 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 _INT: Final = re.compile(r"\s*([+-]?[0-9]+)\s*", re.ASCII)
 _HEX32: Final = re.compile(r"[0-9a-f]{32}")
 _MAC: Final = re.compile(r"[0-9a-fA-F]{1,2}(:[0-9a-fA-F]{1,2}){5}")
+_HOST: Final = "abcdefghijklmnopqrstuvwxyz0123456789._-:%[]"
+_HEX16: Final = re.compile(r"[0-9a-f]{16}")
+_BYTE: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
+_V4: Final = re.compile(rf"{_BYTE}(\.{_BYTE}){{3}}", re.ASCII)
+_ZEROS: Final = re.compile(r"(?<![0-9a-f])(?::|^)?0(:0)+(?::|$)(?=[0-9a-f]|$)")
 _CPUS_MAX: Final = 16384
 LOWEST: Final = -(2**63)
 HIGHEST: Final = 2**64 - 1
@@ -29,6 +34,7 @@ class Codec:
     beside: tuple[str, ...] = ()
     exact = False
     words: tuple[str, ...] = ()
+    samples: tuple[str, ...] = ()
     absent: Any = None
 
     def read(self, raw: str, *beside: str | None) -> Any:
@@ -64,6 +70,24 @@ class Given(Text):
         return raw
 
 
+class Pattern(Text):
+    """Text of one shape.
+
+    :param pattern: regular expression that the whole text matches.
+    """
+
+    def __init__(self, name: str, pattern: str, *samples: str) -> None:
+        self.name, self.pattern, self.samples = name, pattern, samples
+
+    def read(self, raw: str, *beside: str | None) -> str:  # noqa: ARG002
+        return self.write(raw)
+
+    def write(self, value: str) -> str:
+        if not isinstance(value, str) or re.fullmatch(self.pattern, value, re.ASCII) is None:
+            raise ValueError(f"is no {self.name}")
+        return value
+
+
 class Integer(Codec):
     """A decimal number inside bounds."""
 
@@ -92,24 +116,79 @@ class Integer(Codec):
 
 
 class Hexadecimal(Integer):
-    """A number written ``0x..`` with a fixed width; decimal and octal are understood."""
+    """A number written ``0x..`` with a fixed width; decimal and octal are understood.
 
-    def __init__(self, width: int, high: int) -> None:
-        super().__init__(0, high)
-        self.name = f"hexadecimal 0..{high:#x}"
+    :param low: -1 where that number, which is written in decimal, stands for any.
+    """
+
+    def __init__(self, width: int, high: int, low: int = 0) -> None:
+        super().__init__(low, high)
+        self.name = f"hexadecimal {low}..{high:#x}"
         self.width = width
 
     def read(self, raw: str, *beside: str | None) -> int:  # noqa: ARG002
         text = raw.strip().lower()
+        sign = -1 if self.low < 0 and text[:1] == "-" else 1
+        text = text[1:] if sign < 0 else text
         if not text.isascii() or not text.isalnum() or len(text) > 40:
             raise ValueError("is no number")
         octal = text.startswith("0") and text.isdigit()
-        return self._bounded(int(text, 8 if octal else 0))
+        return self._bounded(sign * int(text, 8 if octal else 0))
 
     def write(self, value: int) -> str:
         if not isinstance(value, int):
             raise ValueError("must be a number")  # noqa: TRY004 - what a codec raises
-        return f"0x{self._bounded(value):0{self.width}x}"
+        return str(self._bounded(value)) if value < 0 else f"0x{self._bounded(value):0{self.width}x}"
+
+
+class AnyBase(Hexadecimal):
+    """A number written in decimal; hexadecimal ``0x..`` and octal ``0..`` are understood, too."""
+
+    def __init__(self, high: int) -> None:
+        super().__init__(1, high)
+        self.name = f"integer 0..{high}"
+
+    def write(self, value: int) -> str:
+        return Integer.write(self, value)
+
+
+class Octal(Integer):
+    """A number written in octal, such as the mode of a file."""
+
+    def __init__(self, width: int, high: int) -> None:
+        super().__init__(0, high)
+        self.name = f"octal 0..{high:o}"
+        self.width = width
+
+    def read(self, raw: str, *beside: str | None) -> int:  # noqa: ARG002
+        text = raw.strip()
+        if not text or len(text) > 24 or text.strip("01234567"):
+            raise ValueError("is no octal number")
+        return self._bounded(int(text, 8))
+
+    def write(self, value: int) -> str:
+        if not isinstance(value, int):
+            raise ValueError("must be a number")  # noqa: TRY004 - what a codec raises
+        return f"{self._bounded(value):0{self.width}o}"
+
+
+class IntegerOr(Codec):
+    """A decimal number, or one word instead."""
+
+    def __init__(self, word: str) -> None:
+        self.word = word
+        self.name = f"integer or {word}"
+
+    def read(self, raw: str, *beside: str | None) -> int | str:  # noqa: ARG002
+        if raw == self.word:
+            return raw
+        found = _INT.fullmatch(raw) if len(raw) < 40 else None
+        if found is None or not LOWEST <= int(found[1]) <= HIGHEST:
+            raise ValueError(f"is no number and not {self.word}")
+        return int(found[1])
+
+    def write(self, value: int | str) -> str:
+        return str(self.read(str(value)))
 
 
 class Words(Codec):
@@ -241,6 +320,87 @@ class MacAddress(Codec):
         return self.read(value)
 
 
+class InternetAddress(Codec):
+    """An IP address; the value is in its shortest form, lower case.
+
+    :param version: 4 or 6; 0 takes both.
+    """
+
+    def __init__(self, version: int = 0) -> None:
+        self.version = version
+        self.name = f"IPv{version} address" if version else "IP address"
+        samples = ("192.168.122.1", "2001:db8::1")
+        self.samples = samples if not version else samples[version == 6 :][:1]
+
+    def read(self, raw: str, *beside: str | None) -> str:  # noqa: ARG002
+        if not isinstance(raw, str):
+            raise ValueError("must be text")  # noqa: TRY004 - what a codec raises
+        text = raw.strip()
+        if self.version != 6 and _V4.fullmatch(text):
+            return text
+        if self.version != 4 and ":" in text and len(text) < 100:
+            return _shortest(text)
+        raise ValueError(f"is no {self.name}")
+
+    def write(self, value: str) -> str:
+        return self.read(value)
+
+
+def _shortest(text: str) -> str:
+    """An IPv6 address as RFC 5952 writes it, the same on every Python."""
+    from ipaddress import IPv6Address
+
+    head, scope, zone = text.partition("%")
+    try:
+        number = int(IPv6Address(head))
+    except ValueError:
+        raise ValueError("is no IPv6 address") from None
+    if scope and not zone:
+        raise ValueError("is no IPv6 address")
+    if number >> 32 == 0xFFFF:
+        return "::ffff:" + ".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0)) + scope + zone
+    groups = ":".join(f"{number >> shift & 0xFFFF:x}" for shift in range(112, -1, -16))
+    zeros = max(_ZEROS.finditer(groups), key=lambda run: len(run[0].strip(":")), default=None)
+    if zeros is not None:
+        groups = f"{groups[: zeros.start()]}::{groups[zeros.end() :]}"
+    return groups + scope + zone
+
+
+class HostName(InternetAddress):
+    """An IP address or the name of a machine; the empty text is none of both and kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.name = "host name or IP address"
+        self.samples = ("server.example.org", *self.samples)
+
+    def read(self, raw: str, *beside: str | None) -> str:  # noqa: ARG002
+        if not isinstance(raw, str) or len(raw) > 255 or raw.lower().strip(_HOST):
+            raise ValueError(f"is no {self.name}")
+        if not raw or not (raw[-1].isdigit() or ":" in raw):
+            return raw
+        try:
+            return super().read(raw)
+        except ValueError:
+            return raw
+
+
+class WorldWideName(Codec):
+    """Name of a port or node of Fibre Channel: 16 hexadecimal digits; the value is lower case without 0x."""
+
+    name = "world wide name"
+    samples = ("20000000c9831b4b",)
+
+    def read(self, raw: str, *beside: str | None) -> str:  # noqa: ARG002
+        text = raw.strip().lower().removeprefix("0x")
+        if not _HEX16.fullmatch(text):
+            raise ValueError("is no world wide name")
+        return text
+
+    def write(self, value: str) -> str:
+        return self.read(value)
+
+
 class CpuNumbers(Codec):
     """A set of numbers written ``0-3,^2,5``."""
 
@@ -301,19 +461,36 @@ Size = Annotated[int, Bytes("KiB")]
 MebiSize = Annotated[int, Bytes("MiB")]
 ByteSize = Annotated[int, Bytes("bytes")]
 KiB = Annotated[int, Bytes("KiB", "")]
+PlainBytes = Annotated[int, Bytes("bytes", "")]
 UUID = Annotated[str, Uuid()]
 Genid = Annotated[str, Uuid(empty=True)]
 Mac = Annotated[str, MacAddress()]
+IpAddress = Annotated[str, InternetAddress()]
+Ipv4Address = Annotated[str, InternetAddress(4)]
+Ipv6Address = Annotated[str, InternetAddress(6)]
+IpPrefix = Annotated[int, Integer(0, 128)]
+Wwn = Annotated[str, WorldWideName()]
+FileMode = Annotated[int, Octal(4, 0o777)]
+UserId = Annotated[int, Integer(-1, 2**32 - 1)]
 CpuSet = Annotated[frozenset[int], CpuNumbers()]
 Count = Annotated[int, Integer(0, 2**32 - 1)]
 Unsigned = Annotated[int, Integer(0, HIGHEST)]
+Seconds = Annotated[int | str, IntegerOr("reset")]
+Unsigned16 = Annotated[int, Integer(0, 65535)]
 Port = Annotated[int, Integer(-1, 65535)]
+TcpPort = Annotated[int, Integer(0, 65535)]
 BootOrder = Annotated[int, Integer(1, 2**32 - 1)]
 Hex4 = Annotated[int, Hexadecimal(4, 0xFFFF)]
 Hex2 = Annotated[int, Hexadecimal(2, 0xFF)]
 Hex1 = Annotated[int, Hexadecimal(1, 7)]
 Hex32 = Annotated[int, Hexadecimal(8, 0xFFFFFFFF)]
 Hex64 = Annotated[int, Hexadecimal(1, HIGHEST)]
+Number = Annotated[int, AnyBase(2**32 - 1)]
+LongNumber = Annotated[int, AnyBase(HIGHEST)]
+Mode = Annotated[int, Octal(4, 0o7777)]
+Bit = Annotated[bool, Words({"1": True, "0": False})]
+Hostname = Annotated[str, HostName()]
+Word = Annotated[str, Pattern("word of letters, digits and _+.-", r"[A-Za-z0-9_+.-]+", "word-1", "word_2.3")]
 
 _TEXT: Final = Text()
 _GIVEN: Final = Given()
