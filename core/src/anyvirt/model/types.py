@@ -13,7 +13,6 @@ _HOST: Final = "abcdefghijklmnopqrstuvwxyz0123456789._-:%[]"
 _HEX16: Final = re.compile(r"[0-9a-f]{16}")
 _BYTE: Final = "(25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _V4: Final = re.compile(rf"{_BYTE}(\.{_BYTE}){{3}}", re.ASCII)
-_ZEROS: Final = re.compile(r"(?<![0-9a-f])(?::|^)?0(:0)+(?::|$)(?=[0-9a-f]|$)")
 _CPUS_MAX: Final = 16384
 LOWEST: Final = -(2**63)
 HIGHEST: Final = 2**64 - 1
@@ -359,11 +358,12 @@ def _shortest(text: str) -> str:
         raise ValueError("is no IPv6 address")
     if number >> 32 == 0xFFFF:
         return "::ffff:" + ".".join(str(number >> shift & 255) for shift in (24, 16, 8, 0)) + scope + zone
-    groups = ":".join(f"{number >> shift & 0xFFFF:x}" for shift in range(112, -1, -16))
-    zeros = max(_ZEROS.finditer(groups), key=lambda run: len(run[0].strip(":")), default=None)
-    if zeros is not None:
-        groups = f"{groups[: zeros.start()]}::{groups[zeros.end() :]}"
-    return groups + scope + zone
+    groups = [f"{number >> shift & 0xFFFF:x}" for shift in range(112, -1, -16)]
+    for length in range(8, 1, -1):
+        for first in range(9 - length):
+            if set(groups[first : first + length]) == {"0"}:
+                return f"{':'.join(groups[:first])}::{':'.join(groups[first + length :])}{scope}{zone}"
+    return ":".join(groups) + scope + zone
 
 
 class HostName(InternetAddress):
@@ -470,13 +470,11 @@ Ipv4Address = Annotated[str, InternetAddress(4)]
 Ipv6Address = Annotated[str, InternetAddress(6)]
 IpPrefix = Annotated[int, Integer(0, 128)]
 Wwn = Annotated[str, WorldWideName()]
-FileMode = Annotated[int, Octal(4, 0o777)]
 UserId = Annotated[int, Integer(-1, 2**32 - 1)]
 CpuSet = Annotated[frozenset[int], CpuNumbers()]
 Count = Annotated[int, Integer(0, 2**32 - 1)]
 Unsigned = Annotated[int, Integer(0, HIGHEST)]
 Seconds = Annotated[int | str, IntegerOr("reset")]
-Unsigned16 = Annotated[int, Integer(0, 65535)]
 Port = Annotated[int, Integer(-1, 65535)]
 TcpPort = Annotated[int, Integer(0, 65535)]
 BootOrder = Annotated[int, Integer(1, 2**32 - 1)]
