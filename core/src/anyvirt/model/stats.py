@@ -6,8 +6,9 @@ tools read them. None means "not known" and is left out, never 0.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cache
 from typing import Any, ClassVar, Final, Literal, dataclass_transform
 
 
@@ -50,16 +51,21 @@ class Stats:
             dataclass(frozen=True)(cls)
 
     @classmethod
-    def figures(cls) -> dict[str, Figure]:
+    @cache
+    def figures(cls) -> Mapping[str, Figure]:
         """Field name -> declaration, in order."""
         return {f.name: f.metadata["figure"] for f in fields(cls)}  # type: ignore[arg-type]
 
-    def pairs(self) -> Iterator[tuple[str, Any]]:
-        """``(wire name, value)`` of every figure that is known."""
+    def known(self) -> Iterator[tuple[Figure, Any]]:
+        """The figures that are known, each with its value."""
         for name, figure in self.figures().items():
             value = getattr(self, name)
             if value is not None:
-                yield figure.wire, value
+                yield figure, value
+
+    def pairs(self) -> Iterator[tuple[str, Any]]:
+        """``(wire name, value)`` of every figure that is known."""
+        return ((figure.wire, value) for figure, value in self.known())
 
 
 class Cpu(Stats, group="cpu"):
@@ -169,10 +175,9 @@ class DomainStats:
         if self.cpu is not None:
             out |= {f"cpu.{wire}": value for wire, value in self.cpu.pairs()}
         if self.balloon is not None:
-            units = {figure.wire: figure.unit for figure in Balloon.figures().values()}
             out |= {
-                f"balloon.{wire}": value // 1024 if units[wire] == "B" else value
-                for wire, value in self.balloon.pairs()
+                f"balloon.{figure.wire}": value // 1024 if figure.unit == "B" else value
+                for figure, value in self.balloon.known()
             }
         if self.vcpu is not None:
             out["vcpu.current"] = len(self.vcpu)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-import uuid
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -225,7 +224,7 @@ def _create(path: Path) -> None:
             connection.execute("BEGIN IMMEDIATE")
             for statement in TABLES:
                 connection.execute(statement)
-            meta = {"schema": SCHEMA, "oldest_writer": OLDEST_WRITER, "store": uuid.uuid4().hex[:16]}
+            meta = {"schema": SCHEMA, "oldest_writer": OLDEST_WRITER, "store": os.urandom(8).hex()}
             connection.executemany("INSERT INTO meta VALUES(?, ?)", [(key, str(value)) for key, value in meta.items()])
             connection.execute("COMMIT")
         finally:

@@ -11,11 +11,14 @@ import re
 import stat
 import struct
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from anyvirt.api import BlockInfo, Denied, Disk, Domain, Failed, Invalid, NotFound, Unsupported, VirtError
+from anyvirt.api import BlockInfo, Denied, Failed, Invalid, NotFound, Unsupported, VirtError
 
 from anyvirt_qemu.plan import NodeUse
+
+if TYPE_CHECKING:
+    from anyvirt.api import Disk, Domain
 
 MAGIC: Final = b"QFI\xfb"
 DEPTH_MAX: Final = 200

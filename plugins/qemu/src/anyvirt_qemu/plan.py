@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from anyvirt.api import Domain
+if TYPE_CHECKING:
+    from anyvirt.api import Domain
 
 Bus = Literal["pci", "pcie", ""]
 FdKind = Literal["monitor", "socket", "listen", "tap", "open"]
