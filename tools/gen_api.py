@@ -47,12 +47,14 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.assign": "Clash Names Numbers PciBus PciSpace Slot UsbPorts",
     "anyvirt.model.canonical": "fingerprint",
     "anyvirt.model.capabilities": (
-        "Capabilities CapabilitiesGuest CapabilitiesHost DomainCapabilities GuestDomain GuestFeature "
-        "GuestMachine HostCell HostCellCpu HostCpu"
+        "BandwidthControl BandwidthMonitoring BandwidthNode StartLabel CacheBank CacheControl CacheMonitoring "
+        "Capabilities CapabilitiesGuest CapabilitiesHost GuestDomain GuestFeature GuestMachine HostCell HostCellCpu "
+        "HostCpu HostDistance HostPages MonitorFeature SecurityModel"
     ),
     "anyvirt.model.check": "check check_name",
     "anyvirt.model.clock": "Clock ClockOffset Timer TimerName",
-    "anyvirt.model.cpu": "Cell CpuFeature CpuMode CpuPolicy CpuSpec Topology",
+    "anyvirt.model.container": "ContainerCapabilities",
+    "anyvirt.model.cpu": ("Cell CellCache CpuFeature CpuMode CpuPolicy CpuSpec Latency NumaBandwidth Sibling Topology"),
     "anyvirt.model.devices.char": (
         "Channel ChannelTarget CharDevice CharSource CharType Console ConsoleTarget Parallel Serial SerialTarget"
     ),
@@ -75,18 +77,30 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.devices.vsock": "Vsock",
     "anyvirt.model.devices.watchdog": "Watchdog WatchdogAction",
     "anyvirt.model.diff": "diff Difference",
-    "anyvirt.model.domain": "Domain DomainType LifecycleAction",
+    "anyvirt.model.domain": "Domain LifecycleAction",
+    "anyvirt.model.domaincaps": (
+        "ChannelSupport ChannelTypes CustomMode DiskBuses DiskDevices DiskModels DiskSupport DomainCapabilities "
+        "FilesystemDrivers FilesystemSupport Firmwares GicSupport GicVersions GraphicsSupport GraphicsTypes "
+        "HostdevBackends HostdevCapabilities HostdevModes HostdevPolicies HostdevSubsystems HostdevSupport "
+        "HostModelMode HypervFeatures HypervSupport LoaderReadonly LoaderSecure LoaderSupport LoaderTypes "
+        "MaximumMigratable MaximumMode MemoryBackingSupport MemorySources ModelBlockers OsSupport "
+        "PassthroughMigratable PassthroughMode RedirdevBuses RedirdevSupport RngBackends RngModels RngSupport "
+        "SevSupport SgxSection SgxSupport TpmBackends TpmModels TpmSupport TpmVersions UsableModel VideoModels "
+        "VideoSupport"
+    ),
     "anyvirt.model.element": "Element",
     "anyvirt.model.features": "Features HyperV KvmFeatures",
     "anyvirt.model.form": "from_json to_json",
     "anyvirt.model.heed": "heeded line meaningless path_of plain unheeded",
     "anyvirt.model.label": "DomainLabel",
     "anyvirt.model.limits": "Limits",
-    "anyvirt.model.memory": "IoThread MemoryBacking",
-    "anyvirt.model.os": "BootDevice Os OsBoot OsType",
+    "anyvirt.model.memory": "HugePage IoThread MemoryBacking VcpuState",
+    "anyvirt.model.numa": "MemNode NumaTune",
+    "anyvirt.model.os": "AcpiTable BootDevice FirmwareFeature InitVariable Os OsBoot OsType",
     "anyvirt.model.others": "Backup Network NetworkFilter NodeDevice",
     "anyvirt.model.reference": "reference",
     "anyvirt.model.rest": "Xml",
+    "anyvirt.model.security": "IdMap IdRange KeyCipher PerfEvent S390Launch SevLaunch",
     "anyvirt.model.snapshot": "Checkpoint Snapshot SnapshotKind",
     "anyvirt.model.source": "BackingStore Encryption Protocol SecretRef Source SourceHost SourceType",
     "anyvirt.model.state": "Op Reason require State Status",
@@ -95,9 +109,15 @@ NAMES: Final[dict[str, str]] = {
         "Permissions Pool PoolDevice PoolHost PoolSource PoolType Volume VolumeBackingStore VolumeTarget VolumeType"
     ),
     "anyvirt.model.strict": "unknown",
+    "anyvirt.model.sysinfo": ("Mainboard BiosEntry BoardEntry ChassisEntry FwCfg FwCfgEntry Smbios SystemEntry"),
+    "anyvirt.model.tune": (
+        "BandwidthMonitor BlkioDevice BlkioTune CacheAllocation CacheMonitor CacheTune CpuTune IoThreadPin "
+        "IoThreadSchedule MemoryTune MemTune NodeBandwidth Resource VcpuPin VcpuSchedule"
+    ),
     "anyvirt.model.values": (
         "DomainFacts Fact HostInfo Imported JobRecord NetworkInfo PoolInfo ShutdownMode VolumeInfo Which"
     ),
+    "anyvirt.model.words": "Arch DomainType",
     "anyvirt.model.write": "dump",
     "anyvirt.model.xml": "parse",
     "anyvirt.opening": "default_uri open open_async",

@@ -9,10 +9,11 @@ from anyvirt.errors import Invalid
 from anyvirt.model.address import PciAddress
 from anyvirt.model.devices.disk import Disk, DiskBus, DiskDevice, DiskDriver
 from anyvirt.model.devices.interface import Interface, InterfaceSource, InterfaceType
-from anyvirt.model.domain import Domain, DomainType
+from anyvirt.model.domain import Domain
 from anyvirt.model.os import BootDevice, Os, OsBoot, OsType
 from anyvirt.model.rest import Xml
 from anyvirt.model.source import Source, SourceType
+from anyvirt.model.words import DomainType
 from anyvirt.model.write import dump
 from anyvirt.model.xml import parse
 

@@ -71,7 +71,7 @@ def test_json_holds_words_numbers_and_lists() -> None:
 def test_json_that_does_not_fit_is_refused_with_every_path() -> None:
     data = {
         "title": 5,
-        "vcpus": 2,
+        "vcpuz": 2,
         "memory": "much",
         "disks": [{"bus": "virtoi", "address": {"slot": 1}}, 7],
         "interfaces": {},
@@ -81,7 +81,7 @@ def test_json_that_does_not_fit_is_refused_with_every_path() -> None:
         from_json(Domain, data)
     assert [problem.path for problem in caught.value.problems] == [
         "/title",
-        "/vcpus",
+        "/vcpuz",
         "/memory",
         "/devices/disk[0]/target/@bus",
         "/devices/disk[0]/address",

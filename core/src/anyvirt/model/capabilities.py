@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from anyvirt.model.cpu import CpuSpec
+from anyvirt.model.cpu import CellCache, CpuSpec, Latency, NumaBandwidth
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import UUID, Count, Integer, Present, Size, Unsigned, YesNo
+from anyvirt.model.os import OsType
+from anyvirt.model.types import UUID, Count, CpuSet, Integer, OnOff, Present, Size, Unsigned, YesNo
+from anyvirt.model.words import Arch, DomainType
 
 
 class HostPages(Element, tag="pages"):
     """Pages of one size."""
 
-    unit: Literal["KiB"] | None = at("@unit", "Unit of the size", default=None)
-    size: Unsigned | None = at("@size", "Size of a page, in the unit", default=None, key=True)
+    size: Size | None = at("@size", "Size of a page", default=None, key=True)
     count: Unsigned | None = at(".", "Number of pages of a cell", default=None)
 
 
@@ -24,7 +25,7 @@ class HostCellCpu(Element, tag="cpu"):
     socket_id: Count | None = at("@socket_id", "Socket", default=None)
     die_id: Count | None = at("@die_id", "Die", default=None)
     core_id: Count | None = at("@core_id", "Core", default=None)
-    siblings: str | None = at("@siblings", "CPUs of the same core", default=None)
+    siblings: CpuSet | None = at("@siblings", "CPUs of the same core", default=None)
 
 
 class HostDistance(Element, tag="sibling"):
@@ -41,6 +42,7 @@ class HostCell(Element, tag="cell"):
     memory: Size | None = at("memory", "Memory", default=None)
     pages: tuple[HostPages, ...] = at("pages", "Pages by size", default=())
     distances: tuple[HostDistance, ...] = at("distances/sibling", "Distances to other cells", default=())
+    caches: tuple[CellCache, ...] = at("cache", "Memory-side caches", default=())
     cpus_num: Count | None = at("cpus/@num", "Number of CPUs", default=None)
     cpus: tuple[HostCellCpu, ...] = at("cpus/cpu", "CPUs", default=())
 
@@ -48,17 +50,91 @@ class HostCell(Element, tag="cell"):
 class HostCpu(CpuSpec, tag="cpu"):
     """The host's CPU."""
 
-    counter: str | None = at("counter/@name", "Name of the time stamp counter", default=None)
+    pae: Present = at("features/pae", "It extends physical addresses, in old documents", default=False)
+    nonpae: Present = at("features/nonpae", "It can do without, in old documents", default=False)
+    counter: Literal["tsc"] | None = at("counter/@name", "The time stamp counter", default=None)
     counter_frequency: Unsigned | None = at("counter/@frequency", "Its frequency in Hz", default=None)
+    counter_scaling: YesNo | None = at("counter/@scaling", "Guests can have another frequency", default=None)
     microcode: Count | None = at("microcode/@version", "Version of the microcode", default=None)
+    signature_family: Count | None = at("signature/@family", "Family", default=None)
+    signature_model: Count | None = at("signature/@model", "Model", default=None)
+    signature_stepping: Count | None = at("signature/@stepping", "Stepping", default=None)
     pages: tuple[HostPages, ...] = at("pages", "Page sizes that a guest can use", default=())
+
+
+class StartLabel(Element, tag="baselabel"):
+    """The label that guests of one type start from."""
+
+    type: DomainType | None = at("@type", "Type of domain", default=None, key=True)
+    label: str = at(".", "The label", default="")
 
 
 class SecurityModel(Element, tag="secmodel"):
     """A security driver of the host."""
 
-    model: str | None = at("model", "Name", default=None, key=True)
+    model: Literal["selinux", "apparmor", "dac", "none"] | None = at("model", "Name", default=None, key=True)
     doi: str | None = at("doi", "Domain of interpretation", default=None)
+    baselabels: tuple[StartLabel, ...] = at("baselabel", "Labels that guests start from", default=())
+
+
+class CacheControl(Element, tag="control"):
+    """How a cache can be shared out."""
+
+    granularity: Size | None = at("@granularity", "Step of a part's size", default=None)
+    min: Count | None = at("@min", "Smallest part, in the unit of the granularity", default=None)
+    type: Literal["both", "code", "data"] | None = at("@type", "What it caches", default=None, key=True)
+    max_allocs: Count | None = at("@maxAllocs", "Parts at most", default=None)
+
+
+class MonitorFeature(Element, tag="feature"):
+    """Something that can be measured."""
+
+    name: Literal["llc_occupancy", "mbm_total_bytes", "mbm_local_bytes"] | None = at(
+        "@name", "Which one", default=None, key=True
+    )
+
+
+class CacheMonitoring(Element, tag="monitor"):
+    """How the use of caches can be measured."""
+
+    level: Count | None = at("@level", "Level of the caches", default=None, key=True)
+    reuse_threshold: Count | None = at("@reuseThreshold", "Bytes left at which a monitor is free again", default=None)
+    max_monitors: Count | None = at("@maxMonitors", "Monitors at most", default=None)
+    features: tuple[MonitorFeature, ...] = at("feature", "What can be measured", default=())
+
+
+class CacheBank(Element, tag="bank"):
+    """A cache of the host."""
+
+    id: Count | None = at("@id", "Number", default=None, key=True)
+    level: Count | None = at("@level", "Level", default=None, key=True)
+    type: Literal["both", "code", "data"] | None = at("@type", "What it caches", default=None, key=True)
+    size: Size | None = at("@size", "Size", default=None)
+    cpus: CpuSet | None = at("@cpus", "CPUs that use it", default=None)
+    controls: tuple[CacheControl, ...] = at("control", "How it can be shared out", default=())
+
+
+class BandwidthControl(Element, tag="control"):
+    """How the memory bandwidth of a node can be shared out; percent."""
+
+    granularity: Count | None = at("@granularity", "Step of a share", default=None)
+    min: Count | None = at("@min", "Smallest share", default=None)
+    max_allocs: Count | None = at("@maxAllocs", "Shares at most", default=None)
+
+
+class BandwidthNode(Element, tag="node"):
+    """A node whose memory bandwidth can be shared out."""
+
+    id: Count | None = at("@id", "Number", default=None, key=True)
+    cpus: CpuSet | None = at("@cpus", "CPUs of the node", default=None)
+    control: BandwidthControl | None = at("control", "How it can be shared out", default=None)
+
+
+class BandwidthMonitoring(Element, tag="monitor"):
+    """How memory bandwidth can be measured."""
+
+    max_monitors: Count | None = at("@maxMonitors", "Monitors at most", default=None)
+    features: tuple[MonitorFeature, ...] = at("feature", "What can be measured", default=())
 
 
 class CapabilitiesHost(Element, tag="host"):
@@ -71,11 +147,21 @@ class CapabilitiesHost(Element, tag="host"):
     suspend_hybrid: Present = at("power_management/suspend_hybrid", "It can do both at once", default=False)
     iommu: YesNo | None = at("iommu/@support", "It has an IOMMU", default=None)
     migration_live: Present = at("migration_features/live", "Running guests can migrate", default=False)
-    uri_transports: tuple[str, ...] = at(
+    uri_transports: tuple[Literal["tcp", "rdma", "unix", "xenmigr", "vpxmigr"], ...] = at(
         "migration_features/uri_transports/uri_transport", "Transports for migration", default=()
     )
     cells_num: Count | None = at("topology/cells/@num", "Number of NUMA cells", default=None)
     cells: tuple[HostCell, ...] = at("topology/cells/cell", "NUMA cells", default=())
+    latencies: tuple[Latency, ...] = at("topology/interconnects/latency", "Latencies between cells", default=())
+    bandwidths: tuple[NumaBandwidth, ...] = at(
+        "topology/interconnects/bandwidth", "Bandwidths between cells", default=()
+    )
+    banks: tuple[CacheBank, ...] = at("cache/bank", "Caches", default=())
+    cache_monitors: tuple[CacheMonitoring, ...] = at("cache/monitor", "How caches can be measured", default=())
+    bandwidth_nodes: tuple[BandwidthNode, ...] = at("memory_bandwidth/node", "Memory bandwidth by node", default=())
+    bandwidth_monitor: BandwidthMonitoring | None = at(
+        "memory_bandwidth/monitor", "How memory bandwidth can be measured", default=None
+    )
     secmodels: tuple[SecurityModel, ...] = at("secmodel", "Security drivers", default=())
 
 
@@ -85,12 +171,13 @@ class GuestMachine(Element, tag="machine"):
     name: str = at(".", "Name", default="", key=True)
     canonical: str | None = at("@canonical", "The version that the name stands for", default=None)
     max_cpus: Count | None = at("@maxCpus", "Virtual CPUs at most", default=None)
+    deprecated: YesNo | None = at("@deprecated", "It will be gone some day", default=None)
 
 
 class GuestDomain(Element, tag="domain"):
     """What runs guests of one kind."""
 
-    type: str | None = at("@type", "Type of domain", default=None, key=True)
+    type: DomainType | None = at("@type", "Type of domain", default=None, key=True)
     emulator: str | None = at("emulator", "Program", default=None)
     loader: str | None = at("loader", "Firmware", default=None)
     machines: tuple[GuestMachine, ...] = at("machine", "Machine types", default=())
@@ -99,15 +186,15 @@ class GuestDomain(Element, tag="domain"):
 class GuestFeature(Element):
     """A feature that guests can have."""
 
-    default: Literal["on", "off"] | None = at("@default", "What it is when nothing is said", default=None)
+    default: OnOff | None = at("@default", "What it is when nothing is said", default=None)
     toggle: YesNo | None = at("@toggle", "It can be switched", default=None)
 
 
 class CapabilitiesGuest(Element, tag="guest"):
     """A kind of guest that can run."""
 
-    os_type: str | None = at("os_type", "Kind of guest, such as hvm", default=None, key=True)
-    arch: str | None = at("arch/@name", "Architecture", default=None, key=True)
+    os_type: OsType | None = at("os_type", "Kind of guest, such as hvm", default=None, key=True)
+    arch: Arch | None = at("arch/@name", "Architecture", default=None, key=True)
     wordsize: Count | None = at("arch/wordsize", "Bits of a word", default=None)
     emulator: str | None = at("arch/emulator", "Program", default=None)
     loader: str | None = at("arch/loader", "Firmware", default=None)
@@ -115,6 +202,7 @@ class CapabilitiesGuest(Element, tag="guest"):
     domains: tuple[GuestDomain, ...] = at("arch/domain", "What runs it", default=())
     pae: GuestFeature | None = at("features/pae", "Physical address extension", default=None)
     nonpae: GuestFeature | None = at("features/nonpae", "No physical address extension", default=None)
+    ia64_be: GuestFeature | None = at("features/ia64_be", "Big-endian Itanium", default=None)
     acpi: GuestFeature | None = at("features/acpi", "ACPI", default=None)
     apic: GuestFeature | None = at("features/apic", "APIC", default=None)
     hap: GuestFeature | None = at("features/hap", "Nested paging by hardware", default=None)
@@ -130,13 +218,3 @@ class Capabilities(Element, tag="capabilities"):
 
     host: CapabilitiesHost | None = at("host", "The host", default=None)
     guests: tuple[CapabilitiesGuest, ...] = at("guest", "Kinds of guests", default=())
-
-
-class DomainCapabilities(Element, tag="domainCapabilities"):
-    """What guests of one machine type can have."""
-
-    path: str | None = at("path", "Program that runs them", default=None)
-    domain: str | None = at("domain", "Type of domain", default=None)
-    machine: str | None = at("machine", "Machine type", default=None)
-    arch: str | None = at("arch", "Architecture", default=None)
-    vcpu_max: Count | None = at("vcpu/@max", "Virtual CPUs at most", default=None)

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import Count, Unsigned, YesNo
+from anyvirt.model.types import Count, Seconds, Unsigned, YesNo
 
 
 class ClockOffset(StrEnum):
@@ -54,7 +54,7 @@ class Clock(Element, tag="clock"):
     """What the guest's clock shows."""
 
     offset: ClockOffset | None = at("@offset", "What it shows; utc without it", default=None)
-    adjustment: str | None = at("@adjustment", "Seconds to add, or reset", default=None)
+    adjustment: Seconds | None = at("@adjustment", "Seconds to add, or reset", default=None)
     basis: Literal["utc", "localtime"] | None = at("@basis", "What a variable offset starts from", default=None)
     timezone: str | None = at("@timezone", "Zone, such as Europe/Paris", default=None)
     start: Unsigned | None = at("@start", "Seconds since 1970 at boot, for absolute", default=None)

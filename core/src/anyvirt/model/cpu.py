@@ -6,7 +6,8 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import Count, CpuSet, Integer, OnOff, Size, Unsigned, YesNo
+from anyvirt.model.types import ByteSize, Count, CpuSet, Integer, OnOff, Size, Unsigned, YesNo
+from anyvirt.model.words import Arch
 
 
 class CpuMode(StrEnum):
@@ -57,10 +58,8 @@ class CellCache(Element, tag="cache"):
     level: Count | None = at("@level", "Level", default=None, key=True)
     associativity: Literal["none", "direct", "full"] | None = at("@associativity", "How it is indexed", default=None)
     policy: Literal["none", "writeback", "writethrough"] | None = at("@policy", "How it writes", default=None)
-    size: Unsigned | None = at("size/@value", "Size, in the unit beside it", default=None)
-    size_unit: str | None = at("size/@unit", "Unit of the size", default=None)
-    line: Unsigned | None = at("line/@value", "Length of a line, in the unit beside it", default=None)
-    line_unit: str | None = at("line/@unit", "Unit of the length", default=None)
+    size: ByteSize | None = at("size/@value", "Size", default=None)
+    line: ByteSize | None = at("line/@value", "Length of a line", default=None)
 
 
 class Cell(Element, tag="cell"):
@@ -104,13 +103,13 @@ class CpuSpec(Element, tag="cpu"):
     match: Literal["minimum", "exact", "strict"] | None = at("@match", "How exactly the model must fit", default=None)
     check: Literal["none", "partial", "full"] | None = at("@check", "How the result is checked at start", default=None)
     migratable: OnOff | None = at("@migratable", "Leave out what cannot be migrated", default=None)
-    arch: str | None = at("arch", "Architecture, in documents that describe a host", default=None)
+    arch: Arch | None = at("arch", "Architecture, in documents that describe a host", default=None)
     model: str | None = at("model", "Name of the model", default=None)
     model_fallback: Literal["allow", "forbid"] | None = at("model/@fallback", "May a near model serve", default=None)
     model_vendor_id: str | None = at("model/@vendor_id", "Vendor that the guest sees, 12 characters", default=None)
     vendor: str | None = at("vendor", "Vendor that the host must have", default=None)
     topology: Topology | None = at("topology", "How virtual CPUs are packed", default=None)
-    cache_level: Literal["1", "2", "3"] | None = at(
+    cache_level: Annotated[int, Integer(1, 3)] | None = at(
         "cache/@level", "Level of the cache that is described", default=None
     )
     cache_mode: Literal["emulate", "passthrough", "disable"] | None = at(

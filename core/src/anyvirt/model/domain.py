@@ -28,31 +28,15 @@ from anyvirt.model.devices.watchdog import Watchdog
 from anyvirt.model.element import Element, at
 from anyvirt.model.features import Features
 from anyvirt.model.label import DomainLabel
-from anyvirt.model.memory import IoThread, MemoryBacking
+from anyvirt.model.memory import IoThread, MemoryBacking, VcpuState
+from anyvirt.model.numa import NumaTune
 from anyvirt.model.os import Os
 from anyvirt.model.rest import Xml
+from anyvirt.model.security import IdMap, KeyCipher, PerfEvent, S390Launch, SevLaunch
+from anyvirt.model.sysinfo import FwCfg, Smbios
+from anyvirt.model.tune import BlkioTune, CpuTune, MemTune, Resource
 from anyvirt.model.types import UUID, Count, CpuSet, Genid, OnOff, Size, YesNo
-
-
-class DomainType(StrEnum):
-    """What runs the domain."""
-
-    QEMU = "qemu"
-    KQEMU = "kqemu"
-    KVM = "kvm"
-    XEN = "xen"
-    LXC = "lxc"
-    UML = "uml"
-    OPENVZ = "openvz"
-    TEST = "test"
-    VMWARE = "vmware"
-    HYPERV = "hyperv"
-    VBOX = "vbox"
-    PHYP = "phyp"
-    PARALLELS = "parallels"
-    VZ = "vz"
-    BHYVE = "bhyve"
-    HVF = "hvf"
+from anyvirt.model.words import DomainType
 
 
 class LifecycleAction(StrEnum):
@@ -82,16 +66,30 @@ class Domain(Element, tag="domain"):
     memory: Size | None = at("memory", "Memory at boot", default=None)
     memory_dump_core: OnOff | None = at("memory/@dumpCore", "The guest's memory is in core dumps", default=None)
     current_memory: Size | None = at("currentMemory", "Memory that the balloon leaves", default=None)
+    blkiotune: BlkioTune | None = at("blkiotune", "Block I/O of the whole guest", default=None)
+    memtune: MemTune | None = at("memtune", "Limits on the host's memory", default=None)
     memory_backing: MemoryBacking | None = at("memoryBacking", "What memory is made of", default=None)
     vcpu: Count | None = at("vcpu", "Virtual CPUs at most", default=None)
     vcpu_placement: Literal["static", "auto"] | None = at("vcpu/@placement", "Who chooses the host CPUs", default=None)
     vcpu_cpuset: CpuSet | None = at("vcpu/@cpuset", "Host CPUs that may run the guest", default=None)
     vcpu_current: Count | None = at("vcpu/@current", "Virtual CPUs at boot", default=None)
+    vcpus: tuple[VcpuState, ...] = at("vcpus/vcpu", "Virtual CPUs one by one", default=())
     iothreads: Count | None = at("iothreads", "Threads for I/O", default=None)
     iothread_ids: tuple[IoThread, ...] = at("iothreadids/iothread", "Threads for I/O by number", default=())
+    default_iothread_pool_min: Count | None = at(
+        "defaultiothread/@thread_pool_min", "Workers of the main loop that are always there", default=None
+    )
+    default_iothread_pool_max: Count | None = at(
+        "defaultiothread/@thread_pool_max", "Workers of the main loop at most", default=None
+    )
+    cputune: CpuTune | None = at("cputune", "CPU time and where it is spent", default=None)
+    numatune: NumaTune | None = at("numatune", "Where memory comes from on the host", default=None)
+    resource: Resource | None = at("resource", "Place among the host's resource groups", default=None)
+    sysinfos: tuple[Smbios | FwCfg, ...] = at("sysinfo", "What firmware tables say", default=())
     bootloader: str | None = at("bootloader", "Program on the host that finds the kernel", default=None)
     bootloader_args: str | None = at("bootloader_args", "Its arguments", default=None)
     os: Os | None = at("os", "What is booted", default=None)
+    idmap: IdMap | None = at("idmap", "User namespace of a container", default=None)
     features: Features | None = at("features", "Features of the hardware", default=None)
     cpu: CpuSpec | None = at("cpu", "The CPU that the guest sees", default=None)
     clock: Clock | None = at("clock", "The guest's clock", default=None)
@@ -107,6 +105,7 @@ class Domain(Element, tag="domain"):
     suspend_to_disk: YesNo | None = at(
         "pm/suspend-to-disk/@enabled", "The guest is offered suspend to disk", default=None
     )
+    perf_events: tuple[PerfEvent, ...] = at("perf/event", "Performance events that are counted", default=())
     emulator: str | None = at("devices/emulator", "Program that runs the guest", default=None)
     disks: tuple[Disk, ...] = at("devices/disk", "Disks", default=())
     controllers: tuple[Controller, ...] = at("devices/controller", "Controllers", default=())
@@ -131,4 +130,8 @@ class Domain(Element, tag="domain"):
     iommu: Iommu | None = at("devices/iommu", "IOMMU of the guest", default=None)
     vsock: Vsock | None = at("devices/vsock", "Sockets between host and guest", default=None)
     seclabels: tuple[DomainLabel, ...] = at("seclabel", "Security labels", default=())
+    keywrap: tuple[KeyCipher, ...] = at("keywrap/cipher", "Kinds of keys that can be wrapped (s390)", default=())
+    launch_security: SevLaunch | S390Launch | None = at(
+        "launchSecurity", "What protects the guest from its host", default=None
+    )
     extensions: tuple[Element, ...] = at(".", "Elements of namespaces that plug-ins registered", default=())

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
+from anyvirt.model.container import ContainerCapabilities
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import ByteSize, Count, Integer, MebiSize, OnOff, Present, Size, State
+from anyvirt.model.types import Count, Integer, MebiSize, OnOff, Present, Size, State
 
 
 class HyperV(Element, tag="hyperv"):
@@ -73,7 +74,7 @@ class Features(Element, tag="features"):
     hpt_resizing: Literal["enabled", "disabled", "required"] | None = at(
         "hpt/@resizing", "The guest may resize its hash page table", default=None
     )
-    hpt_maxpagesize: ByteSize | None = at("hpt/maxpagesize", "Largest page of the hash page table", default=None)
+    hpt_maxpagesize: Size | None = at("hpt/maxpagesize", "Largest page of the hash page table", default=None)
     vmcoreinfo: State | None = at("vmcoreinfo", "The guest leaves notes for its core dump", default=None)
     htm: State | None = at("htm", "Transactional memory (pseries)", default=None)
     nested_hv: State | None = at("nested-hv", "Nested virtualisation (pseries)", default=None)
@@ -85,6 +86,4 @@ class Features(Element, tag="features"):
         "ibs/@value", "Indirect branches (pseries)", default=None
     )
     tcg_tb_cache: Size | None = at("tcg/tb-cache", "Memory for translated code", default=None)
-    capabilities_policy: Literal["default", "allow", "deny"] | None = at(
-        "capabilities/@policy", "Linux capabilities of a container", default=None
-    )
+    capabilities: ContainerCapabilities | None = at("capabilities", "Linux capabilities of a container", default=None)

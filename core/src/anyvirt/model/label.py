@@ -12,7 +12,9 @@ class DomainLabel(Element, tag="seclabel"):
     """How one security driver confines the guest."""
 
     type: Literal["dynamic", "static", "none"] | None = at("@type", "Who chooses the label", default=None)
-    model: str | None = at("@model", "Security driver: selinux, apparmor, dac, none", default=None, key=True)
+    model: Literal["selinux", "apparmor", "dac", "none"] | None = at(
+        "@model", "Security driver", default=None, key=True
+    )
     relabel: YesNo | None = at("@relabel", "The driver labels what the guest uses", default=None)
     label: str | None = at("label", "The label of the process", default=None)
     imagelabel: str | None = at("imagelabel", "The label of its images, live only", default=None)

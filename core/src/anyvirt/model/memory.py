@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import Count, CpuSet, Present, Size
+from anyvirt.model.types import Count, CpuSet, Present, Size, YesNo
 
 
 class HugePage(Element, tag="page"):
@@ -27,6 +27,15 @@ class MemoryBacking(Element, tag="memoryBacking"):
     allocation: Literal["immediate", "ondemand"] | None = at("allocation/@mode", "When it is taken", default=None)
     allocation_threads: Count | None = at("allocation/@threads", "Threads that take it", default=None)
     discard: Present = at("discard", "Its content is dropped when the guest ends", default=False)
+
+
+class VcpuState(Element, tag="vcpu"):
+    """One virtual CPU."""
+
+    id: Count | None = at("@id", "Number, from 0", default=None, key=True)
+    enabled: YesNo | None = at("@enabled", "It is there at boot", default=None)
+    hotpluggable: YesNo | None = at("@hotpluggable", "It can be unplugged", default=None)
+    order: Count | None = at("@order", "Place in the order of plugging, from 1", default=None)
 
 
 class IoThread(Element, tag="iothread"):

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from anyvirt.model.element import Element, at
 from anyvirt.model.source import Source, SourceType
 from anyvirt.model.types import Integer, YesNo
+from anyvirt.model.words import Arch
 
 
 class OsType(StrEnum):
@@ -53,7 +54,7 @@ class InitVariable(Element, tag="initenv"):
 class AcpiTable(Element, tag="table"):
     """An ACPI table given to the guest."""
 
-    type: str | None = at("@type", "Kind of table: slic", default=None)
+    type: Literal["slic"] | None = at("@type", "Kind of table", default=None)
     path: str = at(".", "File that holds the table", default="")
 
 
@@ -62,7 +63,7 @@ class Os(Element, tag="os"):
 
     firmware: Literal["bios", "efi"] | None = at("@firmware", "Choose firmware automatically", default=None)
     type: OsType | None = at("type", "Kind of guest", default=None)
-    arch: str | None = at("type/@arch", "Architecture, such as x86_64", default=None)
+    arch: Arch | None = at("type/@arch", "Architecture, such as x86_64", default=None)
     machine: str | None = at("type/@machine", "Machine type, such as q35", default=None)
     firmware_features: tuple[FirmwareFeature, ...] = at("firmware/feature", "What the firmware must have", default=())
     init: str | None = at("init", "First process of a container", default=None)

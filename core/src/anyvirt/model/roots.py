@@ -18,7 +18,7 @@ ROOTS: Final[dict[str, str]] = {
     "device": "anyvirt.model.others:NodeDevice",
     "disk": "anyvirt.model.devices.disk:Disk",
     "domain": "anyvirt.model.domain:Domain",
-    "domainCapabilities": "anyvirt.model.capabilities:DomainCapabilities",
+    "domainCapabilities": "anyvirt.model.domaincaps:DomainCapabilities",
     "domainbackup": "anyvirt.model.others:Backup",
     "domstatus": "anyvirt.model.others:DomainStatus",
     "qemuCaps": "anyvirt.model.others:EmulatorProbe",

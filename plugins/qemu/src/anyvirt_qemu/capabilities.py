@@ -10,18 +10,20 @@ from anyvirt.api import (
     Capabilities,
     CapabilitiesGuest,
     CapabilitiesHost,
+    DomainType,
     GuestDomain,
     GuestFeature,
     GuestMachine,
     HostCell,
     HostCellCpu,
     HostCpu,
+    OsType,
 )
 
 from anyvirt_qemu.accelerator import choose
 from anyvirt_qemu.capability import Capability
 
-WORDS: Final = {"i686": 32, "arm": 32, "riscv32": 32}
+WORDS: Final = {"i686": 32, "armv7l": 32, "riscv32": 32}
 NODES: Final = Path("/sys/devices/system/node")
 CPUS: Final = Path("/sys/devices/system/cpu")
 
@@ -36,14 +38,14 @@ def capabilities(caps: Capability, cache: Path) -> Capabilities:
         for alias, one in sorted(caps.machines.items())
     )
     guest = CapabilitiesGuest(
-        os_type="hvm",
+        os_type=OsType.HVM,
         arch=caps.arch,
         wordsize=WORDS.get(caps.arch, 64),
         emulator=caps.binary,
         machines=machines,
-        domains=tuple(GuestDomain(type=kind) for kind in kinds),
-        acpi=GuestFeature(default="on", toggle=True),
-        apic=GuestFeature(default="on", toggle=False),
+        domains=tuple(GuestDomain(type=DomainType(kind)) for kind in kinds),
+        acpi=GuestFeature(default=True, toggle=True),
+        apic=GuestFeature(default=True, toggle=False),
         cpuselection=GuestFeature(),
         deviceboot=GuestFeature(),
     )
@@ -79,13 +81,22 @@ def _cpu(number: int) -> HostCellCpu:
         id=number,
         socket_id=_number(place / "physical_package_id"),
         core_id=_number(place / "core_id"),
-        siblings=next(iter(_lines(place / "thread_siblings_list")), None),
+        siblings=_set(place / "thread_siblings_list"),
     )
 
 
 def _number(path: Path) -> int | None:
     text = next(iter(_lines(path)), "")
     return int(text) if text.isdecimal() else None
+
+
+def _set(path: Path) -> frozenset[int] | None:
+    found: set[int] = set()
+    for part in next(iter(_lines(path)), "").split(","):
+        first, _, last = part.strip().partition("-")
+        if first.isdecimal():
+            found.update(range(int(first), int(last or first) + 1))
+    return frozenset(found) or None
 
 
 def _lines(path: Path) -> list[str]:

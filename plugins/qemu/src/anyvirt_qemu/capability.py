@@ -35,6 +35,8 @@ QUERIES: Final = {
     "objects": Command("qom-list-types", {"implements": "user-creatable", "abstract": False}),
     "devices": Command("qom-list-types", {"implements": "device", "abstract": False}),
 }
+# QEMU's names of architectures where libvirt's are others
+ARCHES: Final = {"i386": "i686", "arm": "armv7l", "or1k": "openrisc"}
 # what a driver may ask for -> where QEMU's schema has it
 FEATURES: Final = {
     "json.device": "device_add/$json-cli",
@@ -89,7 +91,7 @@ class Capability:
         self.binary: str = digest["binary"]
         self.version: tuple[int, int, int] = tuple(digest["version"])
         self.package: str = digest["package"]
-        self.arch: str = digest["arch"]
+        self.arch: str = ARCHES.get(digest["arch"], digest["arch"])
         self.accel: str = digest["accel"]
         self.accels: tuple[str, ...] = tuple(digest["accels"])
         self.journal: bool = digest["journal"]

@@ -302,21 +302,20 @@ def _clock(b: Build, x: Clock) -> None:
 
 
 def _variable(b: Build, x: Clock) -> str:
-    text = x.adjustment or "0"
-    if not re.fullmatch(r"[+-]?\d{1,12}", text):
-        b.problem(x, "adjustment", f"{text!r} is no number of seconds", "write a number")
+    seconds = x.adjustment or 0
+    if not isinstance(seconds, int) or abs(seconds) >= 10**12:
+        b.problem(x, "adjustment", f"{seconds!r} is no number of seconds", "write a number")
         return "utc"
     if x.basis == "localtime":
         b.refuse(x, "basis", "use utc")
-    if int(text) == 0:
-        return "utc"
-    return _instant(b.now + int(text))
+    return _instant(b.now + seconds) if seconds else "utc"
 
 
 def _instant(seconds: int) -> str:
     from datetime import UTC, datetime, timedelta
 
-    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=min(seconds, 2**37))).strftime("%Y-%m-%dT%H:%M:%S")
+    instant = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(seconds=max(-(2**34), min(seconds, 2**37)))
+    return instant.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def _timer(b: Build, x: Timer, rtc: dict[str, Any]) -> None:
