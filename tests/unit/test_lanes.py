@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from anyvirt.deadline import ROOM, Deadline, breaks, current, left, within
+from anyvirt.deadline import CREW, ROOM, Deadline, breaks, current, left, within
 from anyvirt.errors import BadDriver, Busy, Cancelled, Failed, Interrupted, Unreachable
 from anyvirt.lanes import IDLE_SECONDS, STUCK_PER_KEY, Lanes, fan_out
 from anyvirt.ref import Ref
@@ -117,7 +117,7 @@ def test_the_interpreter_ends_while_calls_hang() -> None:
     code = (
         "import threading\n"
         "from anyvirt.lanes import lanes\n"
-        "from anyvirt.deadline import Deadline\n"
+        "from anyvirt.deadline import CREW, Deadline\n"
         "for n in range(20): lanes.start(str(n), threading.Event().wait, Deadline(0.01))\n"
         "print('done')\n"
     )
@@ -131,7 +131,7 @@ def test_a_child_after_a_fork_has_lanes_and_timers_of_its_own() -> None:
     code = (
         "import os, threading, time\n"
         "from anyvirt.lanes import lanes\n"
-        "from anyvirt.deadline import Deadline, breaks\n"
+        "from anyvirt.deadline import CREW, Deadline, breaks\n"
         "def slow():\n"
         "    over = threading.Event()\n"
         "    with breaks(over.set): over.wait(20)\n"
@@ -380,3 +380,49 @@ def test_a_deadline_that_was_forgotten_still_breaks_what_comes_later() -> None:
 def test_a_time_that_no_clock_can_wait_for_is_no_limit(lanes: Lanes, timeout: float) -> None:
     assert Deadline(timeout).left() is None
     assert lanes.call("key", lambda: 1, Deadline(timeout)) == 1
+
+
+def test_a_breaker_that_hangs_delays_no_other_and_no_cancel(stuck: threading.Event) -> None:
+    deadline, broken = Deadline(0.05), [threading.Event() for _ in range(CREW)]
+    with ExitStack() as stack:
+        for _ in range(CREW - 1):
+            stack.enter_context(Deadline(0.05).breaks(stuck.wait, 20))
+        for event in broken:
+            stack.enter_context(deadline.breaks(event.set))
+        assert all(event.wait(SLACK) for event in broken)
+        stack.callback(stuck.set)
+    ended = Deadline(None)
+    stuck.clear()
+    begun = time.monotonic()
+    with ended.breaks(stuck.wait, 20):
+        ended.cancel()
+        assert time.monotonic() - begun < SLACK
+        stuck.set()
+
+
+def test_breakers_past_the_number_that_may_hang_run_when_one_comes_back(stuck: threading.Event) -> None:
+    late, broken = Deadline(0.05), threading.Event()
+    with ExitStack() as stack:
+        for _ in range(2 * CREW):
+            stack.enter_context(late.breaks(stuck.wait, 20))
+        stack.enter_context(late.breaks(broken.set))
+        time.sleep(0.2)
+        assert sum(thread.name == "anyvirt-breaker" for thread in threading.enumerate()) == CREW
+        stuck.set()
+        assert broken.wait(SLACK)
+
+
+def test_where_the_system_refuses_threads_a_cancel_breaks_by_itself() -> None:
+    code = """
+import threading
+from anyvirt.deadline import CREW, Deadline
+deadline, broken = Deadline(None), []
+def refused(thread):
+    raise RuntimeError("can't start new thread")
+threading.Thread.start = refused
+with deadline.breaks(broken.append, 1):
+    deadline.cancel()
+    print(broken)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[1]\n"

@@ -11,7 +11,8 @@ import itertools
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import partial
@@ -20,6 +21,8 @@ from typing import Any, Final
 from anyvirt.errors import Cancelled, Interrupted, VirtError
 
 FOREVER: Final = 1e9  # seconds; more than that (infinity too) no clock can wait for
+CREW: Final = 16  # threads that break what is stuck; as many breakers may hang before one has to wait
+IDLE: Final = 5.0  # seconds that such a thread waits for more to do
 ROOM: Final = 1024  # deadlines that the timer keeps before it looks for ones that nobody needs any more
 
 
@@ -104,14 +107,8 @@ class Deadline:
     def _break(self) -> None:
         with self._lock:
             breakers = list(self._breakers.values())
-        for breaker in breakers:
-            try:
-                breaker.run()
-            except Exception as error:  # noqa: BLE001 - one that fails must not keep the timer from the others
-                if not isinstance(error, OSError):  # closed meanwhile is broken enough
-                    import logging
-
-                    logging.getLogger(__name__).warning("breaking a call failed: %s: %s", type(error).__name__, error)
+        if breakers:
+            _crew.take(breakers)
 
 
 class _Breaker:
@@ -127,13 +124,60 @@ class _Breaker:
         self._lock = threading.RLock()
 
     def run(self) -> None:
-        with self._lock:
-            if self._fn is not None:
-                self._fn()
+        try:
+            with self._lock:
+                if self._fn is not None:
+                    self._fn()
+        except Exception as error:  # noqa: BLE001 - its thread is there for others too
+            if not isinstance(error, OSError):  # closed meanwhile is broken enough
+                import logging
+
+                logging.getLogger(__name__).warning("breaking a call failed: %s: %s", type(error).__name__, error)
 
     def let_go(self) -> None:
         with self._lock:
             self._fn = None
+
+
+class _Crew:
+    """Daemon threads that run breakers, so that one that hangs holds up neither the timer nor the others."""
+
+    def __init__(self) -> None:
+        self._due: deque[_Breaker] = deque()
+        self._wake = threading.Condition()
+        self._threads = self._free = 0
+
+    def take(self, breakers: Sequence[_Breaker]) -> None:
+        """Run each of them soon; at once, and here, where the system gives no thread for it."""
+        with self._wake:
+            self._due.extend(breakers)
+            try:
+                while self._free < len(self._due) and self._threads < CREW:
+                    threading.Thread(target=self._run, name="anyvirt-breaker", daemon=True).start()
+                    self._threads += 1
+                    self._free += 1
+            except RuntimeError:  # the user's limit of processes, or the interpreter is ending
+                left = () if self._threads else tuple(self._due)
+            else:
+                left = ()
+            if left:
+                self._due.clear()
+            self._wake.notify_all()
+        for breaker in left:
+            breaker.run()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                if not self._wake.wait_for(lambda: self._due, IDLE):
+                    self._threads -= 1
+                    self._free -= 1
+                    return
+                breaker = self._due.popleft()
+                self._free -= 1
+            breaker.run()
+            with self._wake:
+                self._free += 1
 
 
 class _Timer:
@@ -172,7 +216,9 @@ class _Timer:
             deadline.expire()
 
 
+_crew = _Crew()
 _timer = _Timer()
+os.register_at_fork(after_in_child=_crew.__init__)  # type: ignore[misc]
 os.register_at_fork(after_in_child=_timer.__init__)  # type: ignore[misc]
 _current: ContextVar[Deadline | None] = ContextVar("anyvirt_deadline", default=None)
 
