@@ -79,15 +79,10 @@ def error(code: str) -> str:
     number = f"Libvirt's number for it is {found.libvirt}.\n\n" if found.libvirt is not None else ""
     return (
         title(code)
-        + f"{sentence(found.meaning)}\n\n**What to do:** {found.way_out}.\n\n{number}"
+        + f"**What happened:** {found.meaning}.\n\n**What to do:** {found.way_out}.\n\n{number}"
         + f".. code-block:: text\n\n   error[{code}]: ...\n\n"
         + f"In Python: ``except VirtError as error`` with ``error.code == {code!r}``.\n"
     )
-
-
-def sentence(text: str) -> str:
-    """With a capital and a full stop."""
-    return text[:1].upper() + text[1:] + "."
 
 
 def hooks() -> str:
@@ -119,13 +114,13 @@ def hook(spec: Spec) -> str:
 def xml() -> str:
     """Every field of the documents that have models, once: where an element first stands."""
     from anyvirt.model.reference import reference
-    from anyvirt.model.roots import ROOTS, class_of
+    from anyvirt.model.roots import ROOTS, classes_of
 
     about = "Elements and attributes that anyvirt knows; everything else is kept as it is."
     out = [title("XML"), f"{about} What an element has in it is listed where the element first stands.\n\n"]
     seen: set[str] = set()
     for tag in sorted(ROOTS):
-        fields = [row for row in reference(class_of(tag)) if row.field not in seen]
+        fields = [row for row in (row for cls in classes_of(tag) for row in reference(cls)) if row.field not in seen]
         seen |= {row.field for row in fields}
         fields = list({row.field: row for row in reversed(fields)}.values())[::-1]
         if fields:

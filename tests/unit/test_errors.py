@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import gen_reference
 import pytest
 from anyvirt import errors
 from anyvirt.auth import Question
@@ -92,10 +93,30 @@ def test_every_code_that_is_written_in_the_source_is_listed() -> None:
             if "tests" not in path.relative_to(ROOT).parts:
                 text = path.read_text()
                 written |= set(re.findall(r'\bcode\s*=\s*"([^"]+)"', text))
+                written |= set(re.findall(r'\bProblem\(\s*"([^"]+)"', text))
                 written |= {f"{kind}.not-found" for kind in re.findall(r'\bNotFound\([^()]*, "(\w+)"', text)}
                 written |= {f"{kind}.exists" for kind in re.findall(r'\bExists\("(\w+)"', text)}
     assert written - CODES.keys() == set()
     assert written
+
+
+def test_every_code_has_a_page_that_says_what_happened_and_what_to_do(tmp_path: Path) -> None:
+    stale = tmp_path / "errors" / "no.such-code.rst"
+    stale.parent.mkdir()
+    stale.write_text("a page of an earlier version")
+    gen_reference.write(tmp_path)
+    pages = {path.stem: path.read_text() for path in stale.parent.glob("*.rst")}
+    index = pages.pop("index")
+    assert pages.keys() == CODES.keys()
+    for code, page in pages.items():
+        entry = CODES[code]
+        assert page.startswith(f"{code}\n{'=' * len(code)}\n"), code
+        assert f"**What happened:** {entry.meaning}.\n" in page, code
+        assert f"**What to do:** {entry.way_out}.\n" in page, code
+        assert min(len(entry.meaning), len(entry.way_out)) >= 8, code
+        assert (f"number for it is {entry.libvirt}." in page) == (entry.libvirt is not None), code
+        assert f":doc:`{code} <{code}>`" in index, code
+        assert re.search(rf"^   {re.escape(code)}$", index, re.MULTILINE), "it is in the table of contents"
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))

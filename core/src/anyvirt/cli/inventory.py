@@ -62,7 +62,7 @@ def _files(places: list[str]) -> list[str]:
             continue
         below = sorted(str(inner) for inner in path.rglob("*.xml") if inner.is_file())
         if not below:
-            raise NotFound(place, "document", hint="name a folder that has *.xml files in it, or below it")
+            raise NotFound(f"{place}/*.xml", "file", hint="name a folder that has such files in it, or below it")
         found += below
     return found
 
