@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Final
 
 from outcome import Outcome, fallen, idle_labs, outcome, unlisted, write_figures
-from sections import BUDGETS, LIMIT, ROOT, WALL, Section, everything, labs
+from sections import BUDGETS, ROOT, WALL, Section, everything, labs
 
 LOGS: Final = ROOT / ".nox" / "tests"
 FIGURES: Final = ROOT / "tests" / "figures.json"
@@ -83,7 +83,7 @@ class Lanes:
             )
             self._running.add(process)
             try:
-                code = process.wait(LIMIT)
+                code = process.wait(section.limit)
             except subprocess.TimeoutExpired:
                 _end(process)
             self._running.discard(process)

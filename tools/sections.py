@@ -11,8 +11,9 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 # Lane-seconds for all sections of an area together, and wall clock for the whole.
 BUDGETS: Final = {"foundation": 360, "house": 120, "models": 120, "qemu-devices": 300}
 WALL: Final = 1800
-# A section that takes longer than this hangs.
+# A section that takes longer than this hangs. The Debian lab installs two machines from the network.
 LIMIT: Final = 600
+LIMITS: Final = {"debian": 2400}
 # Labs that are too slow, or need too much of a machine, to run each time; ``nox -s lab`` runs them.
 SEPARATE: Final = ("debian", "guest")
 # What the second QEMU generation is put through: the real-QEMU part of the suite.
@@ -27,13 +28,17 @@ SESSION_SUITE: Final = ("tests/lab/session", "plugins/qemu/tests/test_contract.p
 
 @dataclass(frozen=True)
 class Section:
-    """One command. ``cases`` tells that pytest runs and counts; otherwise the command is one case."""
+    """One command. ``cases`` tells that pytest runs and counts; otherwise the command is one case.
+
+    :param limit: seconds that it may take.
+    """
 
     name: str
     argv: tuple[str, ...]
     cases: bool = False
     lab: str = ""
     area: str = "foundation"
+    limit: int = LIMIT
 
 
 def everything() -> list[Section]:
@@ -58,11 +63,12 @@ def _plugins() -> list[Section]:
 
 def _labs(*, separate: bool = False) -> list[Section]:
     found = [path for path in sorted((ROOT / "tests" / "lab").glob("*")) if _has_tests(path)]
-    return [
+    made = [
         _pytest(f"lab-{path.name}", str(path.relative_to(ROOT)), lab="qemu" if path.name == "guest" else path.name)
         for path in found
         if path.name != "session" and (separate or path.name not in SEPARATE)
     ]
+    return [replace(section, limit=LIMITS.get(section.lab, LIMIT)) for section in made]
 
 
 def _as_user() -> Section:

@@ -14,9 +14,10 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
 CHECKOUT = "/root/anyvirt"
-# Mounts what a machine has, then becomes the machine. The namespaces end with the last process in them.
+PATIENCE = 900.0  # seconds for one session, with all that it fetches and installs first
+# Mounts what a machine has, its root too, then becomes the machine. The namespaces end with the last process in them.
 ENTER = """
-mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && mount --bind -o ro /sys "$1/sys" &&
+mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && mount --bind -o ro /sys "$1/sys" &&
 exec chroot "$1" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin CI=true sh -c "cd %s && $2"
 """
 
@@ -36,7 +37,7 @@ class Machine:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=540,
+            timeout=PATIENCE,
             check=False,
         )
 
@@ -90,24 +91,25 @@ def _connect(folder: Path) -> None:
             shutil.copy(name, folder / name.lstrip("/"))
 
 
-@pytest.fixture(params=["bookworm", "trixie"])
-def machine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Machine]:
+@pytest.fixture(scope="module", params=["bookworm", "trixie"])
+def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
     if os.geteuid():
         pytest.skip("making a Debian machine needs root")
     for tool in ("debootstrap", "unshare", "git"):
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
-    folder = tmp_path / "machine"
+    folder = tmp_path_factory.mktemp("fresh") / "machine"
     folder.mkdir(mode=0o755)
     subprocess.run(["tar", "-xf", str(_image(request.param)), "-C", str(folder)], check=True)
     _put_checkout(folder)
     _connect(folder)
-    yield Machine(folder)
+    made = Machine(folder)
+    assert made.sh("command -v qemu-system-x86_64 || command -v pip").returncode != 0
+    yield made
     shutil.rmtree(folder)
 
 
 def test_the_demo_runs_on_a_machine_that_has_only_python(machine: Machine) -> None:
-    assert machine.sh("command -v qemu-system-x86_64 || command -v pip").returncode != 0
     demo = machine.sh("./bootstrap demo")
     assert demo.returncode == 0, demo.stdout
     assert re.search(r"bootstrap: installing .*qemu-system-x86", demo.stdout)
@@ -115,6 +117,6 @@ def test_the_demo_runs_on_a_machine_that_has_only_python(machine: Machine) -> No
 
 
 def test_core_holds_on_the_python_of_that_release(machine: Machine) -> None:
-    done = machine.sh("./bootstrap unit -q")
+    done = machine.sh("./bootstrap unit -q -n 2")
     assert done.returncode == 0, done.stdout
     assert re.search(r"\b[1-9][0-9]* passed", done.stdout)
