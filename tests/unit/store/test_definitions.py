@@ -46,6 +46,26 @@ def test_defining_again_with_the_same_name_and_uuid_replaces_the_document(store:
     assert len(store.rows("domain")) == 1
 
 
+def test_a_gist_goes_with_its_document_and_never_tells_of_another_one(store: Store) -> None:
+    def kept() -> set[str]:
+        return {store.rows("domain", gist=True)[0].gist, store.get("domain", A).gist}
+
+    store.define("domain", A, "web", "<old/>", gist="of the old")
+    assert kept() in ({"of the old"}, {""}), "a store may keep none"
+    assert store.rows("domain")[0].gist == "", "nobody asked"
+    store.rename("domain", A, "mail")
+    assert kept() in ({"of the old"}, {""}), "the document is the same"
+    store.rename("domain", A, "web", xml="<renamed/>", gist="of the renamed")
+    assert kept() in ({"of the renamed"}, {""})
+    store.define("domain", A, "web", "<other/>", transient=True, gist="of the other")
+    assert kept() in ({"of the renamed"}, {""}), "a transient definition leaves the document alone"
+    store.rename("domain", A, "mail", xml="<again/>")
+    assert kept() == {""}
+    store.define("domain", A, "mail", "<new/>", gist="of the new")
+    store.define("domain", A, "mail", "<newer/>")
+    assert kept() == {""}
+
+
 def test_a_known_uuid_under_another_name_is_refused_with_its_holder(store: Store) -> None:
     store.define("domain", A, "web", XML)
     with pytest.raises(Exists, match="'web'") as caught:
@@ -249,6 +269,16 @@ def test_ids_begin_at_1_after_a_boot_and_are_never_given_twice_in_one(make_store
     store.undefine("domain", A)
     assert store.next_id() == 4
     assert make_store("second").next_id() == 1
+
+
+def test_a_run_is_noted_and_numbered_in_one_step(store: Store) -> None:
+    store.define("domain", A, "web", XML)
+    assert store.next_id() == 1
+    assert store.begin_run("domain", A, "r1") == 2
+    assert store.get("domain", A).run == "r1"
+    with pytest.raises(NotFound):
+        store.begin_run("domain", B, "r2")
+    assert store.next_id() == 3, "no id was used up"
 
 
 def test_records_of_jobs_are_kept_until_they_are_dropped(make_store: Callable[..., Store]) -> None:

@@ -16,10 +16,12 @@ import pytest
 from anyvirt.deadline import Deadline, within
 from anyvirt.errors import Busy, Cancelled, Denied, StoreNewer, VirtError
 from anyvirt.store.rows import Entry
+from anyvirt.store.schema import OLDEST_WRITER, SCHEMA, TABLES
 from anyvirt.store.sqlite import SqliteStore
 from anyvirt.store.stops import STOPS, held
 
 A = "11111111-1111-4111-8111-111111111111"
+SCHEMA_1_DOCUMENT = "CREATE TABLE document(object INTEGER PRIMARY KEY, xml TEXT NOT NULL)"
 
 
 @pytest.fixture
@@ -136,6 +138,24 @@ def test_a_newer_store_is_left_alone(store: SqliteStore, other: sqlite3.Connecti
         fresh.rows("domain")
     fresh.close()
     assert other.execute("SELECT xml FROM document").fetchone() == ("<b/>",)
+
+
+def test_a_store_of_schema_1_is_brought_up_to_date_and_its_writers_stop(tmp_path: Path) -> None:
+    path = tmp_path / "old.db"
+    old = sqlite3.connect(path, isolation_level=None)
+    for statement in (*(s for s in TABLES if "document" not in s), SCHEMA_1_DOCUMENT):
+        old.execute(statement)
+    old.executemany("INSERT INTO meta VALUES(?, ?)", [("schema", "1"), ("oldest_writer", "1"), ("store", "00")])
+    old.execute("INSERT INTO object(id, driver, kind, uuid, name, at) VALUES(1, 'fake', 'domain', ?, 'web', 0)", (A,))
+    old.execute("INSERT INTO document VALUES(1, '<a/>')")
+    store = SqliteStore(path, "fake")
+    assert [(row.name, row.xml, row.gist) for row in store.rows("domain", xml=True)] == [("web", "<a/>", "")]
+    store.define("domain", A, "web", "<b/>", gist="of b")
+    assert store.rows("domain", gist=True)[0].gist == "of b"
+    meta = dict(old.execute("SELECT key, value FROM meta").fetchall())
+    assert (int(meta["schema"]), int(meta["oldest_writer"])) == (SCHEMA, OLDEST_WRITER)
+    store.close()
+    old.close()
 
 
 def test_columns_and_tables_that_a_newer_one_added_are_no_trouble(

@@ -206,9 +206,10 @@ def _bring_up(connection: sqlite3.Connection) -> None:
     for step in range(schema, SCHEMA):  # another process may have done it meanwhile
         for statement in STEPS[step]:
             connection.execute(statement)
-    connection.execute(
-        "UPDATE meta SET value = ? WHERE key = 'schema' AND CAST(value AS INTEGER) < ?", (SCHEMA, SCHEMA)
-    )
+    for key, value in (("schema", SCHEMA), ("oldest_writer", OLDEST_WRITER)):
+        connection.execute(
+            "UPDATE meta SET value = ? WHERE key = ? AND CAST(value AS INTEGER) < ?", (value, key, value)
+        )
 
 
 def _create(path: Path) -> None:

@@ -33,6 +33,7 @@ class Store(Protocol):
         updated: Told | Iterable[Told] | None = None,
         transient: bool = False,
         run: str | None = None,
+        gist: str = "",
     ) -> Defined:
         """Add an object, or give the one with this UUID and name another document.
 
@@ -41,14 +42,25 @@ class Store(Protocol):
 
         :param event: for a new object; also for a known one unless ``updated`` is given.
         :param run: the run that it is in; None leaves it as it is.
+        :param gist: what of the document is wanted of many objects at once, in the driver's own words. It is written
+            with the document and goes with it, so that it never tells of another one.
         :raises Exists: the UUID has another name, or the name another UUID; the holder is named.
         :raises Invalid: name, UUID or document can be kept by no store.
         """
 
     def rename(
-        self, kind: str, uuid: str, name: str, *, xml: str | None = None, event: Told | Iterable[Told] | None = None
+        self,
+        kind: str,
+        uuid: str,
+        name: str,
+        *,
+        xml: str | None = None,
+        gist: str = "",
+        event: Told | Iterable[Told] | None = None,
     ) -> None:
         """Give the object another name, and its document with it.
+
+        :param gist: of ``xml``; without a document the old one keeps its own.
 
         :raises NotFound: there is no such object.
         :raises Exists: another object has the name.
@@ -74,8 +86,8 @@ class Store(Protocol):
         :raises NotFound: there is none.
         """
 
-    def rows(self, kind: str, *, xml: bool = False) -> list[Row]:
-        """All objects of a kind by name; without their documents unless asked for."""
+    def rows(self, kind: str, *, xml: bool = False, gist: bool = False) -> list[Row]:
+        """All objects of a kind by name; without their documents and gists unless asked for."""
 
     def get_many(self, kind: str, uuids: Iterable[str]) -> list[Row]:
         """Those of the named objects that there are, with their documents, in the order asked for."""
@@ -101,6 +113,12 @@ class Store(Protocol):
 
     def set_blob(self, kind: str, ref: str, key: str, value: bytes | None) -> None:
         """Keep ``value`` for an object; None removes it. It goes with the object when that is undefined."""
+
+    def begin_run(self, kind: str, uuid: str, run: str) -> int:
+        """Note the run that the object is in and take the next numeric id for it, in one step.
+
+        :raises NotFound: there is no such object; no id is used up.
+        """
 
     def next_id(self, kind: str = "domain") -> int:
         """The next numeric id: 1 after each boot, never given twice in one."""

@@ -79,6 +79,7 @@ class FileStore:
         updated: Told | Iterable[Told] | None = None,
         transient: bool = False,
         run: str | None = None,
+        gist: str = "",  # noqa: ARG002 - it would be a second file for each definition
     ) -> Defined:
         check_key(uuid, kind)
         check_name(name, kind)
@@ -103,7 +104,14 @@ class FileStore:
         return Defined(new, token)
 
     def rename(
-        self, kind: str, uuid: str, name: str, *, xml: str | None = None, event: Told | Iterable[Told] | None = None
+        self,
+        kind: str,
+        uuid: str,
+        name: str,
+        *,
+        xml: str | None = None,
+        gist: str = "",  # noqa: ARG002 - as for define
+        event: Told | Iterable[Told] | None = None,
     ) -> None:
         check_name(name, kind)
         check_text(xml or "", kind)
@@ -147,7 +155,7 @@ class FileStore:
             raise NotFound(name, kind)
         return found
 
-    def rows(self, kind: str, *, xml: bool = False) -> list[Row]:
+    def rows(self, kind: str, *, xml: bool = False, gist: bool = False) -> list[Row]:  # noqa: ARG002 - there is none
         found = sorted(self._items(kind), key=lambda item: item.flags.name)
         return list(self._whole(found)) if xml else [item.row(None) for item in found]
 
@@ -192,12 +200,18 @@ class FileStore:
         present = value is not None or self._place.read(path) is not None
         self._change(f"keep {key}", kind, lambda: _Plan(None, [step] if present else []))
 
+    def begin_run(self, kind: str, uuid: str, run: str) -> int:
+        def decide() -> _Plan[int]:
+            old = _wanted(self._known(kind, uuid)[0], kind, uuid)
+            number, ids = self._next(kind)
+            return _Plan(number, old._replace(flags=old.flags._replace(run=run)).put(), (), ids)
+
+        return self._change("begin a run", kind, decide)[0]
+
     def next_id(self, kind: str = "domain") -> int:
         def decide() -> _Plan[int]:
-            ids = dict(self._head()[1])
-            boot, last = ids.get(kind, ("", 0))
-            number = last + 1 if boot == self._boot else 1
-            return _Plan(number, [], (), {**ids, kind: (self._boot, number)})
+            number, ids = self._next(kind)
+            return _Plan(number, [], (), ids)
 
         return self._change("take an id", kind, decide)[0]
 
@@ -302,6 +316,13 @@ class FileStore:
             end = journal.end_of(self._place)
         lines = journal.lines_for(plan.told, end)
         return last, self._place.change(Seen(seen, end.size), lines, [*steps, *journal.full(end, last)])
+
+    def _next(self, kind: str) -> tuple[int, Mapping[str, Any]]:
+        """The next numeric id, and all counters once it is taken."""
+        ids = self._head()[1]
+        boot, last = ids.get(kind, ("", 0))
+        number = last + 1 if boot == self._boot else 1
+        return number, {**ids, kind: (self._boot, number)}
 
     def _head(self) -> tuple[bytes, Mapping[str, Any]]:
         data = self._place.read(HEAD) or b""

@@ -62,6 +62,7 @@ class MemoryStore:
         updated: Told | Iterable[Told] | None = None,
         transient: bool = False,
         run: str | None = None,
+        gist: str = "",
     ) -> Defined:
         check_key(uuid, kind)
         check_name(name, kind)
@@ -70,16 +71,24 @@ class MemoryStore:
             before = self._free(kind, uuid, name)
             if before is None:
                 boot = self._boot if transient else ""
-                self._rows[kind, uuid] = Row(kind, uuid, name, xml, transient, False, run or "", boot, time.time())
+                row = Row(kind, uuid, name, xml, transient, False, run or "", boot, time.time(), gist)
+                self._rows[kind, uuid] = row
                 return Defined(True, self._tell(event))
             row = before if run is None else before._replace(run=run)
             if not transient or before.transient:  # a transient definition leaves a persistent one alone
-                row = row._replace(xml=xml, transient=transient, at=time.time())
+                row = row._replace(xml=xml, gist=gist, transient=transient, at=time.time())
             self._rows[kind, uuid] = row._replace(boot=row.boot if row.transient else "")
             return Defined(False, self._tell(event if updated is None else updated))
 
     def rename(
-        self, kind: str, uuid: str, name: str, *, xml: str | None = None, event: Told | Iterable[Told] | None = None
+        self,
+        kind: str,
+        uuid: str,
+        name: str,
+        *,
+        xml: str | None = None,
+        gist: str = "",
+        event: Told | Iterable[Told] | None = None,
     ) -> None:
         check_name(name, kind)
         check_text(xml or "", kind)
@@ -87,7 +96,8 @@ class MemoryStore:
             row = self.get(kind, uuid)
             if self._named(kind, name) not in (None, row):
                 self._free(kind, uuid, name)
-            self._rows[kind, uuid] = row._replace(name=name, xml=row.xml if xml is None else xml)
+            row = row._replace(name=name)
+            self._rows[kind, uuid] = row if xml is None else row._replace(xml=xml, gist=gist)
             self._tell(event)
 
     def undefine(
@@ -115,10 +125,10 @@ class MemoryStore:
             raise NotFound(name, kind)
         return row
 
-    def rows(self, kind: str, *, xml: bool = False) -> list[Row]:
+    def rows(self, kind: str, *, xml: bool = False, gist: bool = False) -> list[Row]:
         with self._changed:
             found = sorted((row for row in self._rows.values() if row.kind == kind), key=lambda row: row.name)
-        return found if xml else [row._replace(xml=None) for row in found]
+        return [row._replace(xml=row.xml if xml else None, gist=row.gist if gist else "") for row in found]
 
     def get_many(self, kind: str, uuids: Iterable[str]) -> list[Row]:
         with self._changed:
@@ -156,6 +166,11 @@ class MemoryStore:
                 held.pop(key, None)
             else:
                 held[key] = bytes(value)
+
+    def begin_run(self, kind: str, uuid: str, run: str) -> int:
+        with self._changed:
+            self.set_run(kind, uuid, run)
+            return self.next_id(kind)
 
     def next_id(self, kind: str = "domain") -> int:
         with self._changed:

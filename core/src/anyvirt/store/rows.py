@@ -25,6 +25,8 @@ class Row(NamedTuple):
     :param run: id of the run that it is in, as the driver last wrote it; empty without one.
     :param boot: boot id of a transient one; empty for others.
     :param at: when it was last defined, as ``time.time()``; 0 where the store does not note it.
+    :param gist: what the driver gave with the document; empty where it gave nothing, it was not asked for, or the
+        store keeps none.
     """
 
     kind: str
@@ -36,6 +38,7 @@ class Row(NamedTuple):
     run: str
     boot: str
     at: float = 0.0
+    gist: str = ""
 
 
 class Defined(NamedTuple):

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 # The oldest schema whose writers may still write what this one reads. It rises only
 # when a change is not additive; an older anyvirt then stops with StoreNewer.
-OLDEST_WRITER: Final = 1
+OLDEST_WRITER: Final = 2
 
 TABLES: Final = (
     "CREATE TABLE meta(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID",
@@ -24,8 +24,9 @@ TABLES: Final = (
         at REAL NOT NULL,
         UNIQUE(driver, kind, name),
         UNIQUE(driver, kind, uuid))""",
-    # Beside the object, so that a list of names reads few pages.
-    "CREATE TABLE document(object INTEGER PRIMARY KEY, xml TEXT NOT NULL)",
+    # Beside the object, so that a list of names reads few pages; the gist comes first, so that it is read without
+    # the pages that a document goes on in.
+    "CREATE TABLE document(object INTEGER PRIMARY KEY, gist TEXT NOT NULL DEFAULT '', xml TEXT NOT NULL)",
     """CREATE TABLE blob(
         driver TEXT NOT NULL,
         kind TEXT NOT NULL,
@@ -49,5 +50,7 @@ TABLES: Final = (
         detail TEXT NOT NULL)""",
 )
 
-# schema -> the statements that lead from it to the next one; additive, so that older writers stay welcome.
-STEPS: Final[dict[int, tuple[str, ...]]] = {}
+# schema -> the statements that lead from it to the next one
+STEPS: Final[dict[int, tuple[str, ...]]] = {
+    1: ("ALTER TABLE document ADD COLUMN gist TEXT NOT NULL DEFAULT ''",),  # whose writers would leave an old gist
+}

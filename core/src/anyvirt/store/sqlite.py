@@ -40,10 +40,14 @@ T = TypeVar("T")
 _Columns = tuple[float, str, str, str, str]
 _BATCH: Final = 500
 _PRUNE_EVERY: Final = 512
-_HEAD: Final = "o.kind, o.uuid, o.name, {xml}, o.transient, o.autostart, o.run, o.boot, o.at FROM object o"
-_BARE: Final = "SELECT " + _HEAD.format(xml="NULL")
-_WHOLE: Final = "SELECT " + _HEAD.format(xml="d.xml") + " JOIN document d ON d.object = o.id"
+_HEAD: Final = "SELECT o.kind, o.uuid, o.name, {}, o.transient, o.autostart, o.run, o.boot, o.at, {} FROM object o"
+_JOINED: Final = " JOIN document d ON d.object = o.id"
+_BARE: Final = _HEAD.format("NULL", "''")
+_GIST: Final = _HEAD.format("NULL", "d.gist") + _JOINED
+_WHOLE: Final = _HEAD.format("d.xml", "d.gist") + _JOINED
 _INSERT: Final = "INSERT INTO object(driver, kind, uuid, name, transient, run, boot, at) VALUES(?, ?, ?, ?, ?, ?, ?, ?)"
+_COUNT: Final = """INSERT INTO counter VALUES(?, ?, ?, 1) ON CONFLICT(driver, kind) DO UPDATE
+    SET value = CASE WHEN boot = excluded.boot THEN value + 1 ELSE 1 END, boot = excluded.boot RETURNING value"""
 _SCOPED: Final = " WHERE o.driver = ? AND o.kind = ? AND o.boot IN ('', ?)"
 
 
@@ -71,10 +75,12 @@ class SqliteStore:
         updated: Told | Iterable[Told] | None = None,
         transient: bool = False,
         run: str | None = None,
+        gist: str = "",
     ) -> Defined:
         check_key(uuid, kind)
         check_name(name, kind)
         check_text(xml, kind)
+        check_text(gist, kind)
         added = _encoded(event)
         changed = added if updated is None else _encoded(updated)
         boot, now = (self._boot if transient else ""), time.time()
@@ -86,7 +92,7 @@ class SqliteStore:
                     _INSERT,
                     (self.driver, kind, uuid, name, transient, run or "", boot, now),
                 ).lastrowid
-                sql.execute("INSERT INTO document VALUES(?, ?)", (number, xml))
+                sql.execute("INSERT INTO document(object, gist, xml) VALUES(?, ?, ?)", (number, gist, xml))
                 return Defined(True, self._log(sql, added))
             if run is not None:
                 sql.execute("UPDATE object SET run = ? WHERE id = ?", (run, number))
@@ -97,13 +103,20 @@ class SqliteStore:
                 (transient, boot, now, number),
             )
             if found.rowcount:
-                sql.execute("UPDATE document SET xml = ? WHERE object = ?", (xml, number))
+                sql.execute("UPDATE document SET gist = ?, xml = ? WHERE object = ?", (gist, xml, number))
             return Defined(False, self._log(sql, changed))
 
         return self._write(work)
 
     def rename(
-        self, kind: str, uuid: str, name: str, *, xml: str | None = None, event: Told | Iterable[Told] | None = None
+        self,
+        kind: str,
+        uuid: str,
+        name: str,
+        *,
+        xml: str | None = None,
+        gist: str = "",
+        event: Told | Iterable[Told] | None = None,
     ) -> None:
         check_name(name, kind)
         check_text(xml or "", kind)
@@ -117,7 +130,7 @@ class SqliteStore:
                 self._holder(sql, kind, uuid, name, renaming=True)
                 raise
             if xml is not None:
-                sql.execute("UPDATE document SET xml = ? WHERE object = ?", (xml, number))
+                sql.execute("UPDATE document SET gist = ?, xml = ? WHERE object = ?", (gist, xml, number))
             self._log(sql, logged)
 
         self._write(work)
@@ -147,8 +160,8 @@ class SqliteStore:
     def by_name(self, kind: str, name: str) -> Row:
         return self._one(kind, "name", name)
 
-    def rows(self, kind: str, *, xml: bool = False) -> list[Row]:
-        query = (_WHOLE if xml else _BARE) + _SCOPED + " ORDER BY o.name"
+    def rows(self, kind: str, *, xml: bool = False, gist: bool = False) -> list[Row]:
+        query = (_WHOLE if xml else _GIST if gist else _BARE) + _SCOPED + " ORDER BY o.name"
         return self._connections.read(lambda sql: _rows(sql.execute(query, (self.driver, kind, self._boot))))
 
     def get_many(self, kind: str, uuids: Iterable[str]) -> list[Row]:
@@ -207,12 +220,15 @@ class SqliteStore:
         else:
             self._write(lambda sql: sql.execute("INSERT OR REPLACE INTO blob VALUES(?, ?, ?, ?, ?)", (*place, value)))
 
+    def begin_run(self, kind: str, uuid: str, run: str) -> int:
+        def work(sql: sqlite3.Connection) -> int:
+            sql.execute("UPDATE object SET run = ? WHERE id = ?", (run, self._number(sql, kind, uuid)))
+            return self._next(sql, kind)
+
+        return self._write(work)
+
     def next_id(self, kind: str = "domain") -> int:
-        query = """INSERT INTO counter VALUES(?, ?, ?, 1) ON CONFLICT(driver, kind) DO UPDATE
-            SET value = CASE WHEN boot = excluded.boot THEN value + 1 ELSE 1 END, boot = excluded.boot
-            RETURNING value"""
-        found = self._write(lambda sql: sql.execute(query, (self.driver, kind, self._boot)).fetchall())
-        return int(found[0][0])
+        return self._write(lambda sql: self._next(sql, kind))
 
     def jobs(self) -> tuple[JobRecord, ...]:
         query = "SELECT record FROM job ORDER BY number"
@@ -319,6 +335,10 @@ class SqliteStore:
         sql.execute(f"DELETE FROM object WHERE {stale}", place)  # noqa: S608
         return work(sql)
 
+    def _next(self, sql: sqlite3.Connection, kind: str) -> int:
+        found = sql.execute(_COUNT, (self.driver, kind, self._boot)).fetchall()
+        return int(found[0][0])
+
     def _log(self, sql: sqlite3.Connection, logged: Sequence[_Columns]) -> str:
         if not logged:
             return ""
@@ -370,8 +390,8 @@ def _encoded(given: Told | Iterable[Told] | None) -> list[_Columns]:
     return [encoded(entry) for entry in entries(given)]
 
 
-def _rows(cursor: Iterable[tuple[str, str, str, str | None, int, int, str, str, float]]) -> list[Row]:
-    return [Row(k, u, n, x, t == 1, a == 1, run, boot, at) for k, u, n, x, t, a, run, boot, at in cursor]
+def _rows(cursor: Iterable[tuple[str, str, str, str | None, int, int, str, str, float, str]]) -> list[Row]:
+    return [Row(k, u, n, x, t == 1, a == 1, run, boot, at, gist) for k, u, n, x, t, a, run, boot, at, gist in cursor]
 
 
 def _prune(sql: sqlite3.Connection, last: int) -> None:
