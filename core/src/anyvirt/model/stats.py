@@ -100,6 +100,8 @@ class Balloon(Stats, group="balloon"):
     major_fault: int | None = counter("major_fault", "", "page faults that needed the disk", default=None)
     minor_fault: int | None = counter("minor_fault", "", "page faults that did not", default=None)
     disk_caches: int | None = gauge("disk_caches", "B", "guest memory that caches disks", default=None)
+    hugetlb_pgalloc: int | None = counter("hugetlb_pgalloc", "", "huge pages that the guest allocated", default=None)
+    hugetlb_pgfail: int | None = counter("hugetlb_pgfail", "", "huge pages that it could not allocate", default=None)
     last_update: int | None = gauge("last-update", "s", "when the guest said so, seconds since 1970", default=None)
 
 

@@ -28,11 +28,13 @@ class Target(Generic[K]):
 
     :param name: for error messages.
     :param run: descriptor of the manager's part of its run directory; it stays the caller's.
+    :param commands: what this one is asked, where that is not the same for all.
     """
 
     key: K
     name: str
     run: int
+    commands: Sequence[Command] = ()
 
 
 @dataclass(slots=True)
@@ -49,7 +51,7 @@ class Answers:
 def ask_all(
     targets: Iterable[Target[K]], commands: Sequence[Command], *, each: float = EACH, seat_wait: float = SEAT_WAIT
 ) -> Generator[tuple[K, Answers | VirtError], None, None]:
-    """Ask all guests the same and yield each answer as it is complete, errors too.
+    """Ask all guests, each in one exchange, and yield each answer as it is complete, errors too.
 
     A guest that hangs costs the others nothing: its place is ``Unreachable``
     after ``each`` seconds, or ``Busy`` when no reader's monitor came free within
@@ -58,13 +60,17 @@ def ask_all(
     :raises Invalid: a command is none that only reads.
     """
     for command in commands:
-        if not command.reads:
-            raise Invalid(f"{command.name} is no query: it is not asked of many guests at once")
+        _check(command)
     loop: _Loop[K] = _Loop(commands, each, seat_wait)
     try:
         yield from loop.run(targets)
     finally:
         loop.close()
+
+
+def _check(command: Command) -> None:
+    if not command.reads:
+        raise Invalid(f"{command.name} is no query: it is not asked of many guests at once")
 
 
 class _Talk(Generic[K]):
@@ -73,7 +79,9 @@ class _Talk(Generic[K]):
     def __init__(self, target: Target[K], commands: Sequence[Command]) -> None:
         self.target = target
         self.until = 0.0
-        self.exchange = Exchange(commands, target.name)
+        for command in target.commands:
+            _check(command)
+        self.exchange = Exchange(target.commands or commands, target.name)
         self.unsent = b"".join(data for data, _ in self.exchange.outgoing)
         self.lock = -1
         self.seat = ""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
@@ -42,6 +42,20 @@ if TYPE_CHECKING:
     from anyvirt_qemu.wire import Event
 
 BLOCK: Final = (Command("query-block"), Command("query-blockstats"))
+# what QEMU calls a figure that the guest told -> what it is called here; a guest leaves out what it does not know
+MEMORY: Final = {
+    "stat-swap-in": "swap_in",
+    "stat-swap-out": "swap_out",
+    "stat-major-faults": "major_fault",
+    "stat-minor-faults": "minor_fault",
+    "stat-free-memory": "unused",
+    "stat-total-memory": "available",
+    "stat-available-memory": "usable",
+    "stat-disk-caches": "disk_caches",
+    "stat-htlb-pgalloc": "hugetlb_pgalloc",
+    "stat-htlb-pgfail": "hugetlb_pgfail",
+}
+UNKNOWN: Final = (1 << 64) - 1
 FROM_DEFINITION: Final = frozenset({"vcpu", "balloon", "interface", "block"})
 FEW: Final = 50  # the documents of more domains than this are read together with all others
 AT_ONCE: Final = 100  # guests that are asked together, so that descriptors do not run out
@@ -62,6 +76,7 @@ class Said:
     """What one QEMU has answered; nothing where it was not asked or did not answer."""
 
     drives: dict[str, Drive] = field(default_factory=dict)
+    memory: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -70,12 +85,14 @@ class Found:
 
     :param row: what the store has of it, or why there is nothing.
     :param run: its run where it has one; open until the next one is asked for.
+    :param asked: what its QEMU was asked.
     :param said: what its QEMU says, or why it says nothing.
     """
 
     ref: Ref
     row: Row | VirtError
     run: Run | None = None
+    asked: Sequence[Command] = ()
     said: Answers | VirtError | None = None
 
 
@@ -86,10 +103,9 @@ class Figures:
         self._site = site
 
     def stats(self, refs: Sequence[Ref], groups: AbstractSet[str]) -> Iterator[tuple[Ref, Answer[DomainStats]]]:
-        asked = BLOCK if "block" in groups else ()
         net = _devices() if "interface" in groups else {}
         stops = dict(self._site.store.blobs(KIND, STOPPED)) if "state" in groups else {}
-        for found in _each(self._site, refs, asked, documents=bool(groups & FROM_DEFINITION)):
+        for found in _each(self._site, refs, groups, documents=bool(groups & FROM_DEFINITION)):
             answer: Answer[DomainStats]
             try:
                 if isinstance(found.row, VirtError):
@@ -99,7 +115,7 @@ class Figures:
                     answer = Answer(_stopped(found.row, status, groups))
                 else:
                     record, place = found.run.record, found.run.place
-                    answer = Answer(_running(found.run, record, groups, _said(asked, found.said), net))
+                    answer = Answer(_running(found.run, record, groups, _said(found.asked, found.said), net))
                     tidy(record.consoles.values(), place.q, place.guest_path, uid=record.uid)
                     if isinstance(found.said, Answers):
                         answer = replace(answer, at=found.said.at)
@@ -108,7 +124,7 @@ class Figures:
             yield found.ref, answer
 
     def block_info(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[Sequence[BlockInfo]]]]:
-        for found in _each(self._site, refs, BLOCK, documents=True):
+        for found in _each(self._site, refs, {"block"}, documents=True):
             answer: Answer[Sequence[BlockInfo]]
             try:
                 if isinstance(found.row, VirtError):
@@ -117,16 +133,17 @@ class Figures:
                     sizes = _sizes(_summary(found.row.xml), None, None)
                     answer = Answer(_infos(sizes))
                 else:
-                    record, said = found.run.record, _said(BLOCK, found.said)
+                    record, said = found.run.record, _said(found.asked, found.said)
                     answer = Answer(_infos(_sizes(_summary(record.xml), record, said)))
             except VirtError as error:
                 answer = Answer(error=error)
             yield found.ref, answer
 
 
-def _each(site: Site, refs: Sequence[Ref], asked: Sequence[Command], *, documents: bool) -> Iterator[Found]:
+def _each(site: Site, refs: Sequence[Ref], groups: AbstractSet[str], *, documents: bool) -> Iterator[Found]:
     """Every domain, those that do not run first; the others as their QEMU answers.
 
+    :param groups: what their QEMUs are asked for, as far as only they know.
     :param documents: the rows of those that do not run are wanted with their document.
     """
     rows = {row.uuid: row for row in site.store.rows(KIND, xml=documents and len(refs) > FEW)}
@@ -144,11 +161,11 @@ def _each(site: Site, refs: Sequence[Ref], asked: Sequence[Command], *, document
     for ref, row in still:
         yield Found(ref, row)
     for start in range(0, len(going), AT_ONCE):
-        yield from _batch(site, going[start : start + AT_ONCE], asked, documents=documents)
+        yield from _batch(site, going[start : start + AT_ONCE], groups, documents=documents)
 
 
 def _batch(
-    site: Site, going: Sequence[tuple[Ref, Row]], asked: Sequence[Command], *, documents: bool
+    site: Site, going: Sequence[tuple[Ref, Row]], groups: AbstractSet[str], *, documents: bool
 ) -> Iterator[Found]:
     with ExitStack() as stack:
         running: dict[str, Found] = {}
@@ -159,17 +176,30 @@ def _batch(
             if run is None or run.record is None or run.alive() is False:
                 yield _ended(site, ref, row, documents=documents)
             else:
-                running[ref.key] = Found(ref, row, run)
+                running[ref.key] = Found(ref, row, run, _questions(run, run.record, groups))
         targets = [
-            Target(key, found.run.record.name, found.run.place.fd)
+            Target(key, found.run.record.name, found.run.place.fd, found.asked)
             for key, found in running.items()
-            if asked and found.run is not None and found.run.record is not None and found.run.record.disks
+            if found.asked and found.run is not None and found.run.record is not None
         ]
         spoken = {target.key for target in targets}
         yield from (found for key, found in running.items() if key not in spoken)
-        for key, said in ask_all(targets, asked):
+        for key, said in ask_all(targets, ()):
             running[key].said = said
             yield running[key]
+
+
+def _questions(run: Run, record: Record, groups: AbstractSet[str]) -> tuple[Command, ...]:
+    """What a QEMU is asked: nothing about what its guest does not have, or has had no time to tell."""
+    balloon = ""
+    if "balloon" in groups and (not record.paused or any(event.name == "RESUME" for event in run.events())):
+        with suppress(VirtError):  # whoever needs more of the document says what is wrong with it
+            balloon = _summary(record.xml).balloon
+    stats = {"path": f"/machine/peripheral/{balloon}", "property": "guest-stats"}
+    return (
+        *(BLOCK if record.disks and "block" in groups else ()),
+        *((Command("qom-get", stats),) if balloon else ()),
+    )
 
 
 def _ended(site: Site, ref: Ref, row: Row, *, documents: bool) -> Found:
@@ -195,7 +225,18 @@ def _said(asked: Sequence[Command], answers: Answers | VirtError | None) -> Said
                 drive = _drive(said, entry, entry.get("node-name"))
                 drive.stats = entry.get("stats", {})
                 drive.highest = entry.get("parent", {}).get("stats", {}).get("wr_highest_offset")
+        elif command.name == "qom-get" and isinstance(value, dict):
+            said.memory = _memory(value)
     return said
+
+
+def _memory(told: Mapping[str, Any]) -> dict[str, int]:
+    """What the guest has told of its memory; nothing before it has told anything."""
+    last, stats = told.get("last-update"), told.get("stats")
+    if not last or not isinstance(stats, dict):
+        return {}
+    known = {MEMORY[name]: value for name, value in stats.items() if name in MEMORY and 0 <= value < UNKNOWN}
+    return {**known, "last_update": int(last)}
 
 
 def _drive(said: Said, entry: Mapping[str, Any], node: str | None) -> Drive:
@@ -236,6 +277,7 @@ def _running(
         current=_balloon(events, summary),
         maximum=summary.max_memory,
         rss=usage.rss if usage is not None else None,
+        **said.memory,
     )
     return DomainStats(
         state=None if "state" not in groups else running(events, record) if seen else run.status(events),

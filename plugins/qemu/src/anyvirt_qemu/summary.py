@@ -14,6 +14,7 @@ UNITS: Final = {
 }  # fmt: skip
 DISKS: Final = "domain/devices/disk"
 NETS: Final = "domain/devices/interface"
+BALLOON: Final = "domain/devices/memballoon"
 SOURCES: Final = ("file", "dev")
 
 
@@ -40,6 +41,7 @@ class Summary:
 
     :param vcpus: processors at boot; ``max_vcpus`` those that it can have.
     :param memory: what the guest begins with; ``max_memory`` what it can have.
+    :param balloon: alias of its memory balloon; empty where it has none, and in a definition that never ran.
     """
 
     vcpus: int
@@ -48,6 +50,7 @@ class Summary:
     max_memory: int | None
     disks: tuple[DiskFacts, ...]
     nets: tuple[NetFacts, ...]
+    balloon: str = ""
 
 
 @lru_cache(maxsize=2048)
@@ -81,6 +84,7 @@ class _Reader:
         self._unit: str | None = None
         self._numbers: dict[str, int] = {}
         self._current = ""
+        self._balloon, self._real = "", False
         self._disks: list[dict[str, str]] = []
         self._nets: list[dict[str, str]] = []
 
@@ -102,6 +106,8 @@ class _Reader:
                 self._nets[-1]["mac"] = attributes.get("address", "")
             elif found == "alias":
                 self._nets[-1]["alias"] = attributes.get("name", "")
+        elif path.startswith(BALLOON):
+            self._put_balloon(path[len(BALLOON) + 1 :], attributes)
 
     def _disk(self, path: str, attributes: dict[str, str]) -> None:
         disk = self._disks[-1]
@@ -111,6 +117,12 @@ class _Reader:
             disk["format"] = attributes.get("type", "")
         elif path == "source":
             disk["path"] = next((attributes[name] for name in SOURCES if name in attributes), "")
+
+    def _put_balloon(self, path: str, attributes: dict[str, str]) -> None:
+        if not path:
+            self._real = attributes.get("model") != "none"
+        elif path == "alias" and self._real:
+            self._balloon = attributes.get("name", "")
 
     def text(self, text: str) -> None:
         self._words.append(text)
@@ -132,4 +144,5 @@ class _Reader:
             max_memory=most,
             disks=tuple(DiskFacts(x.get("target", ""), x.get("path", ""), x.get("format", "raw")) for x in self._disks),
             nets=tuple(NetFacts(x.get("alias", ""), x.get("mac", "")) for x in self._nets),
+            balloon=self._balloon,
         )
