@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from anyvirt.api import Connection, Deadline, Ref, ShutdownMode, State, Unreachable, within
+from anyvirt.api import Busy, Connection, Deadline, Ref, ShutdownMode, State, Unreachable, within
 from anyvirt.client._generated_sync import Domain
 from anyvirt.testing import proves
 from anyvirt.testing.contract import *  # noqa: F403
@@ -69,12 +70,13 @@ def guest_xml(tmp_path: Path) -> GuestXml:
             f"<disk type='file' device='disk'><driver name='qemu' type='raw'/><source file='{wishes.get('disk')}'/>"
             "<target dev='vda' bus='virtio'/></disk>"
         )
+        emulator = f"<emulator>{wishes['emulator']}</emulator>" if wishes.get("emulator") else ""
         own = "".join(f"<{tag}>{wishes[tag]}</{tag}>" for tag in ("uuid", "title") if wishes.get(tag))
         return (
             f"<domain type='qemu'><name>{name}</name>{own}<memory unit='MiB'>{wishes.get('memory', 32)}</memory>"
             f"<vcpu>1</vcpu><os><type machine='q35'>hvm</type><kernel>{place}</kernel></os><features><acpi/></features>"
-            f"{wishes.get('unknown', '')}<devices>{disk if wishes.get('disk') else ''}<serial type='pty'/></devices>"
-            "</domain>"
+            f"{wishes.get('unknown', '')}<devices>{emulator}{disk if wishes.get('disk') else ''}<serial type='pty'/>"
+            "</devices></domain>"
         )
 
     return made
@@ -195,6 +197,32 @@ def test_the_power_button_is_not_pressed_for_a_reboot_through_the_agent(guests: 
     domain = guests.running()
     with pytest.raises(Unreachable):
         domain.reboot(ShutdownMode.AGENT)
+
+
+# SIGTERM is held back for ever: a mask outlives exec, and QEMU changes it no more.
+DEAF = """#!{python}
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])
+os.execv({qemu!r}, [{qemu!r}, *sys.argv[1:]])
+"""
+
+
+@proves("domain_destroy.graceful")
+def test_a_graceful_destroy_leaves_a_qemu_that_does_not_heed_it_alone(
+    guests: Guests, observe: Callable[[Ref], State], qemu: str, tmp_path: Path
+) -> None:
+    deaf = tmp_path / "qemu-system-x86_64"
+    deaf.write_text(DEAF.format(python=sys.executable, qemu=qemu))
+    deaf.chmod(0o755)
+    domain = guests.running(emulator=deaf)
+    (pid,) = _pids(domain.ref)
+    with pytest.raises(Busy, match=str(pid)) as refusal:
+        domain.destroy(graceful=True, timeout=3)
+    assert "without graceful" in refusal.value.hint
+    assert observe(domain.ref) is State.RUNNING
+    assert domain.state().state is State.RUNNING
+    domain.destroy(timeout=3)
+    assert not _pids(domain.ref)
 
 
 @proves("domain_undefine.keep_nvram")

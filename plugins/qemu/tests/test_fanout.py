@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,15 @@ def test_every_guest_answers_every_query_or_says_why_not(paused: Callable[..., A
         assert isinstance(nope, Unsupported)
         assert block == []
         assert abs(time.time() - answers.at) < 10
+
+
+def test_a_guest_can_be_asked_something_of_its_own(paused: Callable[..., Any]) -> None:
+    own, common = targets([paused() for _ in range(2)])
+    own = replace(own, commands=(Command("query-name"), STATUS))
+    found = dict(ask_all([own, common], [STATUS]))
+    assert [len(answers.values) for answers in found.values() if isinstance(answers, Answers)] in ([2, 1], [1, 2])
+    with pytest.raises(Invalid, match="cont is no query"):
+        list(ask_all([replace(own, commands=(Command("cont"),))], ()))
 
 
 def test_a_stopped_guest_delays_no_other_however_often_it_is_asked(paused: Callable[..., Any]) -> None:

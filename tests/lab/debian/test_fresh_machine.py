@@ -17,7 +17,8 @@ CHECKOUT = "/root/anyvirt"
 PATIENCE = 900.0  # seconds for one session, with all that it fetches and installs first
 # Mounts what a machine has, its root too, then becomes the machine. The namespaces end with the last process in them.
 ENTER = """
-mount --bind "$1" "$1" && mount -t proc proc "$1/proc" && mount --rbind /dev "$1/dev" && mount --bind -o ro /sys "$1/sys" &&
+mount --bind "$1" "$1" && mount -t proc proc "$1/proc" &&
+mount --rbind /dev "$1/dev" && mount --bind -o ro /sys "$1/sys" &&
 exec chroot "$1" env -i HOME=/root PATH=/usr/sbin:/usr/bin:/sbin:/bin CI=true sh -c "cd %s && $2"
 """
 

@@ -25,7 +25,8 @@ def connection(state: Path) -> Iterator[Connection]:
 @pytest.fixture(scope="session")
 def shared(connection: Connection, state: Path) -> Iterator[Small]:
     card = "<interface type='user'><model type='virtio'/></interface>"
-    small = Small(connection, state, cards=card, more="<memballoon model='virtio'/>")
+    balloon = "<memballoon model='virtio'><stats period='1'/></memballoon>"
+    small = Small(connection, state, cards=card, more=balloon)
     yield small
     small.end()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import anyvirt
 import pytest
 from anyvirt.api import (
+    Balloon,
     Change,
     Deadline,
     Event,
@@ -121,6 +122,36 @@ def test_the_figures_of_a_busy_guest_grow(small: Small) -> None:
     after = figures()
     assert after[0] - before[0] > 10_000_000
     assert after[1] - before[1] > 10_000_000
+
+
+def test_memory_is_as_the_guest_itself_sees_it(small: Small) -> None:
+    def balloon() -> Balloon:
+        (answer,) = small.connection.stats([small.domain.ref], ["balloon"]).values()
+        found = answer.get().balloon
+        assert found is not None
+        return found
+
+    def seen() -> dict[str, int]:
+        lines = small.run("cat /proc/meminfo").splitlines()
+        return {name: int(rest.split()[0]) << 10 for name, _, rest in (line.partition(":") for line in lines)}
+
+    end = Deadline(20)
+    small.run("dd if=/dev/zero of=/tmp/full bs=1M count=32 2>/dev/null")
+    while (told := balloon()).disk_caches is None or told.disk_caches < 32 << 20:
+        end.check("figures from the balloon")
+        time.sleep(0.2)
+    meminfo = seen()
+    assert told.available == meminfo["MemTotal"]
+    for figure, name in (("unused", "MemFree"), ("usable", "MemAvailable"), ("disk_caches", "Cached")):
+        assert abs(getattr(told, figure) - meminfo[name]) < 8 << 20, name
+    assert (told.swap_in, told.swap_out) == (0, 0)
+    assert (told.minor_fault or 0) > 100
+    assert told.last_update is not None
+    assert abs(time.time() - told.last_update) < 10
+    small.run("rm /tmp/full")
+    while (balloon().disk_caches or 0) >= 32 << 20:
+        end.check("figures that follow the guest")
+        time.sleep(0.2)
 
 
 def test_a_changed_definition_is_for_the_next_boot(small: Small) -> None:
