@@ -160,10 +160,10 @@ def test_what_cannot_be_a_definition_is_refused_before_anything_changed(connecti
 def test_an_element_that_nobody_knows_is_refused_by_path_and_line(connection: Connection, guests: Guests) -> None:
     name = guests.name()
     with pytest.raises(Invalid) as refusal:
-        guests.define(name, unknown="<vcpus>2</vcpus>")
+        guests.define(name, unknown="<memmory>2</memmory>")
     (problem,) = refusal.value.problems
     assert problem.code == "xml.unknown-element"
-    assert problem.path.endswith("vcpus")
+    assert problem.path.endswith("memmory")
     assert problem.line
     assert name not in {one.name for one in connection.domain_list()}
 
