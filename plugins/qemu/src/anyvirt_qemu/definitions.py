@@ -109,6 +109,8 @@ class Definitions:
         domain = self.completed(config)
         uuid, name, xml = str(domain.uuid), domain.name, Document.of(domain).text
         with site.scope.locks.hold(uuid, "define"):
+            if (site.runs / uuid).exists():
+                site.settle(uuid, ask=False)
             site.step("define")
             ref = Ref(KIND, uuid, name=name, uuid=uuid)
             site.store.define(
