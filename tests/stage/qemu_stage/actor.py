@@ -4,6 +4,7 @@ Everything is imported once; each order is carried out by a fork, which is a pro
 code under test and starts in a few milliseconds. An order is a line of JSON: ``op`` and its ``arguments``,
 ``at`` (the number of the step, or of the effect, before which the child kills itself), ``effects`` (count
 what touches the host instead of declared steps) and ``after`` (seconds until it is killed from outside).
+With ``trace`` (a file) and ``inject`` strace writes down what the lane asks of the system, and meddles with it.
 The answer is a line of JSON: ``killed``, ``steps`` that were reached, ``error`` (a code) and ``value``.
 """
 
@@ -12,14 +13,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import anyvirt_qemu
-from anyvirt.api import VirtError
+from anyvirt.api import Failed, VirtError, lanes
 from anyvirt.client._generated_sync import Connection
 from anyvirt.host import Host
 from anyvirt.session import Member, Session
@@ -79,12 +82,29 @@ class Child:
             connection = connect(state, self.step)
             if self.order.get("effects"):
                 sys.addaudithook(self.audit)
+            if "trace" in self.order:
+                traced(Path(self.order["trace"]), self.order["inject"])
             said["value"] = str(perform(connection, self.order["op"], self.order.get("arguments", {})))
         except VirtError as error:
             said |= {"error": error.code, "text": str(error)}
+            end = time.monotonic() + 10
+            while lanes._calls and time.monotonic() < end:  # whoever gave up did so before his lane has
+                time.sleep(0.01)
         except BaseException as error:  # noqa: BLE001 - an uncoded error is what the test looks for
             said |= {"error": "uncoded", "text": f"{type(error).__name__}: {error}"}
         os.write(self.out, json.dumps(said | {"steps": self.steps}).encode() + b"\n")
+
+
+def traced(log: Path, inject: str) -> None:
+    """Have strace look at the lane that calls run on from now on; at no other thread, and at nothing that it starts."""
+    lane = lanes.call("a lane that is idle afterwards", threading.get_native_id)
+    argv = ["strace", "-p", str(lane), "-o", str(log), "-e", inject]
+    with log.with_suffix(".said").open("wb") as said:
+        strace = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+    while b"attached" not in (words := log.with_suffix(".said").read_bytes()):
+        if strace.poll() is not None:
+            raise Failed(words.decode(errors="replace").strip() or "strace ended")
+        time.sleep(0.002)
 
 
 def main(state: Path) -> None:

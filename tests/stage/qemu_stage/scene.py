@@ -49,7 +49,16 @@ class Scene:
         """The socket that QEMU binds for the guest's screen."""
         return self.folder / f"{name}.vnc"
 
-    def order(self, op: str, *, at: int = -1, effects: bool = False, after: float | None = None, **given: Any) -> Any:
+    def order(
+        self,
+        op: str,
+        *,
+        at: int = -1,
+        effects: bool = False,
+        after: float | None = None,
+        traced: tuple[Path, str] | None = None,
+        **given: Any,
+    ) -> Any:
         """Have the actor do one thing in a process of its own; what it says of it."""
         if self._actor is None:
             argv = [sys.executable, str(ACTOR), str(self.state)]
@@ -59,6 +68,8 @@ class Scene:
         order: dict[str, Any] = {"op": op, "arguments": given, "at": at, "effects": effects}
         if after is not None:
             order["after"] = after
+        if traced is not None:
+            order["trace"], order["inject"] = str(traced[0]), traced[1]
         self._actor.stdin.write(json.dumps(order).encode() + b"\n")
         self._actor.stdin.flush()
         said = json.loads(self._actor.stdout.readline())
@@ -110,6 +121,19 @@ class Scene:
         for lock in self.state.glob("*/locks/*"):
             with Locks(lock.parent).hold(lock.name, "a look", wait=0.0):  # nobody holds it
                 pass
+        self.heard(connection)
+
+    def heard(self, connection: Connection) -> None:
+        """What the log of events says is what is so: no run without its start, no start without a guest or an end."""
+        held: Any = connection
+        store = held.session.members[0].plugin._site.store
+        runs: dict[str, list[str]] = {row.run: [] for row in store.rows("domain") if row.run}
+        now = set(runs)
+        for entry in store.events():
+            if entry.run and entry.detail.get("change") in {"started", "stopped"}:
+                runs.setdefault(entry.run, []).append(entry.detail["change"])
+        for run, told in runs.items():
+            assert told == (["started"] if run in now else ["started", "stopped"]), (run, told)
 
     def end(self) -> None:
         """Take everything away, also what a failed test has left."""

@@ -82,6 +82,9 @@ def _living(site: Site, row: Row | None, run: Run, *, ask: bool) -> str | None:
     from anyvirt_qemu.rebooting import abandoned, come_up_again
 
     record = run.record
+    if record is not None and record.phase == "telling" and not record.ending and site.heard(record):
+        run.note(phase="booting")  # the world knows of it: it is finished, not taken back
+        record = run.record
     if row is not None and record is not None and row.run == record.run and record.up:
         if record.ending:  # somebody began to end it and was killed
             _end(run)
@@ -143,7 +146,7 @@ def finish(site: Site, row: Row | None, run: Run) -> None:
 
     Where nobody has heard of its start there is nothing to lose, and what it occupies is given back first.
     """
-    told = run.told
+    told = run.told if run.record is None else site.heard(run.record)
     if not told:
         _remove(site, run)
     if row is not None:

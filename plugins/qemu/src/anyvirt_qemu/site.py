@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 from anyvirt.api import (
     Change,
     Document,
+    Entry,
     Host,
     Lifecycle,
     NotFound,
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from anyvirt.api import Domain, Row, Scope, Store
 
     from anyvirt_qemu.capability import Capability
+    from anyvirt_qemu.guest import Record
     from anyvirt_qemu.macs import Macs
 
 DRIVER: Final = "qemu"
@@ -151,6 +153,13 @@ class Site:
         """Every domain, without its document; transient ones only while they run."""
         found = self.store.rows(KIND)
         return [row for row in found if not row.transient or self.lives(row)]
+
+    def heard(self, record: Record) -> bool:
+        """Whether the log has the start of a run; asked where its starter may have been killed as he told of it."""
+        if record.phase != "telling":
+            return record.told
+        found = (entry for entry in self.store.events() if isinstance(entry, Entry))
+        return any(entry.run == record.run for entry in found)
 
     def lives(self, row: Row) -> bool:
         """Whether a run of it may still be there: not known counts as yes."""

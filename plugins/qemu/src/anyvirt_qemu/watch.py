@@ -259,7 +259,7 @@ class Following:
             one = self._attach(row.uuid, row.run, scanned=known is None)
             if one is None:
                 continue
-            if not one.record.told:  # the log will tell of it
+            if not self._site.heard(one.record):  # the log will tell of it
                 self._detach(row.run)
                 continue
             self._place.runs[row.run] = _replay(one, known)
