@@ -79,7 +79,7 @@ DOCUMENTS = {
     "create": DOMAIN.format("new"),
     "plan": DOMAIN.format("web"),
     "apply": DOMAIN.format("web"),
-    "validate": DOMAIN.format("web").replace("<vcpu>", "<vcpus>").replace("</vcpu>", "</vcpus>"),
+    "validate": DOMAIN.format("web").replace("<vcpu>", "<vpcu>").replace("</vcpu>", "</vpcu>"),
     "pool": "<pool type='dir'><name>images</name><target><path>/srv/images</path></target></pool>",
     "vol": "<volume><name>made.raw</name><capacity>1048576</capacity></volume>",
 }

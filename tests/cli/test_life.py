@@ -84,10 +84,10 @@ def test_define_refuses_what_it_does_not_know_unless_told(cli: Any, fake: Any) -
 
 
 def test_every_problem_is_listed(cli: Any) -> None:
-    text = DOMAIN.format("new").replace("<vcpu>1</vcpu>", "<vcpus>1</vcpus>\n<fetures/>")
+    text = DOMAIN.format("new").replace("<vcpu>1</vcpu>", "<vpcu>1</vpcu>\n<fetures/>")
     lines = cli("define", "-", stdin=text).err.splitlines()
     assert lines[0].startswith("error[xml.unknown-element]: 2 problems")
-    assert lines[1] == "  /vcpus (line 1): <domain> has no element <vcpus>; did you mean 'vcpu'?"
+    assert lines[1] == "  /vpcu (line 1): <domain> has no element <vpcu>; did you mean 'vcpu'?"
     assert lines[2] == "  /fetures (line 2): <domain> has no element <fetures>; did you mean 'features'?"
 
 
