@@ -2,8 +2,26 @@
 
 from __future__ import annotations
 
+from typing import Annotated, Literal
+
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import Count, Hex1, Hex2, Hex4, Hex32, Hex64, OnOff
+from anyvirt.model.types import (
+    UUID,
+    Count,
+    Hex1,
+    Hex2,
+    Hex4,
+    Hex32,
+    Hex64,
+    Hexadecimal,
+    LongNumber,
+    Number,
+    OnOff,
+    Pattern,
+)
+
+UsbPort = Annotated[str, Pattern("USB port", r"[0-9]{1,3}(\.[0-9]{1,3}){0,6}", "1", "1.2")]
+HostBus = Annotated[int, Hexadecimal(2, 2**32 - 1)]
 
 
 class PciAddress(Element, tag="address", when=("type", "pci")):
@@ -25,8 +43,23 @@ class HostPci(Element, tag="address"):
     bus: Hex2 | None = at("@bus", "Bus", default=None)
     slot: Hex2 | None = at("@slot", "Slot", default=None)
     function: Hex1 | None = at("@function", "Function", default=None)
-    type: str | None = at("@type", "Always pci", default=None)
+    type: Literal["pci"] | None = at("@type", "Always pci", default=None)
     multifunction: OnOff | None = at("@multifunction", "The device has other functions", default=None)
+
+
+class HostAddress(Element, tag="address"):
+    """Where a device sits on the host; which fields count depends on its kind."""
+
+    type: Literal["pci", "usb", "scsi"] | None = at("@type", "Kind of bus", default=None)
+    domain: Hex4 | None = at("@domain", "PCI domain", default=None)
+    bus: HostBus | None = at("@bus", "Bus", default=None)
+    slot: Hex2 | None = at("@slot", "PCI slot", default=None)
+    function: Hex1 | None = at("@function", "PCI function", default=None)
+    multifunction: OnOff | None = at("@multifunction", "The PCI device has other functions", default=None)
+    device: Number | None = at("@device", "Number of the device on its USB bus", default=None)
+    target: Number | None = at("@target", "SCSI target", default=None)
+    unit: LongNumber | None = at("@unit", "SCSI unit", default=None)
+    uuid: UUID | None = at("@uuid", "UUID of a mediated device", default=None)
 
 
 class DriveAddress(Element, tag="address", when=("type", "drive")):
@@ -57,7 +90,7 @@ class UsbAddress(Element, tag="address", when=("type", "usb")):
     """A port of a USB controller."""
 
     bus: Count | None = at("@bus", "Index of the controller", default=None)
-    port: str | None = at("@port", "Port, dotted through hubs, such as 1.2", default=None)
+    port: UsbPort | None = at("@port", "Port, dotted through hubs, such as 1.2", default=None)
 
 
 class SpaprAddress(Element, tag="address", when=("type", "spapr-vio")):

@@ -9,17 +9,24 @@ from anyvirt.model.clock import Clock
 from anyvirt.model.cpu import CpuSpec
 from anyvirt.model.devices.char import Channel, Console, Parallel, Serial
 from anyvirt.model.devices.controller import Controller
+from anyvirt.model.devices.crypto import Crypto
 from anyvirt.model.devices.disk import Disk
 from anyvirt.model.devices.filesystem import Filesystem
 from anyvirt.model.devices.graphics import Graphics
+from anyvirt.model.devices.hostdev import Hostdev
 from anyvirt.model.devices.hub import Hub
 from anyvirt.model.devices.input import Input
 from anyvirt.model.devices.interface import Interface
 from anyvirt.model.devices.iommu import Iommu
+from anyvirt.model.devices.lease import Lease
 from anyvirt.model.devices.memballoon import Memballoon
+from anyvirt.model.devices.memory import MemoryDevice
+from anyvirt.model.devices.nvram import Nvram
 from anyvirt.model.devices.panic import Panic
+from anyvirt.model.devices.redirdev import Redirdev, Redirfilter
 from anyvirt.model.devices.rng import Rng
 from anyvirt.model.devices.shmem import Shmem
+from anyvirt.model.devices.smartcard import Smartcard
 from anyvirt.model.devices.sound import Audio, Sound
 from anyvirt.model.devices.tpm import Tpm
 from anyvirt.model.devices.video import Video
@@ -110,7 +117,9 @@ class Domain(Element, tag="domain"):
     disks: tuple[Disk, ...] = at("devices/disk", "Disks", default=())
     controllers: tuple[Controller, ...] = at("devices/controller", "Controllers", default=())
     filesystems: tuple[Filesystem, ...] = at("devices/filesystem", "Shared file systems", default=())
+    leases: tuple[Lease, ...] = at("devices/lease", "Leases of a lock manager", default=())
     interfaces: tuple[Interface, ...] = at("devices/interface", "Network interfaces", default=())
+    smartcards: tuple[Smartcard, ...] = at("devices/smartcard", "Smart cards", default=())
     serials: tuple[Serial, ...] = at("devices/serial", "Serial ports", default=())
     parallels: tuple[Parallel, ...] = at("devices/parallel", "Parallel ports", default=())
     consoles: tuple[Console, ...] = at("devices/console", "Consoles", default=())
@@ -122,13 +131,19 @@ class Domain(Element, tag="domain"):
     audios: tuple[Audio, ...] = at("devices/audio", "Audio back ends", default=())
     videos: tuple[Video, ...] = at("devices/video", "Video cards", default=())
     hubs: tuple[Hub, ...] = at("devices/hub", "USB hubs", default=())
+    hostdevs: tuple[Hostdev, ...] = at("devices/hostdev", "Devices of the host", default=())
+    redirdevs: tuple[Redirdev, ...] = at("devices/redirdev", "USB devices of whoever watches", default=())
+    redirfilter: Redirfilter | None = at("devices/redirfilter", "Which USB devices may be redirected", default=None)
     watchdogs: tuple[Watchdog, ...] = at("devices/watchdog", "Watchdogs", default=())
     memballoon: Memballoon | None = at("devices/memballoon", "Memory balloon", default=None)
     rngs: tuple[Rng, ...] = at("devices/rng", "Sources of random numbers", default=())
+    nvram: Nvram | None = at("devices/nvram", "Non-volatile memory of pseries", default=None)
     panics: tuple[Panic, ...] = at("devices/panic", "Panic notifiers", default=())
     shmems: tuple[Shmem, ...] = at("devices/shmem", "Memory shared with other guests", default=())
+    memory_devices: tuple[MemoryDevice, ...] = at("devices/memory", "Memory modules", default=())
     iommu: Iommu | None = at("devices/iommu", "IOMMU of the guest", default=None)
     vsock: Vsock | None = at("devices/vsock", "Sockets between host and guest", default=None)
+    cryptos: tuple[Crypto, ...] = at("devices/crypto", "Cryptographic accelerators", default=())
     seclabels: tuple[DomainLabel, ...] = at("seclabel", "Security labels", default=())
     keywrap: tuple[KeyCipher, ...] = at("keywrap/cipher", "Kinds of keys that can be wrapped (s390)", default=())
     launch_security: SevLaunch | S390Launch | None = at(

@@ -7,7 +7,7 @@ from typing import Literal
 
 from anyvirt.model.address import HostPci
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import UUID, ByteSize, Count, Unsigned, YesNo
+from anyvirt.model.types import UUID, Bit, ByteSize, Count, Unsigned, YesNo
 
 
 class SourceType(StrEnum):
@@ -118,6 +118,33 @@ class Reservations(Element, tag="reservations"):
     mode: Literal["client"] | None = at("source/@mode", "Who connects", default=None)
 
 
+class NodeName(Element, tag="nodename"):
+    """Name of a block node of QEMU."""
+
+    type: Literal["storage", "format", "slice-storage", "copyOnRead"] | None = at("@type", "Its part", default=None)
+    name: str | None = at("@name", "The name", default=None)
+
+
+class SecretObject(Element, tag="secret"):
+    """A secret that QEMU holds."""
+
+    type: Literal["auth", "encryption", "httpcookie", "tlskey"] | None = at("@type", "What it is for", default=None)
+    alias: str | None = at("@alias", "Name of QEMU's object", default=None)
+
+
+class SourcePrivate(Element, tag="privateData"):
+    """What libvirt's QEMU driver notes of a source in its status files (qemu_domain.c)."""
+
+    nodenames: tuple[NodeName, ...] = at("nodenames/nodename", "Block nodes", default=())
+    reservations: str | None = at("reservations/@mgralias", "QEMU's object for reservations", default=None)
+    rel_path: str | None = at("relPath", "Path relative to the image above", default=None)
+    secrets: tuple[SecretObject, ...] = at("objects/secret", "Secrets that QEMU holds", default=())
+    tls: str | None = at("objects/TLSx509/@alias", "QEMU's object for TLS", default=None)
+    threshold_index_used: YesNo | None = at(
+        "thresholdEvent/@indexUsed", "The write threshold was set by index", default=None
+    )
+
+
 class Source(Element, tag="source"):
     """Place of an image; which fields count depends on the ``type`` of its owner."""
 
@@ -161,6 +188,8 @@ class Source(Element, tag="source"):
     reconnect_timeout: Count | None = at("reconnect/@timeout", "Seconds between attempts", default=None)
     slices: tuple[Slice, ...] = at("slices/slice", "Parts of the storage in use", default=())
     seclabels: tuple[SecurityLabel, ...] = at("seclabel", "Security labels of this image", default=())
+    tls_from_config: Bit | None = at("@tlsFromConfig", "The driver's settings chose TLS, in status only", default=None)
+    private: SourcePrivate | None = at("privateData", "The driver's notes, in status only", default=None)
 
 
 class BackingStore(Element, tag="backingStore"):

@@ -26,6 +26,15 @@ class Boot(Element, tag="boot"):
     loadparm: str | None = at("@loadparm", "s390 boot menu entry, up to 8 characters", default=None)
 
 
+class Teaming(Element, tag="teaming"):
+    """Part of a device in a pair that the guest uses as one, so that it can be migrated."""
+
+    type: Literal["persistent", "transient"] | None = at(
+        "@type", "Whether the device stays or goes at migration", default=None
+    )
+    persistent: str | None = at("@persistent", "Alias of the interface that stays", default=None)
+
+
 class VirtioOptions(Element, tag="driver"):
     """Options of a virtio device's driver."""
 

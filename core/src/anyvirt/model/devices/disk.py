@@ -7,8 +7,8 @@ from typing import Literal
 
 from anyvirt.model.devices.device import Boot, Device, VirtioModel
 from anyvirt.model.element import Element, at
-from anyvirt.model.source import Auth, BackingStore, Encryption, Source, SourceType
-from anyvirt.model.types import ByteSize, Count, OnOff, Present, Unsigned, YesNo
+from anyvirt.model.source import Auth, BackingStore, Encryption, NodeName, Source, SourceType
+from anyvirt.model.types import ByteSize, Count, OnOff, Present, TrueFalse, Unsigned, YesNo
 
 
 class DiskDevice(StrEnum):
@@ -84,6 +84,7 @@ class Mirror(Element, tag="mirror"):
     ready: Literal["yes", "abort", "pivot"] | None = at("@ready", "How far the job is", default=None)
     file: str | None = at("@file", "Path of the copy, old form", default=None)
     old_format: str | None = at("@format", "Format of the copy, old form", default=None)
+    index: Count | None = at("@index", "Number of the copy in its chain, live only", default=None)
     format: str | None = at("format/@type", "Format of the copy", default=None)
     metadata_cache: ByteSize | None = at(
         "format/metadata_cache/max_size", "Most memory for cached metadata", default=None
@@ -182,3 +183,13 @@ class Disk(Device, tag="disk"):
     product: str | None = at("product", "SCSI product, up to 16 characters", default=None)
     encryption: Encryption | None = at("encryption", "Encryption, in its old place", default=None)
     boot: Boot | None = at("boot", "Place in the boot order", default=None)
+    auth_beside_source: TrueFalse | None = at(
+        "diskSecretsPlacement/@auth", "The credentials stood in their old place, in status only", default=None
+    )
+    encryption_beside_source: TrueFalse | None = at(
+        "diskSecretsPlacement/@enc", "The encryption stood in its old place, in status only", default=None
+    )
+    qom: str | None = at("privateData/qom/@name", "QEMU's object of the disk, in status only", default=None)
+    nodenames: tuple[NodeName, ...] = at(
+        "privateData/nodenames/nodename", "QEMU's block nodes of the disk itself, in status only", default=()
+    )

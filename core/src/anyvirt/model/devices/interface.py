@@ -5,10 +5,10 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from anyvirt.model.address import Address
-from anyvirt.model.devices.device import Boot, Device, Rom
+from anyvirt.model.address import HostAddress
+from anyvirt.model.devices.device import Boot, Device, Rom, Teaming
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import UUID, Count, Mac, OnOff, Unsigned, YesNo
+from anyvirt.model.types import UUID, Count, Hex4, Mac, OnOff, Unsigned, YesNo
 
 
 class InterfaceType(StrEnum):
@@ -73,7 +73,10 @@ class InterfaceSource(Element, tag="source"):
     mac_table_manager: Literal["kernel", "libvirt"] | None = at(
         "@macTableManager", "Who keeps the bridge's table, live only", default=None
     )
-    device_address: Address | None = at("address", "Host device of a hostdev interface", default=None)
+    missing: YesNo | None = at("@missing", "The host's USB device was not there at start, live only", default=None)
+    vendor: Hex4 | None = at("vendor/@id", "Vendor number of the host's USB device", default=None)
+    product: Hex4 | None = at("product/@id", "Product number of the host's USB device", default=None)
+    device_address: HostAddress | None = at("address", "Host device of a hostdev interface", default=None)
     local_address: str | None = at("local/@address", "Own address of a udp interface", default=None)
     local_port: Count | None = at("local/@port", "Own port of a udp interface", default=None)
     reconnect: YesNo | None = at("reconnect/@enabled", "Connect again when the peer went away", default=None)
@@ -181,6 +184,23 @@ class PortForward(Element, tag="portForward"):
     ranges: tuple[PortRange, ...] = at("range", "Ports", default=())
 
 
+class ActualInterface(Element, tag="actual"):
+    """What a running interface is connected to, as its network said."""
+
+    type: InterfaceType | None = at("@type", "What it is connected to", default=None)
+    managed: YesNo | None = at("@managed", "The host device is detached from the host", default=None)
+    trust_guest_rx_filters: YesNo | None = at(
+        "@trustGuestRxFilters", "The guest may change its MAC address and filters", default=None
+    )
+    driver: Literal["kvm", "vfio", "xen"] | None = at("driver/@name", "How a host device is given away", default=None)
+    source: InterfaceSource | None = at("source", "Host side", default=None)
+    class_id: Count | None = at("class/@id", "Traffic class of the guaranteed bandwidth", default=None)
+    virtualport: VirtualPort | None = at("virtualport", "Port of a switch", default=None)
+    vlan: Vlan | None = at("vlan", "VLANs", default=None)
+    isolated: YesNo | None = at("port/@isolated", "Guests of one bridge do not see one another", default=None)
+    bandwidth: Bandwidth | None = at("bandwidth", "Limits of traffic", default=None)
+
+
 class Interface(Device, tag="interface"):
     """A network interface of the guest."""
 
@@ -223,5 +243,7 @@ class Interface(Device, tag="interface"):
     coalesce_rx_frames: Count | None = at(
         "coalesce/rx/frames/@max", "Packets collected before an interrupt", default=None
     )
-    teaming: Literal["persistent", "transient"] | None = at("teaming/@type", "Part in a failover pair", default=None)
-    teaming_persistent: str | None = at("teaming/@persistent", "Alias of the other interface of the pair", default=None)
+    teaming: Teaming | None = at("teaming", "Part in a failover pair", default=None)
+    actual: ActualInterface | None = at(
+        "actual", "What a network made of the interface at start, in status only", default=None
+    )
