@@ -42,13 +42,13 @@ def test_nothing_is_stored_where_nothing_was_changed(cli: Any, fake: Any, editor
 
 
 def test_a_definition_that_is_wrong_is_kept_in_a_file(cli: Any, fake: Any, editor: Any) -> None:
-    folder = editor('sed -i s/vcpu/vcpus/g "$1"')
+    folder = editor('sed -i s/vcpu/vpcu/g "$1"')
     result = cli("edit", "web")
     assert result.code == 1
     assert "error[xml.unknown-element]" in result.err
     kept = list(folder.glob("*.xml"))
     assert f"your text is kept in {kept[0]}" in result.err
-    assert "vcpus" in kept[0].read_text()
+    assert "vpcu" in kept[0].read_text()
     assert stat.S_IMODE(kept[0].stat().st_mode) == 0o600
     assert fake.calls == []
 
