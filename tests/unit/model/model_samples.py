@@ -79,18 +79,20 @@ def _item(field: Field, chance: Random, depth: int, share: float) -> Any:
     return value_of(field.codec, field.tag, chance)
 
 
-def full(cls: type[Element], depth: int = 10, turn: int = 0) -> Any:
+def full(cls: type[Element], depth: int = 10, turn: int = 0, *, again: bool = False) -> Any:
     """An element with every field set, below it too; ``turn`` chooses among words and classes."""
     values: dict[str, Any] = {}
     for field in plan_of(cls).fields:
-        if field.classes == (Element,) or (cls in field.classes and depth < 5) or (field.classes and depth == 0):
+        if field.classes == (Element,) or (cls in field.classes and again) or (field.classes and depth == 0):
             continue
         if field.classes:
-            made = full(field.classes[turn % len(field.classes)], depth - 1, turn)
+            chosen = field.classes[turn % len(field.classes)]
+            made = full(chosen, depth - 1, turn, again=chosen is cls)
         else:
             assert field.codec is not None
             made = plain(field.codec, field.tag, turn)
-        values[field.name] = (made, made) if field.many else made
+        # Two of each would double all that is below them, so deep ones are alone.
+        values[field.name] = ((made, made) if depth > 8 else (made,)) if field.many else made
     return cls(**values)
 
 

@@ -10,7 +10,7 @@ from anyvirt.model.domain import Domain
 from anyvirt.model.element import Element, at
 from anyvirt.model.rest import Xml
 from anyvirt.model.source import Source, SourceType
-from anyvirt.model.types import Unsigned, YesNo
+from anyvirt.model.types import Bit, Unsigned, YesNo
 
 
 class SnapshotKind(StrEnum):
@@ -22,6 +22,11 @@ class SnapshotKind(StrEnum):
     MANUAL = "manual"
 
 
+SnapshotState = Literal[
+    "nostate", "running", "blocked", "paused", "shutdown", "shutoff", "crashed", "pmsuspended", "disk-snapshot"
+]
+
+
 class SnapshotDisk(Element, tag="disk"):
     """A disk in a snapshot."""
 
@@ -31,6 +36,7 @@ class SnapshotDisk(Element, tag="disk"):
     driver: DiskDriver | None = at("driver", "Format of the new image", default=None)
     source: Source | None = at("source", "Where the new image is", default=None)
     revert_type: SourceType | None = at("revertOverlay/@type", "Kind of storage of the revert overlay", default=None)
+    revert_source: Source | None = at("revertOverlay/source", "Where the revert overlay is", default=None)
 
 
 class Snapshot(Element, tag="domainsnapshot"):
@@ -38,7 +44,7 @@ class Snapshot(Element, tag="domainsnapshot"):
 
     name: str | None = at("name", "Name, unique in the domain", default=None, key=True)
     description: str | None = at("description", "Description", default=None)
-    state: str | None = at("state", "State of the domain, or disk-snapshot", default=None)
+    state: SnapshotState | None = at("state", "State of the domain; disk-snapshot without memory", default=None)
     parent: str | None = at("parent/name", "Snapshot that it was made from", default=None)
     creation_time: Unsigned | None = at("creationTime", "Seconds since 1970", default=None)
     memory: SnapshotKind | None = at("memory/@snapshot", "How memory is kept", default=None)
@@ -46,7 +52,7 @@ class Snapshot(Element, tag="domainsnapshot"):
     disks: tuple[SnapshotDisk, ...] = at("disks/disk", "Disks", default=())
     domain: Domain | None = at("domain", "The domain at that time", default=None)
     inactive_domain: Domain | None = at("inactiveDomain", "Its definition for the next boot", default=None)
-    active: Literal["0", "1"] | None = at("active", "It is the current one, in old documents", default=None)
+    active: Bit | None = at("active", "It is the current one, in lists and old documents", default=None)
     cookie: Xml | None = at("cookie", "The driver's own notes", default=None)
 
 
