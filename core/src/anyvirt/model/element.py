@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, dataclass_transform, overload
 
 if TYPE_CHECKING:
@@ -43,11 +44,21 @@ def at(path: str, doc: str, *, default: Any = MISSING, key: bool = False) -> Any
     return At(path, doc, default, key)
 
 
+def _getter(names: Sequence[str]) -> Callable[[Any], tuple[Any, ...]]:
+    if len(names) > 1:
+        return attrgetter(*names)
+    return lambda x: tuple(getattr(x, name) for name in names)
+
+
 @dataclass_transform(kw_only_default=True, frozen_default=True, eq_default=True, field_specifiers=(at,))
 class ElementType(type):
     """Turns annotated ``at`` declarations into slots; nothing is compiled before first use."""
 
     _fields: dict[str, At]
+    _defaults: dict[str, Any]
+    _required: tuple[str, ...]
+    _values: Callable[[Any], tuple[Any, ...]]  # those of all fields, in their order
+    _puts: tuple[Callable[[Any, Any], None], ...]  # each sets one field, in the same order
     _tag: str
     _when: tuple[str, str] | None
     _namespace: tuple[str, str] | None
@@ -73,6 +84,10 @@ class ElementType(type):
                 fields.setdefault(key, value)
         parent = bases[0] if bases else None
         made._fields = fields
+        made._defaults = {key: spec.default for key, spec in fields.items()}
+        made._required = tuple(key for key, spec in fields.items() if spec.required)
+        made._values = _getter(list(fields))
+        made._puts = tuple(getattr(made, key).__set__ for key in fields)
         made._tag = tag or getattr(parent, "_tag", "")
         made._when = when
         made._namespace = namespace or getattr(parent, "_namespace", None)
@@ -105,34 +120,18 @@ class Element(metaclass=ElementType):
 
     def __init__(self, **values: Any) -> None:
         cls = type(self)
-        put = object.__setattr__
-        for name, spec in cls._fields.items():
-            if name in values:
-                value = values.pop(name)
-                if type(value) is list:
-                    value = tuple(value)
-            elif spec.default is MISSING:
-                msg = f"{cls.__name__} needs {name}= ({spec.doc})"
+        for name in cls._required:
+            if name not in values:
+                msg = f"{cls.__name__} needs {name}= ({cls._fields[name].doc})"
                 raise TypeError(msg)
-            else:
-                value = spec.default
-            put(self, name, value)
-        if values:
-            msg = f"{cls.__name__} has no field {next(iter(values))!r}"
-            raise TypeError(msg)
-        put(self, "_rest", None)
-        put(self, "_raw", None)
-        put(self, "_line", None)
+        _fill(self, cls, cls._defaults | values)
+        conceal(self, None, None, None)
 
     def replace(self, **changes: Any) -> Self:
         """The same value with some fields changed; unknown content stays and moves with its neighbours."""
         cls = type(self)
-        for name in changes:
-            if name not in cls._fields:
-                msg = f"{cls.__name__} has no field {name!r}"
-                raise TypeError(msg)
-        values = {name: changes[name] if name in changes else getattr(self, name) for name in cls._fields}
-        new = cls(**values)
+        new = cls.__new__(cls)
+        _fill(new, cls, dict(zip(cls._fields, cls._values(self), strict=True)) | changes)
         rest, raw, line = hidden(self)
         if rest is not None:
             rest = rest.after(self, new, changes)
@@ -156,12 +155,11 @@ class Element(metaclass=ElementType):
             return True
         if type(other) is not type(self):
             return NotImplemented
-        return all(getattr(self, name) == getattr(other, name) for name in type(self)._fields) and (
-            rest_of(self) == rest_of(other)
-        )
+        values = type(self)._values
+        return values(self) == values(other) and rest_of(self) == rest_of(other)
 
     def __hash__(self) -> int:
-        return hash((type(self), *(getattr(self, name) for name in type(self)._fields)))
+        return hash((type(self), type(self)._values(self)))
 
     def __repr__(self) -> str:
         parts = []
@@ -186,6 +184,15 @@ class Element(metaclass=ElementType):
             name: value for name, spec in cls._fields.items() if (value := getattr(self, name)) is not spec.default
         }
         return restore, (cls, values, *hidden(self))
+
+
+def _fill(x: Element, cls: ElementType, values: Mapping[str, Any]) -> None:
+    """Set all fields to ``values``, which are in their order."""
+    if len(values) > len(cls._fields):
+        msg = f"{cls.__name__} has no field {next(name for name in values if name not in cls._fields)!r}"
+        raise TypeError(msg)
+    for put, value in zip(cls._puts, values.values(), strict=True):
+        put(x, tuple(value) if type(value) is list else value)
 
 
 def _shown(value: Any) -> str:
@@ -214,17 +221,17 @@ def line_of(x: Any, node: str = "") -> int | None:
 
 def conceal(x: Element, rest: Rest | None, raw: Mapping[str, Any] | None, line: Any) -> None:
     """Set what ``hidden`` returns; for the engine, right after construction."""
-    put = object.__setattr__
-    put(x, "_rest", rest)
-    put(x, "_raw", raw)
-    put(x, "_line", line)
+    _PUT_REST(x, rest)
+    _PUT_RAW(x, raw)
+    _PUT_LINE(x, line)
+
+
+_PUT_REST, _PUT_RAW, _PUT_LINE = (vars(Element)[name].__set__ for name in ("_rest", "_raw", "_line"))
 
 
 def restore(cls: type[Element], values: Mapping[str, Any], rest: Any, raw: Any, line: Any) -> Element:
     """Rebuild an element; the counterpart of pickling."""
     new = cls.__new__(cls)
-    put = object.__setattr__
-    for name, spec in cls._fields.items():
-        put(new, name, values.get(name, spec.default))
+    _fill(new, cls, {name: values.get(name, default) for name, default in cls._defaults.items()})
     conceal(new, rest, raw, line)
     return new

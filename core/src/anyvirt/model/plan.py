@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import types
-from operator import attrgetter
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from anyvirt.model.element import MISSING, At, Element
@@ -17,7 +16,7 @@ class Field:
 
     __slots__ = (
         "absent", "anchor", "at", "attribute", "classes", "codec", "decode", "encode", "exact", "index", "many",
-        "name", "node", "places", "tag",
+        "name", "node", "place", "places", "tag",
     )  # fmt: skip
 
     def __init__(self, index: int, name: str, spec: At, hint: Any) -> None:
@@ -37,6 +36,7 @@ class Field:
         self.attribute = last[1:] if last.startswith("@") else ""
         self.tag = "" if self.attribute or last == "." else last
         self.node = head
+        self.place = "".join(f"/{part}" for part in (head, last if self.attribute else self.tag) if part)
         self.anchor = self.tag or name
         # A text codec needs no call at all; the reader and the writer test for None.
         plain = self.codec is not None and self.codec.exact and self.codec.name == "text"
@@ -85,8 +85,8 @@ class Plan:
     """Everything the engine needs to know about one model class."""
 
     __slots__ = (
-        "by_name", "cls", "constant", "defaults", "fields", "getter", "holders", "keys", "prefix", "root", "setters",
-        "tag",
+        "by_name", "cls", "constant", "defaults", "fields", "getter", "holders", "keys", "nested", "prefix", "root",
+        "setters", "tag",
     )  # fmt: skip
 
     def __init__(self, cls: type[Element]) -> None:
@@ -95,14 +95,14 @@ class Plan:
         self.prefix = f"{{{cls._namespace[0]}}}" if cls._namespace else ""
         self.fields = [Field(index, name, spec, hints[name]) for index, (name, spec) in enumerate(cls._fields.items())]
         self.by_name = {field.name: field for field in self.fields}
+        self.nested = tuple(field for field in self.fields if field.classes)
         self.keys = tuple(field.name for field in self.fields if field.at.key)
         self.defaults = [None if field.at.default is MISSING else field.at.default for field in self.fields]
         for field in self.fields:
             if field.at.required and field.codec is not None and field.absent == "":
                 self.defaults[field.index] = ""
         self.defaults.append(None)  # receives the discriminating attribute, whose value the class implies
-        self.setters = [getattr(cls, field.name).__set__ for field in self.fields]
-        self.getter = _getter([field.name for field in self.fields])
+        self.setters, self.getter = cls._puts, cls._values
         self.constant = cls._when
         self.root = Node("", self.tag)
         if cls._when:
@@ -198,15 +198,6 @@ def _without_none(hint: Any) -> Any:
         members = tuple(member for member in get_args(hint) if member is not type(None))
         return members[0] if len(members) == 1 else Union[members]  # noqa: UP007 - built at run time
     return hint
-
-
-def _getter(names: list[str]) -> Any:
-    if not names:
-        return lambda _: ()
-    if len(names) == 1:
-        only = attrgetter(names[0])
-        return lambda x: (only(x),)
-    return attrgetter(*names)
 
 
 _PLANS: Final[dict[type[Element], Plan]] = {}

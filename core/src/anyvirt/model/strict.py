@@ -10,13 +10,15 @@ from anyvirt.errors import Problem
 from anyvirt.model.element import Element, line_of, rest_of
 from anyvirt.model.plan import GROUP, Node, Plan, plan_of
 from anyvirt.model.rest import Attribute, Stray
-from anyvirt.model.walk import walk
+from anyvirt.model.walk import elements, walk
 
 _INSIDE: Final = re.compile(r"<[^<>]*>([^<>]*)</[^<>]*>")
 
 
 def unknown(x: Element) -> tuple[Problem, ...]:
     """Everything that the document has and no field claims, by path and line; empty for a document fully understood."""
+    if all(rest_of(element) is None for element in elements(x)):
+        return ()
     found: list[Problem] = []
     for path, element, _line in walk(x):
         rest = rest_of(element)

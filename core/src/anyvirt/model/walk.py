@@ -17,13 +17,28 @@ class Step(NamedTuple):
     line: int | None
 
 
-def walk(x: Element, path: str = "") -> Iterator[Step]:
+def walk(x: Element, path: str = "") -> list[Step]:
     """The element and all elements below it, in the order of declaration."""
-    yield Step(path, x, line_of(x))
-    for field in plan_of(type(x)).fields:
-        if field.classes:
+    found: list[Step] = []
+    _walk(x, path, found)
+    return found
+
+
+def _walk(x: Element, path: str, found: list[Step]) -> None:
+    found.append(Step(path, x, line_of(x)))
+    for field in plan_of(type(x)).nested:
+        if getattr(x, field.name):  # there are many fields, and few with anything in them
             for here, value in items(x, field, path):
-                yield from walk(value, here)
+                _walk(value, here, found)
+
+
+def elements(x: Element) -> Iterator[Element]:
+    """What ``walk`` finds, without the paths, which cost most of it."""
+    yield x
+    for field in plan_of(type(x)).nested:
+        value = getattr(x, field.name)
+        for item in value if field.many else (value,) if value is not None else ():
+            yield from elements(item)
 
 
 def items(x: Element, field: Field, path: str) -> Iterator[tuple[str, Any]]:
@@ -31,7 +46,7 @@ def items(x: Element, field: Field, path: str) -> Iterator[tuple[str, Any]]:
     value = getattr(x, field.name)
     if not field.many:
         if value is not None:
-            yield place(field, path), value
+            yield place(field, path, value), value
         return
     for index, item in enumerate(value):
         yield f"{place(field, path, item)}[{key_of(item) or index}]", item
@@ -39,11 +54,5 @@ def items(x: Element, field: Field, path: str) -> Iterator[tuple[str, Any]]:
 
 def place(field: Field, path: str, value: Any = None) -> str:
     """Path of a field of the element at ``path``."""
-    parts = [
-        path,
-        field.node,
-        field.tag or (type(value)._tag if isinstance(value, Element) else ""),
-    ]
-    if field.attribute:
-        parts[-1] = f"@{field.attribute}"
-    return "/".join(part for index, part in enumerate(parts) if part or index == 0) or "/"
+    own = "" if field.attribute or field.tag or not isinstance(value, Element) else f"/{type(value)._tag}"
+    return f"{path}{field.place}{own}" or "/"
