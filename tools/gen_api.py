@@ -31,8 +31,8 @@ NAMES: Final[dict[str, str]] = {
         "NotFound Problem StoreNewer Unreachable Unsupported VirtError WrongState"
     ),
     "anyvirt.events": (
-        "AgentLifecycle Autostart BalloonChange Change DeviceRemoved Event from_row Gap IoError "
-        "JobChange Lifecycle Reboot RtcChange stamped TrayChange WatchdogFired"
+        "AgentLifecycle Autostart BalloonChange Begun Change DeviceRemoved Event from_row Gap IoError "
+        "JobChange Lifecycle Reboot RtcChange so_now stamped STOPPED_BY SUSPENDED_BY TrayChange WatchdogFired"
     ),
     "anyvirt.feed": "Feed",
     "anyvirt.hooks.spec": "impl",
