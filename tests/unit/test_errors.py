@@ -30,7 +30,8 @@ from anyvirt.errors import (
     VirtError,
     WrongState,
 )
-from anyvirt.events import DETAILS, KINDS, Change, Event, Lifecycle, from_row
+from anyvirt.events import DETAILS, KINDS, Change, Event, Lifecycle, from_row, so_now
+from anyvirt.model.state import Reason, State, Status
 from anyvirt.ref import Ref
 
 ROOT = Path(__file__).parents[2]
@@ -135,6 +136,25 @@ def test_details_have_libvirts_numbers() -> None:
     assert set(Change) == DETAILS.keys()
     assert Lifecycle(change=Change.STOPPED, detail="crashed").numbers == (5, 2)
     assert Lifecycle(change=Change.STARTED, detail="what nobody knows").numbers == (2, 0)
+
+
+@pytest.mark.parametrize("state", list(State))
+def test_every_state_but_an_unknown_one_can_be_told_as_an_event(state: State) -> None:
+    for reason in Reason:
+        event = so_now(ONE, Status(state, reason), run="r", at=1.0)
+        assert (event is None) == (state is State.UNKNOWN)
+
+
+def test_what_a_state_is_told_as() -> None:
+    def word(state: State, reason: Reason = Reason.UNKNOWN) -> tuple[str, str]:
+        event = so_now(ONE, Status(state, reason), run="r", at=1.0)
+        assert event is not None
+        return event.change.value, event.detail
+
+    assert word(State.RUNNING) == ("started", "booted")
+    assert word(State.PAUSED, Reason.IOERROR) == ("suspended", "I/O error")
+    assert word(State.SHUTOFF, Reason.DESTROYED) == ("stopped", "destroyed")
+    assert word(State.SHUTOFF) == ("stopped", "")
 
 
 def test_a_documents_text_is_kept_and_its_model_made_when_asked_for() -> None:

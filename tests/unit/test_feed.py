@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from anyvirt.api import Busy, Change, Event, Gap, Lifecycle, Ref, current
+from anyvirt.api import Begun, Busy, Change, Event, Gap, Lifecycle, Ref, current
 from anyvirt.errors import BadDriver, Interrupted
 from anyvirt.events import from_row
 from anyvirt.feed import ROOM, Feed
@@ -78,6 +78,32 @@ def test_a_plug_in_that_the_token_does_not_know_is_told_so(source: Source) -> No
     for token in ("rubbish", "e30=", "WzFd", "\N{SNOWMAN}"):
         with Feed("key", {"driver": source}, token):
             assert source.after.pop() == "?"
+
+
+def test_a_plug_in_that_told_nothing_yet_has_its_place_in_the_token_too() -> None:
+    loud, quiet = Source(), Source()
+    streams: dict[str, Callable[[str | None], Iterator[Event]]] = {
+        "loud": loud,
+        "quiet": lambda after: Begun(quiet(after), "quiet-0"),
+    }
+    with Feed("key", streams) as feed:
+        before = feed.token
+        loud.tell("loud-1")
+        token = feed.get(5).token
+    again = Source(), Source()
+    with Feed("key", dict(zip(streams, again, strict=True)), token):
+        assert [one.after for one in again] == [["loud-1"], ["quiet-0"]]
+    with Feed("key", {"quiet": again[1]}, before):
+        assert again[1].after == ["quiet-0", "quiet-0"]
+
+
+def test_the_place_of_a_stream_that_goes_on_is_not_taken_before_its_gap_was_told(source: Source) -> None:
+    with Feed("key", {"driver": lambda after: Begun(source(after), "now")}, "rubbish") as feed:
+        unknown = feed.token
+        source.tell("a")
+        assert feed.get(5).token != unknown
+    with Feed("key", {"driver": source}, unknown):
+        assert source.after == ["?", "?"]
 
 
 def test_a_feed_has_begun_when_it_is_there(source: Source) -> None:

@@ -7,10 +7,12 @@ and gets a ``Gap`` where that cannot be told.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from enum import Enum
 from typing import Any, ClassVar, Final
 
+from anyvirt.model.state import Reason, State, Status
 from anyvirt.ref import Ref
 
 
@@ -52,6 +54,24 @@ DETAILS: Final[dict[Change, tuple[int, tuple[str, ...]]]] = {
     Change.SHUTDOWN: (6, ("finished", "guest", "host")),
     Change.PMSUSPENDED: (7, ("memory", "disk")),
     Change.CRASHED: (8, ("panicked", "crashloaded")),
+}
+
+# why a domain is paused, off or running -> the detail of the event that tells of it
+SUSPENDED_BY: Final = {Reason.USER: "paused", Reason.IOERROR: "I/O error", Reason.WATCHDOG: "watchdog"}
+STOPPED_BY: Final = {
+    Reason.SHUTDOWN: "shutdown",
+    Reason.DESTROYED: "destroyed",
+    Reason.CRASHED: "crashed",
+    Reason.SAVED: "saved",
+    Reason.FAILED: "failed",
+    Reason.MIGRATED: "migrated",
+    Reason.FROM_SNAPSHOT: "from snapshot",
+}
+STARTED_BY: Final = {
+    Reason.WAKEUP: "wakeup",
+    Reason.RESTORED: "restored",
+    Reason.MIGRATED: "migrated",
+    Reason.FROM_SNAPSHOT: "from snapshot",
 }
 
 
@@ -227,3 +247,40 @@ def from_row(kind: str, ref: Ref | None, at: float, run: str, token: str, detail
 def stamped(event: Event, *, token: str, at: float | None = None) -> Event:
     """``event`` with its place in a log."""
     return replace(event, token=token, at=event.at if at is None else at)
+
+
+def so_now(ref: Ref, status: Status, *, run: str = "", at: float = 0.0) -> Lifecycle | None:
+    """How a domain is, told as the event that would have brought it there; None where nobody knows.
+
+    What a driver tells of each domain after a ``Gap``. The detail is empty where the reason is not known.
+    """
+    state, reason = status.state, status.reason
+    if state in {State.RUNNING, State.BLOCKED}:
+        told = (Change.STARTED, STARTED_BY.get(reason, "booted"))
+    elif state is State.PAUSED:
+        told = (Change.SUSPENDED, SUSPENDED_BY.get(reason, "paused"))
+    elif state is State.PMSUSPENDED:
+        told = (Change.PMSUSPENDED, "memory")
+    elif state is State.CRASHED:
+        told = (Change.CRASHED, "panicked")
+    elif state is State.SHUTDOWN:
+        told = (Change.SHUTDOWN, "finished")
+    elif state is State.SHUTOFF:
+        told = (Change.STOPPED, STOPPED_BY.get(reason, ""))
+    else:
+        return None
+    return Lifecycle(ref=ref, at=at, run=run, change=told[0], detail=told[1])
+
+
+class Begun(Iterator[Event]):
+    """A stream of events that says where it begins, so that a resume token knows its place before it told anything.
+
+    :param stream: the events.
+    :param token: the place that it begins at.
+    """
+
+    def __init__(self, stream: Iterator[Event], token: str) -> None:
+        self._stream, self.token = stream, token
+
+    def __next__(self) -> Event:
+        return next(self._stream)

@@ -98,6 +98,12 @@ class Feed:
         """Have ``watcher`` called, on some thread, whenever there is something new."""
         self._watchers.append(watcher)
 
+    @property
+    def token(self) -> str:
+        """Where to go on from, as far as has come in; also before the first event."""
+        with self._ready:
+            return _pack(self._tokens)
+
     def close(self) -> None:
         """End it; whoever waits gets ``Interrupted("lost")``."""
         self._closed = True
@@ -163,6 +169,10 @@ class Feed:
     ) -> None:
         try:
             stream = begin(after)
+            place = getattr(stream, "token", "")
+            if after is None and place:
+                with self._ready:
+                    self._tokens.setdefault(name, place)
             if self._late and after is None:
                 self._put(name, Gap(since=self._asked, reason="begun late", at=time.time()))
             begun.set()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from anyvirt.api import IoError, Lifecycle, Reason, Ref, State, Status
+from anyvirt.api import IoError, Lifecycle, Reason, Ref
 from anyvirt_qemu.guest import Record
-from anyvirt_qemu.telling import Teller, ended, so_now
+from anyvirt_qemu.telling import Teller, ended
 from anyvirt_qemu.wire import Event
 
 REF = Ref("domain", "7", name="one")
@@ -100,21 +100,5 @@ def test_events_have_qemus_time_and_the_run() -> None:
     assert (event.at, event.run, event.ref) == (1.5, "r", REF)
 
 
-@pytest.mark.parametrize("state", list(State))
-def test_every_state_but_an_unknown_one_can_be_told_as_an_event(state: State) -> None:
-    for reason in Reason:
-        event = so_now(REF, "r", Status(state, reason), 1.0)
-        assert (event is None) == (state is State.UNKNOWN)
-
-
-def test_what_a_state_is_told_as() -> None:
-    def word(state: State, reason: Reason = Reason.UNKNOWN) -> tuple[str, str]:
-        event = so_now(REF, "r", Status(state, reason), 1.0)
-        assert event is not None
-        return event.change.value, event.detail
-
-    assert word(State.RUNNING) == ("started", "booted")
-    assert word(State.PAUSED, Reason.IOERROR) == ("suspended", "I/O error")
-    assert word(State.SHUTOFF, Reason.DESTROYED) == ("stopped", "destroyed")
-    assert word(State.SHUTOFF) == ("stopped", "")
+def test_the_end_of_a_run_says_why() -> None:
     assert ended(REF, "r", Reason.CRASHED, 1.0).detail == "crashed"

@@ -91,10 +91,12 @@ class ConnectSpec:
     def events_follow(self, after: str | None = None) -> Iterator[Event]:
         """What happens, in order, for as long as the caller reads.
 
-        Its place is settled when it returns, so it is no generator itself: it gives one.
+        Its place is settled when it returns, so it is no generator itself: it gives one, as ``Begun`` with the
+        token of that place where it has one before the first event. Without, whoever goes on from a token of
+        the connection gets a ``Gap`` from a plug-in that had told nothing.
 
         :param after: the token of the last event seen; None begins now. A token that is not known, or no
-            longer, yields ``Gap`` first and then what is so now.
+            longer, yields ``Gap`` first and then what is so now: ``so_now`` of each domain.
         """
 
     @spec("connect", all=True, access="write")

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
-from anyvirt.api import Busy, Change, NotFound, Reason, VirtError
+from anyvirt.api import STOPPED_BY, Busy, Change, NotFound, Reason, VirtError
 
 from anyvirt_qemu import process
 from anyvirt_qemu.guest import Run, stopped
@@ -17,15 +17,6 @@ if TYPE_CHECKING:
     from anyvirt.api import Row, Told
 
     from anyvirt_qemu.site import Site
-
-# reason of the state -> detail of the event
-DETAILS: Final = {
-    Reason.SHUTDOWN: "shutdown",
-    Reason.DESTROYED: "destroyed",
-    Reason.CRASHED: "crashed",
-    Reason.FAILED: "failed",
-    Reason.SAVED: "saved",
-}
 
 
 def settle(site: Site, uuid: str, *, ask: bool = True) -> str | None:
@@ -188,7 +179,7 @@ def _events(row: Row, run: Run, reason: Reason) -> list[Told]:
         from anyvirt_qemu.watch import of_run
 
         events += of_run(row, record, run)
-    return [*events, lifecycle(row, Change.STOPPED, DETAILS.get(reason, "failed"), run=row.run)]
+    return [*events, lifecycle(row, Change.STOPPED, STOPPED_BY.get(reason, "failed"), run=row.run)]
 
 
 def sweep(site: Site) -> list[str]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from anyvirt.api import (
+    STOPPED_BY,
+    SUSPENDED_BY,
     AgentLifecycle,
     BalloonChange,
     Change,
@@ -17,8 +19,6 @@ from anyvirt.api import (
     Reboot,
     Ref,
     RtcChange,
-    State,
-    Status,
     TrayChange,
     WatchdogFired,
 )
@@ -26,25 +26,8 @@ from anyvirt.api import (
 from anyvirt_qemu.guest import Record
 from anyvirt_qemu.wire import Event as Word
 
-# why a STOP comes -> the detail of SUSPENDED
-SUSPENSIONS: Final = {Reason.USER: "paused", Reason.IOERROR: "I/O error", Reason.WATCHDOG: "watchdog"}
 # QEMU's word for what it does about a failed disk -> libvirt's
 ACTIONS: Final = {"stop": "pause", "ignore": "none", "report": "report"}
-STOPS: Final = {
-    Reason.SHUTDOWN: "shutdown",
-    Reason.DESTROYED: "destroyed",
-    Reason.CRASHED: "crashed",
-    Reason.SAVED: "saved",
-    Reason.FAILED: "failed",
-    Reason.MIGRATED: "migrated",
-    Reason.FROM_SNAPSHOT: "from snapshot",
-}
-STARTS: Final = {
-    Reason.WAKEUP: "wakeup",
-    Reason.RESTORED: "restored",
-    Reason.MIGRATED: "migrated",
-    Reason.FROM_SNAPSHOT: "from snapshot",
-}
 ENDED_FROM_OUTSIDE: Final = frozenset({"host-signal", "host-qmp-quit"})
 ENOSPC: Final = "No space left on device"
 EIO: Final = "Input/output error"
@@ -87,7 +70,7 @@ class Teller:
             return None if first else _life(Change.RESUMED, "unpaused")
         if name == "STOP":
             crashed = self._crashed or self._cause is Reason.PANICKED
-            return None if crashed else _life(Change.SUSPENDED, SUSPENSIONS.get(self._cause, "paused"))
+            return None if crashed else _life(Change.SUSPENDED, SUSPENDED_BY.get(self._cause, "paused"))
         if name == "GUEST_PANICKED":
             self._crashed = True
             return _life(Change.CRASHED, "panicked")
@@ -174,27 +157,4 @@ _OTHERS: Final[dict[str, Callable[[Record, Mapping[str, Any]], _Told | None]]] =
 
 def ended(ref: Ref, run: str, reason: Reason, at: float) -> Lifecycle:
     """The end of a run, as an event."""
-    return Lifecycle(ref=ref, at=at, run=run, change=Change.STOPPED, detail=STOPS.get(reason, "failed"))
-
-
-def so_now(ref: Ref, run: str, status: Status, at: float) -> Lifecycle | None:
-    """How a domain is, told as the event that would have brought it there; None where nobody knows.
-
-    The detail is empty where the reason is not known.
-    """
-    state, reason = status.state, status.reason
-    if state in {State.RUNNING, State.BLOCKED}:
-        told = (Change.STARTED, STARTS.get(reason, "booted"))
-    elif state is State.PAUSED:
-        told = (Change.SUSPENDED, SUSPENSIONS.get(reason, "paused"))
-    elif state is State.PMSUSPENDED:
-        told = (Change.PMSUSPENDED, "memory")
-    elif state is State.CRASHED:
-        told = (Change.CRASHED, "panicked")
-    elif state is State.SHUTDOWN:
-        told = (Change.SHUTDOWN, "finished")
-    elif state is State.SHUTOFF:
-        told = (Change.STOPPED, STOPS.get(reason, ""))
-    else:
-        return None
-    return Lifecycle(ref=ref, at=at, run=run, change=told[0], detail=told[1])
+    return Lifecycle(ref=ref, at=at, run=run, change=Change.STOPPED, detail=STOPPED_BY.get(reason, "failed"))

@@ -12,6 +12,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Final, cast
 
 from anyvirt.api import (
+    Begun,
     Change,
     Denied,
     Entry,
@@ -21,6 +22,7 @@ from anyvirt.api import (
     LogGap,
     NotFound,
     Ref,
+    so_now,
     stamped,
 )
 from anyvirt_host.local import follow
@@ -28,7 +30,7 @@ from anyvirt_host.local import follow
 from anyvirt_qemu import journal
 from anyvirt_qemu.guest import stopped
 from anyvirt_qemu.site import DRIVER, KIND, STOPPED, ref_of
-from anyvirt_qemu.telling import Teller, ended, so_now
+from anyvirt_qemu.telling import Teller, ended
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -190,13 +192,16 @@ class Followed:
 def watch(site: Site, after: str | None) -> Iterator[Event]:
     """What happens after a token, or from now on; the place is settled when this returns."""
     stream = _watched(site, after)
-    next(stream)
-    return cast("Iterator[Event]", stream)
+    place = next(stream)
+    return Begun(cast("Iterator[Event]", stream), str(place))
 
 
-def _watched(site: Site, after: str | None) -> Iterator[Event | None]:
+def _watched(site: Site, after: str | None) -> Iterator[Event | str | None]:
     with Following(site) as following:
-        yield from following.events(after)
+        stream = following.events(after)
+        next(stream)
+        yield following.token
+        yield from stream
 
 
 class Following:
@@ -224,6 +229,11 @@ class Following:
         self._watch.close()
         os.close(self._bell)
         self._store.close()
+
+    @property
+    def token(self) -> str:
+        """How far it has come."""
+        return str(self._place)
 
     def events(self, after: str | None) -> Iterator[Event | None]:
         """What happens after a token, or from now on, until the deadline or a cancel; None first, at its place."""
@@ -308,7 +318,7 @@ class Following:
         stops = dict(self._store.blobs(KIND, STOPPED))
         for row in self._site.rows():
             if gap.ref is None or gap.ref.key == row.uuid:
-                event = so_now(ref_of(row), row.run, self._site.status(row, stops), time.time())
+                event = so_now(ref_of(row), self._site.status(row, stops), run=row.run, at=time.time())
                 events += [event] if event is not None else []
         yield from events[:-1]
         yield self._stamped(events[-1])

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
-from anyvirt.api import Event, impl
+from anyvirt.api import Begun, Event, Gap, impl, so_now, stamped
 
 from anyvirt_test.world import World
 
@@ -17,4 +18,25 @@ class Events:
     @impl
     def events_follow(self, after: str | None) -> Iterator[Event]:
         place = self.world.store.token() if after is None else after  # now, not when it is first read
-        return (entry.event() for entry in self.world.store.follow(place))
+        return Begun(self._told(place), place)
+
+    def _told(self, place: str) -> Iterator[Event]:
+        while True:
+            for entry in self.world.store.follow(place):
+                event = entry.event()
+                if not isinstance(event, Gap):
+                    yield event
+                    continue
+                unknown = event.reason == "unknown token"
+                place = self.world.store.token() if unknown else event.token
+                yield from self._anew(event, place)
+                if unknown:
+                    break  # what is in the log is older than what was just told
+
+    def _anew(self, gap: Gap, place: str) -> Iterator[Event]:
+        """A gap, and then what is so now; only the last has the token: half is worth nothing."""
+        states = [(guest.ref, guest.run) for guest in self.world.guests()]
+        now = (so_now(ref, run.status, run=str(run.id or ""), at=time.time()) for ref, run in states)
+        events: list[Event] = [gap, *(event for event in now if event is not None)]
+        yield from (stamped(event, token="") for event in events[:-1])
+        yield stamped(events[-1], token=place)

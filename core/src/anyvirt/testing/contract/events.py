@@ -11,7 +11,8 @@ import pytest
 from anyvirt.client._generated_sync import Connection
 from anyvirt.deadline import Deadline, within
 from anyvirt.errors import Interrupted
-from anyvirt.events import Autostart, Change, Gap, Lifecycle, Reboot
+from anyvirt.events import Autostart, Change, Event, Gap, Lifecycle, Reboot
+from anyvirt.ref import Ref
 from anyvirt.testing.guests import Guests, Watch
 from anyvirt.testing.marks import needs, proves
 
@@ -146,6 +147,32 @@ def test_an_unknown_token_is_a_gap_and_then_goes_on(guests: Guests, watch: Watch
     assert gap.reason
     domain = guests.define()
     assert told.lives(domain.ref, Change.DEFINED)[-1] == (Change.DEFINED, "added")
+
+
+@proves("events_follow.after")
+@needs("domain_define", "domain_start")
+def test_after_a_gap_comes_what_is_so_now(guests: Guests, watch: Watches) -> None:
+    off, on = guests.define().ref, guests.running().ref
+    told = watch("?")
+    now: dict[Ref | None, Change] = {}
+
+    def both(event: Event) -> bool:
+        if isinstance(event, Lifecycle) and isinstance(told.seen[0], Gap):
+            now.setdefault(event.ref, event.change)
+        return {off, on} <= now.keys()
+
+    told.until(both)
+    assert (now[off], now[on]) == (Change.STOPPED, Change.STARTED)
+
+
+@proves("events_follow.after")
+@needs("domain_define")
+def test_a_place_is_known_before_anything_was_told(guests: Guests, watch: Watches) -> None:
+    place = watch().feed.token
+    domain = guests.define()
+    told = watch(place)
+    assert told.lives(domain.ref, Change.DEFINED) == [(Change.DEFINED, "added")]
+    assert not [event for event in told.seen if isinstance(event, Gap)]
 
 
 @proves("events_follow")
