@@ -158,4 +158,15 @@ def test_coverage_counts_every_document_below_a_folder(cli: Any, tmp_path: Path)
 def test_coverage_of_nothing_is_an_error(cli: Any, tmp_path: Path) -> None:
     result = cli("validate", "--coverage", str(tmp_path))
     assert result.code == 1
-    assert "name a folder that has *.xml files in it" in result.err
+    assert "name a folder that has such files in it" in result.err
+
+
+def test_a_schema_is_printed_of_one_kind_or_of_all(cli: Any) -> None:
+    import json
+
+    made = json.loads(cli("schema", "secret").out)
+    assert made["title"] == "secret"
+    assert "Domain" in json.loads(cli("schema").out)["$defs"]
+    assert '<element name="secret">' in cli("schema", "--format", "rng", "secret").out
+    assert cli("schema", "--format", "xsd").code == 2
+    assert "did you mean <domain>?" in cli("schema", "domian").err

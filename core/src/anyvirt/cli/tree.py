@@ -26,7 +26,7 @@ GROUPS: Final = {
 ORDER: Final = (
     "list", "define", "create", "start", "shutdown", "reboot", "reset", "destroy", "suspend", "resume", "undefine",
     "info", "state", "stats", "blkinfo", "console", "events", "wait", "dumpxml", "edit", "rename", "autostart",
-    "plan", "apply", "validate", "save", "restore", "jobs", "recover", "import-libvirt", "drivers",
+    "plan", "apply", "validate", "schema", "save", "restore", "jobs", "recover", "import-libvirt", "drivers",
     "host info", "host capabilities", "host facts",
     "pool list", "pool info", "pool dumpxml", "pool define", "pool undefine", "pool start", "pool stop",
     "vol list", "vol info", "vol dumpxml", "vol path", "vol create", "vol create-as", "vol delete",

@@ -41,7 +41,7 @@ def _out(field: Field, value: Any) -> Any:
     if isinstance(value, Element):
         made = to_json(value)
         if len(field.classes) > 1 or field.classes == (Element,):
-            made[KIND] = _kind(type(value))
+            made[KIND] = kind_of(type(value))
         return made
     if isinstance(value, (bool, int)):
         return value
@@ -123,7 +123,8 @@ def _item(field: Field, value: Any, path: str, problems: list[Problem]) -> Any:
     return read
 
 
-def _kind(cls: type[Element]) -> str:
+def kind_of(cls: type[Element]) -> str:
+    """What ``$kind`` says of an element of this class."""
     return cls._when[1] if cls._when else cls._tag
 
 
@@ -136,7 +137,7 @@ def _class(field: Field, value: Any) -> type[Element] | None:
         from anyvirt.model.namespaces import registered
 
         classes = tuple(registered().values())
-    return next((cls for cls in classes if kind == _kind(cls)), None)
+    return next((cls for cls in classes if kind == kind_of(cls)), None)
 
 
 def _rest(data: Any, path: str, problems: list[Problem]) -> Rest | None:
