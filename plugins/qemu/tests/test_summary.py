@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from anyvirt.api import Domain, parse
-from anyvirt_qemu.summary import DiskFacts, NetFacts, summarise
+from anyvirt_qemu.summary import DiskFacts, NetFacts, gist, recall, summarise
 
 DOCUMENT = """<?xml version='1.0'?>
 <domain type='qemu'>
@@ -35,6 +35,17 @@ def test_the_facts_are_those_that_the_model_has() -> None:
     )
     assert [disk.target for disk in found.disks] == [disk.target for disk in model.disks]
     assert found.nets == (NetFacts("net0", "52:54:00:00:00:01"),)
+
+
+def test_a_gist_gives_back_the_facts_of_its_document() -> None:
+    for text in (DOCUMENT, "<domain type='qemu'><name>x</name><memory>1024</memory></domain>"):
+        model: Domain = parse(text)  # type: ignore[assignment]
+        assert recall(gist(model)) == summarise(text)
+
+
+@pytest.mark.parametrize("text", ["", "[0]", "[99,1]"])
+def test_the_gist_of_another_version_is_left_to_the_document(text: str) -> None:
+    assert recall(text) is None
 
 
 def test_what_is_not_said_is_not_known() -> None:

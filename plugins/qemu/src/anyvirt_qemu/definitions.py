@@ -105,9 +105,12 @@ class Definitions:
 
     @impl
     def domain_define(self, config: Document[Domain]) -> Ref:
+        from anyvirt_qemu.summary import gist
+
         site = self._site
         domain = self.completed(config)
         uuid, name, xml = str(domain.uuid), domain.name, Document.of(domain).text
+        facts = gist(domain)
         with site.scope.locks.hold(uuid, "define"):
             if (site.runs / uuid).exists():
                 site.settle(uuid, ask=False)
@@ -120,6 +123,7 @@ class Definitions:
                 xml,
                 event=Lifecycle(ref=ref, change=Change.DEFINED, detail="added"),
                 updated=Lifecycle(ref=ref, change=Change.DEFINED, detail="updated"),
+                gist=facts,
             )
         return ref
 
@@ -142,6 +146,8 @@ class Definitions:
     def domain_rename(self, ref: Ref, name: str) -> Ref:
         from anyvirt.api import check_name  # brings the models in
 
+        from anyvirt_qemu.summary import gist
+
         site = self._site
         problems = list(check_name(name))
         if problems:
@@ -154,7 +160,7 @@ class Definitions:
                 lifecycle(row._replace(name=name), Change.DEFINED, "renamed"),
             ]
             site.step("rename")
-            site.store.rename(KIND, row.uuid, name, xml=Document.of(domain).text, event=events)
+            site.store.rename(KIND, row.uuid, name, xml=Document.of(domain).text, gist=gist(domain), event=events)
         return Ref(KIND, ref.key, name=name, uuid=ref.key)
 
     @impl

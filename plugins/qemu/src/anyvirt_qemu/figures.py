@@ -31,7 +31,7 @@ from anyvirt_qemu.console_log import tidy
 from anyvirt_qemu.fanout import Answers, Target, ask_all
 from anyvirt_qemu.guest import Run, running
 from anyvirt_qemu.site import KIND, STOPPED
-from anyvirt_qemu.summary import Summary, summarise
+from anyvirt_qemu.summary import Summary, recall, summarise
 
 if TYPE_CHECKING:
     from anyvirt.api import Row, Status
@@ -57,7 +57,6 @@ MEMORY: Final = {
 }
 UNKNOWN: Final = (1 << 64) - 1
 FROM_DEFINITION: Final = frozenset({"vcpu", "balloon", "interface", "block"})
-FEW: Final = 50  # the documents of more domains than this are read together with all others
 AT_ONCE: Final = 100  # guests that are asked together, so that descriptors do not run out
 DEVICES: Final = "/proc/net/dev"
 
@@ -130,7 +129,7 @@ class Figures:
                 if isinstance(found.row, VirtError):
                     answer = Answer(error=found.row)
                 elif found.run is None or found.run.record is None:
-                    sizes = _sizes(_summary(found.row.xml), None, None)
+                    sizes = _sizes(_facts(found.row), None, None)
                     answer = Answer(_infos(sizes))
                 else:
                     record, said = found.run.record, _said(found.asked, found.said)
@@ -144,9 +143,9 @@ def _each(site: Site, refs: Sequence[Ref], groups: AbstractSet[str], *, document
     """Every domain, those that do not run first; the others as their QEMU answers.
 
     :param groups: what their QEMUs are asked for, as far as only they know.
-    :param documents: the rows of those that do not run are wanted with their document.
+    :param documents: the rows of those that do not run are wanted with the gist of their document, or with itself.
     """
-    rows = {row.uuid: row for row in site.store.rows(KIND, xml=documents and len(refs) > FEW)}
+    rows = {row.uuid: row for row in site.store.rows(KIND, gist=documents)}
     still: list[tuple[Ref, Row]] = []
     going: list[tuple[Ref, Row]] = []
     for ref in refs:
@@ -155,8 +154,9 @@ def _each(site: Site, refs: Sequence[Ref], groups: AbstractSet[str], *, document
             yield Found(ref, NotFound(ref, hint="it was undefined, or was transient and has ended"))
         else:
             (going if row.run or row.transient else still).append((ref, row))
-    if documents and len(refs) <= FEW:
-        whole = {row.uuid: row for row in site.store.get_many(KIND, [row.uuid for _, row in still])}
+    if documents:
+        unread = [row.uuid for _, row in still if recall(row.gist) is None]
+        whole = {row.uuid: row for row in site.store.get_many(KIND, unread)} if unread else {}
         still = [(ref, whole.get(ref.key, row)) for ref, row in still]
     for ref, row in still:
         yield Found(ref, row)
@@ -253,7 +253,7 @@ def _stopped(row: Row, status: Status | None, groups: AbstractSet[str]) -> Domai
     """What a definition says; of its images, what the host says."""
     if not groups & FROM_DEFINITION:
         return DomainStats(state=status, cpu=Cpu() if "cpu" in groups else None)
-    summary = _summary(row.xml)
+    summary = _facts(row)
     return DomainStats(
         state=status,
         cpu=Cpu() if "cpu" in groups else None,
@@ -442,6 +442,11 @@ def _blocks(summary: Summary, record: Record | None, said: Said | None) -> tuple
             )
         )
     return tuple(found)
+
+
+def _facts(row: Row) -> Summary:
+    """The facts of a definition: out of the gist, or out of the document where that is no use."""
+    return recall(row.gist) or _summary(row.xml)
 
 
 def _summary(xml: str | None) -> Summary:

@@ -48,26 +48,26 @@ def start(site: Site, row: Row, plan: Plan, *, paused: bool, accelerator: str) -
 
     :raises VirtError: something failed; nothing is left of the start.
     """
-    record = Record(
-        run=secrets.token_hex(8),
-        uuid=row.uuid,
-        name=row.name,
-        number=site.store.next_id(),
-        phase="starting",
-        paused=paused,
-        xml=without_passwords(Document.of(plan.domain.replace(id=None))).text,
-        boot=site.scope.boot_id,
-        began=time.time(),
-        accelerator=accelerator,
-        binary=plan.argv[0],
-        disks=_disks(plan),
-        sockets=(*plan.sockets, *(use.target for use in plan.fds if use.kind == "listen")),
-        warnings=tuple(plan.warnings),
-    )
+    run = secrets.token_hex(8)
     with Undo() as undo:
         undo.callback(ending.roll_back, site, row.uuid)
         site.step("mark-run")
-        site.store.set_run(KIND, row.uuid, record.run)
+        record = Record(
+            run=run,
+            uuid=row.uuid,
+            name=row.name,
+            number=site.store.begin_run(KIND, row.uuid, run),
+            phase="starting",
+            paused=paused,
+            xml=without_passwords(Document.of(plan.domain.replace(id=None))).text,
+            boot=site.scope.boot_id,
+            began=time.time(),
+            accelerator=accelerator,
+            binary=plan.argv[0],
+            disks=_disks(plan),
+            sockets=(*plan.sockets, *(use.target for use in plan.fds if use.kind == "listen")),
+            warnings=tuple(plan.warnings),
+        )
         _copy(site, plan)
         site.step("make-run-dir")
         with RunDir.create(site.runs, row.uuid) as place:

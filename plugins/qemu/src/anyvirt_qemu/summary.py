@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
 from functools import lru_cache
-from typing import Any, Final
-from xml.parsers import expat
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+if TYPE_CHECKING:
+    from anyvirt.api import Domain
 
 # what libvirt's units stand for, in bytes
 UNITS: Final = {
     "b": 1, "bytes": 1, "kb": 10**3, "k": 2**10, "kib": 2**10, "mb": 10**6, "m": 2**20, "mib": 2**20,
     "gb": 10**9, "g": 2**30, "gib": 2**30, "tb": 10**12, "t": 2**40, "tib": 2**40,
 }  # fmt: skip
+FORMAT: Final = 1  # of a gist
 DISKS: Final = "domain/devices/disk"
 NETS: Final = "domain/devices/interface"
 BALLOON: Final = "domain/devices/memballoon"
 SOURCES: Final = ("file", "dev")
 
 
-@dataclass(frozen=True, slots=True)
-class DiskFacts:
+class DiskFacts(NamedTuple):
     """A disk: its target, and where its image is; path and format are empty where there is none of this host's."""
 
     target: str
@@ -27,16 +29,14 @@ class DiskFacts:
     format: str
 
 
-@dataclass(frozen=True, slots=True)
-class NetFacts:
+class NetFacts(NamedTuple):
     """A network interface by its alias (empty in a definition that never ran) and MAC address."""
 
     alias: str
     mac: str
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """What a definition says of its size; sizes in bytes.
 
     :param vcpus: processors at boot; ``max_vcpus`` those that it can have.
@@ -53,12 +53,38 @@ class Summary:
     balloon: str = ""
 
 
+def gist(domain: Domain) -> str:
+    """The facts of a definition that does not run, as the store keeps them beside its document, for ``recall``."""
+    vcpus = 1 if domain.vcpu is None else domain.vcpu
+    current = vcpus if domain.vcpu_current is None else domain.vcpu_current
+    memory = domain.memory if domain.current_memory is None else domain.current_memory
+    disks = []
+    for disk in domain.disks:
+        path = (disk.source.file if disk.source.file is not None else disk.source.dev) if disk.source else None
+        disks.append((disk.target or "", path or "", (disk.driver.type or "") if disk.driver else "raw"))
+    nets = [(net.alias or "", net.mac or "") for net in domain.interfaces]
+    return json.dumps((FORMAT, current, vcpus, memory, domain.memory, disks, nets), separators=(",", ":"))
+
+
+@lru_cache(maxsize=2048)
+def recall(text: str) -> Summary | None:
+    """The facts that ``gist`` has written; None where another version has, or nobody."""
+    kept: list[Any] = json.loads(text) if text else [0]
+    if kept[0] != FORMAT:
+        return None
+    _, vcpus, most, memory, max_memory, disks, nets = kept
+    disks, nets = (DiskFacts(*disk) for disk in disks), (NetFacts(*net) for net in nets)
+    return Summary(vcpus, most, memory, max_memory, tuple(disks), tuple(nets))
+
+
 @lru_cache(maxsize=2048)
 def summarise(xml: str) -> Summary:
     """The facts of a document; what it does not say is None or empty.
 
     :raises ValueError: it is no XML, or has a document type.
     """
+    from xml.parsers import expat
+
     reader = _Reader()
     parser = expat.ParserCreate()
     parser.buffer_text = True
