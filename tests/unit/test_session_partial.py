@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
-from anyvirt.api import Answer, Balloon, Connection, Cpu, DomainFacts, Fact, Ref, State, impl
+from anyvirt.api import Answer, Balloon, Connection, Cpu, DomainFacts, DomainStats, Fact, Ref, State, impl
 from anyvirt.deadline import left
-from anyvirt.errors import Interrupted
+from anyvirt.errors import Busy, Failed, Interrupted
 from anyvirt.model.values import JobRecord
 from anyvirt.session import CallInfo
 from anyvirt.testing import connected, host
@@ -168,6 +168,26 @@ def test_one_stuck_guest_takes_no_figures_of_others_away() -> None:
     assert answers[ONE].get().cpu == cpu
     assert answers[ONE].get().balloon == balloon
     assert isinstance(answers[TWO].error, Interrupted)
+    assert answers[TWO].value == DomainStats(balloon=balloon)
+
+
+def test_a_group_that_failed_leaves_the_figures_of_the_others_beside_its_error() -> None:
+    def refused(self: Any, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[Any]]]:
+        yield from ((ref, Answer(error=Busy(ref, holder="a job"))) for ref in refs)
+
+    def broken(self: Any, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[Any]]]:
+        raise Failed("no such table")
+
+    driver = _driver(stats_vcpu=refused, stats_cpu=_bulk(Cpu(time=5), 100.0), stats_block=_bulk((), 90.0))
+    answer = made(driver).stats([ONE])[ONE]
+    assert isinstance(answer.error, Busy)
+    assert (answer.value, answer.at) == (DomainStats(cpu=Cpu(time=5), block=()), 90.0)
+    with pytest.raises(Busy):
+        answer.get()
+    assert made(_driver(stats_vcpu=refused)).stats([ONE])[ONE].value is None
+    answer = made(_driver(stats_vcpu=broken, stats_cpu=_bulk(Cpu(time=5)))).stats([ONE])[ONE]
+    assert isinstance(answer.error, Failed)
+    assert answer.value == DomainStats(cpu=Cpu(time=5))
 
 
 def test_merged_figures_are_as_old_as_the_oldest_of_them() -> None:

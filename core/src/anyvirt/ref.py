@@ -37,7 +37,7 @@ class Ref:
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[T_co]):
-    """What a driver says of one object in a bulk call: a value or an error.
+    """What a driver says of one object in a bulk call: a value or an error; both where only a part failed.
 
     :param at: when the hypervisor said it, as ``time.time()``.
     """

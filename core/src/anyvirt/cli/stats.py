@@ -92,8 +92,8 @@ def _show(cli: Invocation, schema: str, names: Sequence[str], groups: Sequence[s
         row: dict[str, Any] = {"name": str(ref), "uuid": ref.uuid, "at": answer.at}
         if answer.error is not None:
             row["error"] = cli.row_error(answer.error)
-        else:
-            row["stats"] = answer.get().flat()
+        if answer.value is not None:  # beside an error: what is known in spite of it
+            row["stats"] = answer.value.flat()
         rows.append(row)
     _print(cli, schema, rows)
 

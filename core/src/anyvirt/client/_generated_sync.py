@@ -494,7 +494,8 @@ class Connection(SyncLink):
         """Figures of many domains; every domain, every group, unless told otherwise.
 
         A driver that collects everything in one pass is asked once; another one once for each group that it knows.
-        A group that the driver does not know stays None.
+        A group that the driver does not know stays None. Where one group failed, the answer has that error beside the
+        figures of the others: ``get`` raises it, ``value`` has what is known.
 
         :raises Invalid: for the name of a group that does not exist.
         """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from anyvirt.deadline import current
@@ -161,7 +162,8 @@ def stats(
     """Figures of many domains; every domain, every group, unless told otherwise.
 
     A driver that collects everything in one pass is asked once; another one once for each group that it knows.
-    A group that the driver does not know stays None.
+    A group that the driver does not know stays None. Where one group failed, the answer has that error beside the
+    figures of the others: ``get`` raises it, ``value`` has what is known.
 
     :raises Invalid: for the name of a group that does not exist.
     """
@@ -174,11 +176,15 @@ def stats(
     answers: dict[Ref, Answer[DomainStats]] = {ref: Answer(DomainStats()) for ref in asked}
     begun = _begin(calls, [hook for group, hook in _SINGLE.items() if group in groups], asked)
     if "state" in groups and "domain_state" in calls.supports:
-        _merge(answers, "state", calls.domain_state(asked))
+        _merge(answers, "state", partial(calls.domain_state, asked))
     for group, hook in _SINGLE.items():
         if hook in begun:
-            _merge(answers, group, begun[hook].result())
-    return answers
+            _merge(answers, group, begun[hook].result)
+    nothing = DomainStats()
+    return {
+        ref: Answer(error=answer.error, at=answer.at) if answer.error and answer.value == nothing else answer
+        for ref, answer in answers.items()
+    }
 
 
 def _begin(calls: Connection, hooks: Sequence[str], refs: Sequence[Ref]) -> dict[str, Pending]:
@@ -187,19 +193,21 @@ def _begin(calls: Connection, hooks: Sequence[str], refs: Sequence[Ref]) -> dict
     return {hook: calls.session.begin_bulk(hook, dict(asked)) for hook in hooks if hook in calls.supports}
 
 
-def _merge(answers: dict[Ref, Answer[DomainStats]], group: str, part: Mapping[Ref, Answer[Any]]) -> None:
+def _merge(answers: dict[Ref, Answer[DomainStats]], group: str, ask: Callable[[], Mapping[Ref, Answer[Any]]]) -> None:
+    try:
+        part = ask()
+    except VirtError as error:
+        part = dict.fromkeys(answers, Answer(error=error))
     for ref, answer in part.items():
         before = answers[ref]
-        if before.error is not None:
-            continue
         if answer.error is not None:
-            answers[ref] = Answer(error=answer.error, at=answer.at)
+            answers[ref] = replace(before, error=before.error or answer.error)
             continue
         value = tuple(answer.value) if isinstance(answer.value, list) else answer.value
         assert before.value is not None
         change: dict[str, Any] = {group: value}
         oldest = answer.at if before.value == DomainStats() else min(before.at, answer.at)
-        answers[ref] = Answer(replace(before.value, **change), at=oldest)
+        answers[ref] = Answer(replace(before.value, **change), before.error, oldest)
 
 
 @derived("domain_block_info", covers={"virDomainGetBlockInfo": ()})
