@@ -41,10 +41,11 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.jobs": "Job JobState MemoryBook phase Undo",
     "anyvirt.lanes": "fan_out lanes",
     "anyvirt.model.address": (
-        "CcidAddress CcwAddress DimmAddress DriveAddress HostPci IsaAddress MmioAddress PciAddress "
+        "CcidAddress CcwAddress DimmAddress DriveAddress HostAddress HostPci IsaAddress MmioAddress PciAddress "
         "SpaprAddress UnassignedAddress UsbAddress VirtioS390Address VirtioSerialAddress"
     ),
     "anyvirt.model.assign": "Clash Names Numbers PciBus PciSpace Slot UsbPorts",
+    "anyvirt.model.backup": "Backup BackupDisk",
     "anyvirt.model.canonical": "fingerprint",
     "anyvirt.model.capabilities": (
         "BandwidthControl BandwidthMonitoring BandwidthNode StartLabel CacheBank CacheControl CacheMonitoring "
@@ -52,6 +53,7 @@ NAMES: Final[dict[str, str]] = {
         "HostCpu HostDistance HostPages MonitorFeature SecurityModel"
     ),
     "anyvirt.model.check": "check check_name",
+    "anyvirt.model.check_documents": "check_document",
     "anyvirt.model.clock": "Clock ClockOffset Timer TimerName",
     "anyvirt.model.container": "ContainerCapabilities",
     "anyvirt.model.cpu": ("Cell CellCache CpuFeature CpuMode CpuPolicy CpuSpec Latency NumaBandwidth Sibling Topology"),
@@ -59,18 +61,28 @@ NAMES: Final[dict[str, str]] = {
         "Channel ChannelTarget CharDevice CharSource CharType Console ConsoleTarget Parallel Serial SerialTarget"
     ),
     "anyvirt.model.devices.controller": "Controller ControllerDriver ControllerTarget ControllerType",
-    "anyvirt.model.devices.device": "Boot Device Rom VirtioOptions",
+    "anyvirt.model.devices.crypto": "Crypto",
+    "anyvirt.model.devices.device": "Boot Device Rom Teaming VirtioOptions",
     "anyvirt.model.devices.disk": "Disk DiskBus DiskCache DiskDevice DiskDriver IoTune",
     "anyvirt.model.devices.filesystem": "Filesystem FilesystemType",
     "anyvirt.model.devices.graphics": "Graphics GraphicsType Listen",
+    "anyvirt.model.devices.hostdev": "Hostdev HostdevSource HostdevType",
     "anyvirt.model.devices.hub": "Hub",
     "anyvirt.model.devices.input": "Input InputType",
-    "anyvirt.model.devices.interface": ("Interface InterfaceDriver InterfaceSource InterfaceType Ip Offloads Route"),
+    "anyvirt.model.devices.interface": (
+        "Bandwidth FilterParameter Interface InterfaceDriver InterfaceSource InterfaceType Ip Offloads Rate Route "
+        "VirtualPort Vlan VlanTag"
+    ),
     "anyvirt.model.devices.iommu": "Iommu",
+    "anyvirt.model.devices.lease": "Lease",
     "anyvirt.model.devices.memballoon": "Memballoon",
+    "anyvirt.model.devices.memory": "MemoryDevice",
+    "anyvirt.model.devices.nvram": "Nvram",
     "anyvirt.model.devices.panic": "Panic",
+    "anyvirt.model.devices.redirdev": "Redirdev Redirfilter RedirRule",
     "anyvirt.model.devices.rng": "Rng",
     "anyvirt.model.devices.shmem": "Shmem",
+    "anyvirt.model.devices.smartcard": "Smartcard",
     "anyvirt.model.devices.sound": "Audio Sound",
     "anyvirt.model.devices.tpm": "Tpm TpmType",
     "anyvirt.model.devices.video": "Video VideoType",
@@ -92,21 +104,52 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.features": "Features HyperV KvmFeatures",
     "anyvirt.model.form": "from_json to_json",
     "anyvirt.model.heed": "heeded line meaningless path_of plain unheeded",
+    "anyvirt.model.grammar": "relax_ng",
+    "anyvirt.model.host_interface": (
+        "BondMode HostBond HostBridge HostDhcp HostInterface HostInterfaceType HostIp HostLink HostPort HostProtocol "
+        "LinkState"
+    ),
     "anyvirt.model.label": "DomainLabel",
     "anyvirt.model.limits": "Limits",
     "anyvirt.model.memory": "HugePage IoThread MemoryBacking VcpuState",
+    "anyvirt.model.network": (
+        "BridgePlug Dhcp DhcpHost DhcpLease DhcpRange DirectPlug Dns DnsForwarder DnsHost DnsSrv DnsTxt Forward "
+        "ForwardAddress ForwardInterface ForwardMode HostdevPlug Nat Network NetworkBridge NetworkIp NetworkPlug "
+        "NetworkPort PortBandwidth PortGroup"
+    ),
+    "anyvirt.model.node_device": (
+        "ApCardCapability ApMatrixCapability ApQueueCapability CardbusBridge CcwCapability ChannelAddress "
+        "CssCapability DeviceId DevNode DrmCapability FcHost FcRemotePort Hotpluggable Ieee80203 Ieee80211 IommuGroup "
+        "MdevAttribute MdevCapability MdevType MdevTypes NetCapability NetFeature NodeDevice PciBridge PciCapability "
+        "PciLink PhysFunction Removable ScsiCapability ScsiGenericCapability ScsiHostCapability ScsiTargetCapability "
+        "StorageCapability SystemCapability SystemField UsbCapability UsbDeviceCapability VdpaCapability VendorField "
+        "VirtFunctions Vpd VpdReadonly VpdReadwrite VportOps"
+    ),
     "anyvirt.model.numa": "MemNode NumaTune",
+    "anyvirt.model.nwfilter": (
+        "AhIpv6Match AhMatch AllIpv6Match AllMatch ArpMatch EspIpv6Match EspMatch FilterBinding FilterRef FilterRule "
+        "Icmpv6Match IcmpMatch IgmpMatch IpMatch Ipv6Match MacMatch NetworkFilter RarpMatch RuleAction SctpIpv6Match "
+        "SctpMatch StpMatch TcpIpv6Match TcpMatch UdpIpv6Match UdpliteIpv6Match UdpliteMatch UdpMatch VlanMatch"
+    ),
     "anyvirt.model.os": "AcpiTable BootDevice FirmwareFeature InitVariable Os OsBoot OsType",
-    "anyvirt.model.others": "Backup Network NetworkFilter NodeDevice",
+    "anyvirt.model.pool_capabilities": "PoolCapability SourceFormats StoragePoolCapabilities TargetFormats",
+    "anyvirt.model.probe": ("Blocker CpuProperty EmulatorProbe HypervCapability ProbedCpu ProbedHostCpu ProbedMachine"),
     "anyvirt.model.reference": "reference",
     "anyvirt.model.rest": "Xml",
+    "anyvirt.model.schema": "json_schema",
+    "anyvirt.model.secret": "KeptSecret",
     "anyvirt.model.security": "IdMap IdRange KeyCipher PerfEvent S390Launch SevLaunch",
-    "anyvirt.model.snapshot": "Checkpoint Snapshot SnapshotKind",
+    "anyvirt.model.snapshot": "Checkpoint CheckpointDisk Snapshot SnapshotDisk SnapshotKind",
     "anyvirt.model.source": "BackingStore Encryption Protocol SecretRef Source SourceHost SourceType",
     "anyvirt.model.state": "Op Reason require State Status",
+    "anyvirt.model.status": (
+        "BlockJob DirtyBitmap DomainStatus DriverJob EmulatorFlag JobImage MigratedDisk MigrationParameter "
+        "MigrationSource NamedDevice Taint VcpuThread"
+    ),
     "anyvirt.model.stats": "Balloon Block BlockInfo Cpu DomainStats GROUPS Net Vcpu",
     "anyvirt.model.storage": (
-        "Permissions Pool PoolDevice PoolHost PoolSource PoolType Volume VolumeBackingStore VolumeTarget VolumeType"
+        "Adapter Extent FreeExtent Permissions Pool PoolDevice PoolFormat PoolHost PoolSource PoolType Timestamps "
+        "Volume VolumeBackingStore VolumeFormat VolumeSourceDevice VolumeTarget VolumeType"
     ),
     "anyvirt.model.strict": "unknown",
     "anyvirt.model.sysinfo": ("Mainboard BiosEntry BoardEntry ChassisEntry FwCfg FwCfgEntry Smbios SystemEntry"),

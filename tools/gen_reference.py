@@ -120,7 +120,7 @@ def xml() -> str:
     out = [title("XML"), f"{about} What an element has in it is listed where the element first stands.\n\n"]
     seen: set[str] = set()
     for tag in sorted(ROOTS):
-        fields = [row for row in (row for cls in classes_of(tag) for row in reference(cls)) if row.field not in seen]
+        fields = [row for cls in classes_of(tag) for row in reference(cls) if row.field not in seen]
         seen |= {row.field for row in fields}
         fields = list({row.field: row for row in reversed(fields)}.values())[::-1]
         if fields:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pickle
-from importlib import import_module
 
 import pytest
 from anyvirt.model.canonical import fingerprint
@@ -12,14 +11,14 @@ from anyvirt.model.element import Element
 from anyvirt.model.form import from_json, to_json
 from anyvirt.model.plan import plan_of
 from anyvirt.model.reference import reference
-from anyvirt.model.roots import ROOTS
+from anyvirt.model.roots import ROOTS, classes_of
 from anyvirt.model.strict import unknown
 from anyvirt.model.walk import walk
 from anyvirt.model.write import dump
 from anyvirt.model.xml import parse
 from model_samples import full
 
-ALL = [getattr(import_module(place.split(":")[0]), place.split(":")[1]) for place in ROOTS.values()]
+ALL = [cls for tag in ROOTS for cls in classes_of(tag)]
 
 
 @pytest.mark.parametrize("turn", range(7))

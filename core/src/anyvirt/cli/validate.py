@@ -85,11 +85,10 @@ def _checked(cli: Invocation, name: str, *, canonical: bool) -> dict[str, Any]:
 
 def problems(model: Element) -> list[Problem]:
     """What a document has that is not known, and what contradicts itself, in the order of lines."""
-    from anyvirt.model.check import check
-    from anyvirt.model.domain import Domain
+    from anyvirt.model.check_documents import check_document
     from anyvirt.model.strict import unknown
 
-    found = [*unknown(model), *(check(model) if isinstance(model, Domain) else ())]
+    found = [*unknown(model), *check_document(model)]
     return sorted(found, key=lambda problem: problem.line or 0)
 
 

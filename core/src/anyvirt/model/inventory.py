@@ -11,7 +11,7 @@ from anyvirt.errors import Invalid
 from anyvirt.model.element import Element
 from anyvirt.model.namespaces import registered
 from anyvirt.model.plan import ELEMENT, ELEMENTS, GROUP, OPAQUE, Child, Field, Node, Plan, plan_of
-from anyvirt.model.roots import class_of
+from anyvirt.model.roots import class_of, marks_of
 from anyvirt.model.types import Text
 from anyvirt.model.xml import tree
 
@@ -69,7 +69,7 @@ class Inventory:
         """Count one document; one that is refused is remembered with the reason."""
         try:
             root = tree(document)
-            plan = plan_of(class_of(root.tag))
+            plan = plan_of(class_of(root.tag, marks_of(root)))
         except Invalid as error:
             self.refused[name] = str(error)
             return

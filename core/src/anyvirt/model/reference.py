@@ -26,8 +26,8 @@ class Entry(NamedTuple):
 
 
 def reference(cls: type[Element]) -> tuple[Entry, ...]:
-    """All paths below a model, in document order; an element inside its own kind is not entered again."""
-    return tuple(_entries(cls, "", ()))
+    """All paths below a model, in document order, each once; an element inside its own kind is not entered again."""
+    return tuple(dict.fromkeys(_entries(cls, "", ())))
 
 
 def _entries(cls: type[Element], path: str, above: tuple[type[Element], ...]) -> list[Entry]:

@@ -1,14 +1,30 @@
-"""Storage pools and volumes."""
+"""Storage pools and volumes; libvirt's formatstorage."""
 
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from anyvirt.model.address import HostPci
 from anyvirt.model.element import Element, at
 from anyvirt.model.source import Auth, Encryption
-from anyvirt.model.types import UUID, ByteSize, Count, Present, Unsigned, YesNo
+from anyvirt.model.types import (
+    UUID,
+    ByteSize,
+    Count,
+    Hostname,
+    Mode,
+    Pattern,
+    PlainBytes,
+    Port,
+    Present,
+    UserId,
+    Wwn,
+    YesNo,
+)
+
+Timestamp = Annotated[str, Pattern("number of seconds", r"-?[0-9]+(\.[0-9]{0,9})?", "1341933637.273190990", "0")]
+Version = Annotated[str, Pattern("version", r"[0-9]+(\.[0-9]+)*", "1.1", "4.1", "3")]
 
 
 class PoolType(StrEnum):
@@ -30,6 +46,83 @@ class PoolType(StrEnum):
     VSTORAGE = "vstorage"
 
 
+class PoolFormat(StrEnum):
+    """File system, partition table or protocol of a pool."""
+
+    AUTO = "auto"
+    UNKNOWN = "unknown"
+    EXT2 = "ext2"
+    EXT3 = "ext3"
+    EXT4 = "ext4"
+    UFS = "ufs"
+    ISO9660 = "iso9660"
+    UDF = "udf"
+    GFS = "gfs"
+    GFS2 = "gfs2"
+    VFAT = "vfat"
+    HFSPLUS = "hfs+"
+    XFS = "xfs"
+    OCFS2 = "ocfs2"
+    VMFS = "vmfs"
+    NFS = "nfs"
+    GLUSTERFS = "glusterfs"
+    CIFS = "cifs"
+    DOS = "dos"
+    DVH = "dvh"
+    GPT = "gpt"
+    MAC = "mac"
+    BSD = "bsd"
+    PC98 = "pc98"
+    SUN = "sun"
+    LVM2 = "lvm2"
+
+
+class VolumeFormat(StrEnum):
+    """Format of an image, or kind of a partition."""
+
+    UNKNOWN = "unknown"
+    NONE = "none"
+    AUTO = "auto"
+    RAW = "raw"
+    DIR = "dir"
+    BOCHS = "bochs"
+    CLOOP = "cloop"
+    DMG = "dmg"
+    ISO = "iso"
+    VPC = "vpc"
+    VDI = "vdi"
+    VHD = "vhd"
+    VHDX = "vhdx"
+    FAT = "fat"
+    PLOOP = "ploop"
+    LUKS = "luks"
+    COW = "cow"
+    QCOW = "qcow"
+    QCOW2 = "qcow2"
+    QED = "qed"
+    VMDK = "vmdk"
+    LINUX = "linux"
+    FAT16 = "fat16"
+    FAT32 = "fat32"
+    LINUX_SWAP = "linux-swap"
+    LINUX_LVM = "linux-lvm"
+    LINUX_RAID = "linux-raid"
+    EXTENDED = "extended"
+    EXT2 = "ext2"
+    EXT3 = "ext3"
+    EXT4 = "ext4"
+    UFS = "ufs"
+    ISO9660 = "iso9660"
+    UDF = "udf"
+    GFS = "gfs"
+    GFS2 = "gfs2"
+    VFAT = "vfat"
+    HFSPLUS = "hfs+"
+    XFS = "xfs"
+    OCFS2 = "ocfs2"
+    VMFS = "vmfs"
+
+
 class VolumeType(StrEnum):
     """What a volume is."""
 
@@ -44,24 +137,24 @@ class VolumeType(StrEnum):
 class Permissions(Element, tag="permissions"):
     """Owner and mode of a path."""
 
-    mode: str | None = at("mode", "Mode, octal", default=None)
-    owner: str | None = at("owner", "Numeric user; -1 for no choice", default=None)
-    group: str | None = at("group", "Numeric group; -1 for no choice", default=None)
+    mode: Mode | None = at("mode", "Mode, octal", default=None)
+    owner: UserId | None = at("owner", "Numeric user; -1 for no choice", default=None)
+    group: UserId | None = at("group", "Numeric group; -1 for no choice", default=None)
     label: str | None = at("label", "SELinux label", default=None)
 
 
 class PoolHost(Element, tag="host"):
     """A server that a pool is on."""
 
-    name: str | None = at("@name", "Host name or address", default=None, key=True)
-    port: Count | None = at("@port", "Port", default=None)
+    name: Hostname | None = at("@name", "Host name or address", default=None, key=True)
+    port: Port | None = at("@port", "Port", default=None)
 
 
 class FreeExtent(Element, tag="freeExtent"):
     """Free space on a disk."""
 
-    start: Unsigned | None = at("@start", "First byte", default=None)
-    end: Unsigned | None = at("@end", "Last byte", default=None)
+    start: PlainBytes | None = at("@start", "First byte", default=None)
+    end: PlainBytes | None = at("@end", "Last byte", default=None)
 
 
 class PoolDevice(Element, tag="device"):
@@ -78,12 +171,12 @@ class Adapter(Element, tag="adapter"):
     type: Literal["scsi_host", "fc_host"] | None = at("@type", "Kind of adapter", default=None)
     name: str | None = at("@name", "Name, such as scsi_host2", default=None)
     parent: str | None = at("@parent", "Parent of a virtual adapter", default=None)
-    parent_wwnn: str | None = at("@parent_wwnn", "Node name of the parent", default=None)
-    parent_wwpn: str | None = at("@parent_wwpn", "Port name of the parent", default=None)
-    parent_fabric_wwn: str | None = at("@parent_fabric_wwn", "Fabric of the parent", default=None)
+    parent_wwnn: Wwn | None = at("@parent_wwnn", "Node name of the parent", default=None)
+    parent_wwpn: Wwn | None = at("@parent_wwpn", "Port name of the parent", default=None)
+    parent_fabric_wwn: Wwn | None = at("@parent_fabric_wwn", "Fabric of the parent", default=None)
     managed: YesNo | None = at("@managed", "The adapter is removed with the pool", default=None)
-    wwnn: str | None = at("@wwnn", "Node name", default=None)
-    wwpn: str | None = at("@wwpn", "Port name", default=None)
+    wwnn: Wwn | None = at("@wwnn", "Node name", default=None)
+    wwpn: Wwn | None = at("@wwpn", "Port name", default=None)
     unique_id: Count | None = at("parentaddr/@unique_id", "Number among adapters of one parent", default=None)
     parent_address: HostPci | None = at("parentaddr/address", "PCI address of the parent", default=None)
 
@@ -97,8 +190,8 @@ class PoolSource(Element, tag="source"):
     adapter: Adapter | None = at("adapter", "SCSI adapter", default=None)
     name: str | None = at("name", "Name, such as a volume group", default=None)
     initiator: str | None = at("initiator/iqn/@name", "iSCSI initiator name", default=None)
-    format: str | None = at("format/@type", "File system, partition table or protocol", default=None)
-    protocol_ver: str | None = at("protocol/@ver", "Version of NFS", default=None)
+    format: PoolFormat | None = at("format/@type", "File system, partition table or protocol", default=None)
+    protocol_ver: Version | None = at("protocol/@ver", "Version of NFS", default=None)
     auth: Auth | None = at("auth", "Credentials", default=None)
     vendor: str | None = at("vendor/@name", "Vendor", default=None)
     product: str | None = at("product/@name", "Product", default=None)
@@ -117,14 +210,17 @@ class Pool(Element, tag="pool"):
     source: PoolSource | None = at("source", "What it is made of", default=None)
     target: str | None = at("target/path", "Where it stands on the host", default=None)
     permissions: Permissions | None = at("target/permissions", "Owner and mode of that place", default=None)
+    refresh_allocation: Literal["default", "capacity"] | None = at(
+        "refresh/volume/@allocation", "What counts as the allocation of a volume", default=None
+    )
     extensions: tuple[Element, ...] = at(".", "Elements of namespaces that plug-ins registered", default=())
 
 
 class Extent(Element, tag="extent"):
     """A part of a device that a volume is on."""
 
-    start: Unsigned | None = at("@start", "First byte", default=None)
-    end: Unsigned | None = at("@end", "Last byte", default=None)
+    start: PlainBytes | None = at("@start", "First byte", default=None)
+    end: PlainBytes | None = at("@end", "Last byte", default=None)
 
 
 class VolumeSourceDevice(Element, tag="device"):
@@ -137,21 +233,21 @@ class VolumeSourceDevice(Element, tag="device"):
 class Timestamps(Element, tag="timestamps"):
     """When a path was touched, in seconds since 1970 with fractions."""
 
-    atime: str | None = at("atime", "Last read", default=None)
-    mtime: str | None = at("mtime", "Last write", default=None)
-    ctime: str | None = at("ctime", "Last change of owner or mode", default=None)
-    btime: str | None = at("btime", "Birth", default=None)
+    atime: Timestamp | None = at("atime", "Last read", default=None)
+    mtime: Timestamp | None = at("mtime", "Last write", default=None)
+    ctime: Timestamp | None = at("ctime", "Last change of owner or mode", default=None)
+    btime: Timestamp | None = at("btime", "Birth", default=None)
 
 
 class VolumeTarget(Element, tag="target"):
     """The image of a volume."""
 
     path: str | None = at("path", "Path on the host", default=None)
-    format: str | None = at("format/@type", "Format, such as raw or qcow2", default=None)
+    format: VolumeFormat | None = at("format/@type", "Format, such as raw or qcow2", default=None)
     permissions: Permissions | None = at("permissions", "Owner and mode", default=None)
     timestamps: Timestamps | None = at("timestamps", "When it was touched", default=None)
     encryption: Encryption | None = at("encryption", "How it is encrypted", default=None)
-    compat: str | None = at("compat", "Version of qcow2: 0.10 or 1.1", default=None)
+    compat: Version | None = at("compat", "Version of qcow2: 0.10 or 1.1", default=None)
     nocow: Present = at("nocow", "No copy on write below the image", default=False)
     cluster_size: ByteSize | None = at("clusterSize", "Cluster of qcow2", default=None)
     lazy_refcounts: Present = at("features/lazy_refcounts", "Reference counts are written late", default=False)
@@ -162,7 +258,7 @@ class VolumeBackingStore(Element, tag="backingStore"):
     """The image below a volume's."""
 
     path: str | None = at("path", "Path on the host", default=None)
-    format: str | None = at("format/@type", "Format", default=None)
+    format: VolumeFormat | None = at("format/@type", "Format", default=None)
     permissions: Permissions | None = at("permissions", "Owner and mode", default=None)
     timestamps: Timestamps | None = at("timestamps", "When it was touched", default=None)
 

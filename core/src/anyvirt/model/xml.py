@@ -14,7 +14,7 @@ from anyvirt.model.limits import DEFAULT, Limits, admit
 from anyvirt.model.namespaces import registered
 from anyvirt.model.plan import ELEMENT, ELEMENTS, GROUP, TEXTS, Child, Field, Node, Plan, plan_of
 from anyvirt.model.rest import Attribute, Rest, Stray, Xml
-from anyvirt.model.roots import class_of
+from anyvirt.model.roots import class_of, marks_of
 
 E = TypeVar("E", bound=Element)
 
@@ -35,7 +35,7 @@ def parse(document: str | bytes, cls: type[Element] | None = None, *, limits: Li
     root = _tree(admit(document, limits), limits)
     tag = root.tag if isinstance(root.tag, str) else ""
     if cls is None:
-        cls = class_of(tag)
+        cls = class_of(tag, marks_of(root))
     elif tag != plan_of(cls).prefix + cls._tag:
         text = f"the document is a <{etree.QName(tag).localname}>, not a <{cls._tag}>"
         raise Invalid([Problem("xml.unknown-element", f"/{tag}", _line(root), text)])
