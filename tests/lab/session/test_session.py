@@ -109,7 +109,7 @@ def test_the_machines_guests_are_roots_and_there_are_three_ways_out() -> None:
         connection.domain_list()
     assert "sudo" in caught.value.hint
     assert "qemu:///session" in caught.value.hint
-    assert "qemu+ssh://root@localhost/system" in caught.value.hint
+    assert "ssh root@localhost anyvirt" in caught.value.hint
 
 
 @pytest.fixture
