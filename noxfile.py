@@ -50,12 +50,12 @@ def tools(group: str) -> list[str]:
 
 
 def lowest() -> list[str]:
-    """Each requirement of each distribution at the lowest version it allows; their own names aside."""
+    """What each distribution and its ``testing`` extra require, at the lowest version; their own names aside."""
     found = []
     for name in DISTRIBUTIONS:
         project = nox.project.load_toml(ROOT / name / "pyproject.toml")["project"]
-        for words in project["dependencies"]:
-            match = re.fullmatch(r"([A-Za-z0-9_.-]+)>=([0-9.]+).*", words)
+        for words in [*project["dependencies"], *project.get("optional-dependencies", {}).get("testing", [])]:
+            match = re.fullmatch(r"([A-Za-z0-9_.-]+)(?:\[\w+\])?>=([0-9.]+).*", words)
             if match is None:
                 raise ValueError(f"{name}: no lowest version in {words!r}")
             if not match[1].startswith("anyvirt"):
@@ -103,7 +103,7 @@ def docs(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """Core's own tests with the lowest versions that the distributions allow."""
     session.install("--quiet", *lowest(), *tools("test"), *(f"./{name}" for name in DISTRIBUTIONS))
-    session.run("python", "-m", "pytest", "tests/unit", *session.posargs)
+    session.run("python", "-m", "pytest", "-n", "2", "tests/unit", *session.posargs)
 
 
 @shared
