@@ -16,6 +16,7 @@ from anyvirt.settings import Settings
 
 ROOT = os.geteuid() == 0
 NOBODY = 65534
+WAYS_OUT = ("sudo", "session", "ssh root@localhost anyvirt")
 
 
 @pytest.fixture
@@ -107,16 +108,12 @@ def test_the_system_scope_is_roots_and_names_three_ways_out(tmp_path: Path) -> N
                 try:
                     Scope.find("system", settings=Settings())
                 except Denied as error:
-                    (status,) = (
-                        0
-                        if all(word in error.hint for word in ("sudo", "session", "ssh root@localhost anyvirt"))
-                        else 2,
-                    )
+                    (status,) = (0 if all(word in error.hint for word in WAYS_OUT) else 2,)
             finally:
                 os._exit(status)
         assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
         return
-    assert all(word in hint for word in ("sudo", "session", "ssh root@localhost anyvirt"))
+    assert all(word in hint for word in WAYS_OUT)
 
 
 def test_the_system_scope_can_be_moved_and_keeps_apart_from_the_session(tmp_path: Path, home: Settings) -> None:

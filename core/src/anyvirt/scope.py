@@ -64,7 +64,7 @@ class Scope:
         if kind == "system" and os.geteuid() != 0:
             raise Denied(
                 f"the system's guests belong to root, and this is uid {os.geteuid()}",
-                hint="run it with sudo, use the session URI (qemu:///session), or log in as root: ssh root@localhost anyvirt ...",
+                hint="use sudo, the session URI (qemu:///session), or root's login: ssh root@localhost anyvirt ...",
             )
         if settings is None:
             from anyvirt.settings import Settings
