@@ -61,6 +61,19 @@ def test_memory_without_a_unit_is_in_kib_and_current_is_the_whole_unless_given()
 
 
 @pytest.mark.parametrize(
+    ("balloon", "alias"),
+    [
+        ("", ""),
+        ("<memballoon model='none'><alias name='balloon0'/></memballoon>", ""),
+        ("<memballoon model='virtio'><stats period='5'/><alias name='ua-b'/></memballoon>", "ua-b"),
+    ],
+    ids=["none", "left out", "own name"],
+)
+def test_a_balloon_is_known_by_its_alias_where_there_is_one(balloon: str, alias: str) -> None:
+    assert summarise(f"<domain><devices>{balloon}</devices></domain>").balloon == alias
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
