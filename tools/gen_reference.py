@@ -14,6 +14,7 @@ from typing import Final
 from anyvirt.errors import CODES
 from anyvirt.hooks.spec import Spec
 from anyvirt.hooks.table import AREAS, SPECS
+from anyvirt.model.reference import Entry
 
 KINDS: Final = {
     "call": "gives one value",
@@ -118,15 +119,28 @@ def xml() -> str:
 
     about = "Elements and attributes that anyvirt knows; everything else is kept as it is."
     out = [title("XML"), f"{about} What an element has in it is listed where the element first stands.\n\n"]
+    out.append("The source is a page of libvirt's documentation, with the part of it, or a schema of libvirt's.\n\n")
     seen: set[str] = set()
     for tag in sorted(ROOTS):
-        fields = [row for cls in classes_of(tag) for row in reference(cls) if row.field not in seen]
-        seen |= {row.field for row in fields}
-        fields = list({row.field: row for row in reversed(fields)}.values())[::-1]
-        if fields:
-            rows = [(f"``{row.path}``", row.type, ", ".join(row.values), row.doc) for row in fields]
-            out += [title(f"<{tag}>", "-"), table(("path", "type", "values", "meaning"), rows, "30 12 18 40")]
+        for number, cls in enumerate(classes_of(tag)):
+            root = f"host {tag}" if number else tag
+            fields: dict[str, Entry] = {}
+            for row in reference(cls):
+                if row.field not in seen:
+                    fields.setdefault(row.field, row)
+            seen |= fields.keys()
+            if fields:
+                head = ("path", "type", "values", "meaning", "source")
+                text = table(head, [_field(root, row) for row in fields.values()], "28 12 16 30 14")
+                out += [title(f"<{tag}> of a host" if number else f"<{tag}>", "-"), text]
     return "".join(out)
+
+
+def _field(root: str, row: Entry) -> tuple[str, ...]:
+    from anyvirt.model.origins import source_of
+
+    many = ", many" if row.many else ""
+    return f"``{row.path}``", f"{row.type}{many}", ", ".join(row.values), row.doc, source_of(root, row.path)
 
 
 def support() -> str:
