@@ -200,7 +200,6 @@ def graphics(*tags: str) -> dict[str, str]:
             "config.conflict",
             "/os/nvram/@template",
         ),
-        (disk("<boot order='1' loadparm='LOADPARM1'/>"), "config.invalid", "/devices/disk[vda]/boot/@loadparm"),
         (disk("", "type='block'"), "config.missing", "/devices/disk[vda]/source/@dev"),
         (
             disk("<auth/><source protocol='rbd'><auth/></source>", "type='network'"),
@@ -233,8 +232,6 @@ def graphics(*tags: str) -> dict[str, str]:
             "config.conflict",
             "/devices/disk[fda]/target/@bus",
         ),
-        (disk("<wwn>123</wwn>"), "config.invalid", "/devices/disk[vda]/wwn"),
-        (disk("<vendor>too long a name</vendor>"), "config.invalid", "/devices/disk[vda]/vendor"),
         (
             disk("<iotune><read_iops_sec>9</read_iops_sec><read_iops_sec_max>8</read_iops_sec_max></iotune>"),
             "config.conflict",

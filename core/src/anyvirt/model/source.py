@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Final, Literal
 
 from anyvirt.model.address import HostPci
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import UUID, Bit, ByteSize, Count, Unsigned, YesNo
+from anyvirt.model.types import UUID, Bit, ByteSize, Count, Hostname, TcpPort, Unsigned, Word, Words, YesNo
+
+_FORMATS: Final = "raw dir bochs cloop cow dmg iso qcow qcow2 qed vmdk vpc vdi vhd fat ploop aio"
+ImageFormat = Annotated[str, Words({word: word for word in _FORMATS.split()})]
 
 
 class SourceType(StrEnum):
@@ -43,7 +46,7 @@ class Protocol(StrEnum):
 class SecretRef(Element, tag="secret"):
     """A secret, by UUID or by usage."""
 
-    type: str | None = at("@type", "What the secret is for: ceph, iscsi, passphrase", default=None)
+    type: Literal["passphrase", "ceph", "iscsi"] | None = at("@type", "What the secret is for", default=None)
     uuid: UUID | None = at("@uuid", "UUID of the secret", default=None)
     usage: str | None = at("@usage", "Usage name of the secret", default=None)
 
@@ -52,15 +55,15 @@ class Auth(Element, tag="auth"):
     """Credentials for networked storage."""
 
     username: str | None = at("@username", "User name", default=None)
-    type: str | None = at("@type", "Kind of credentials, in storage pools", default=None)
+    type: Literal["chap", "ceph"] | None = at("@type", "Kind of credentials, in storage pools", default=None)
     secret: SecretRef | None = at("secret", "Secret that holds the password or key", default=None)
 
 
 class SourceHost(Element, tag="host"):
     """A server of networked storage."""
 
-    name: str | None = at("@name", "Host name or address", default=None, key=True)
-    port: str | None = at("@port", "Port number or service", default=None, key=True)
+    name: Hostname | None = at("@name", "Host name or address", default=None, key=True)
+    port: TcpPort | None = at("@port", "Port", default=None, key=True)
     transport: Literal["tcp", "unix", "rdma"] | None = at("@transport", "Transport, tcp without it", default=None)
     socket: str | None = at("@socket", "Path of the unix socket", default=None)
 
@@ -83,10 +86,10 @@ class Slice(Element, tag="slice"):
 class EncryptionCipher(Element, tag="cipher"):
     """Cipher of a new LUKS volume."""
 
-    name: str | None = at("@name", "Cipher, such as aes", default=None)
+    name: Word | None = at("@name", "Cipher, such as aes", default=None)
     size: Count | None = at("@size", "Key size in bits", default=None)
-    mode: str | None = at("@mode", "Mode, such as xts", default=None)
-    hash: str | None = at("@hash", "Hash, such as sha256", default=None)
+    mode: Word | None = at("@mode", "Mode, such as xts", default=None)
+    hash: Word | None = at("@hash", "Hash, such as sha256", default=None)
 
 
 class Encryption(Element, tag="encryption"):
@@ -96,14 +99,14 @@ class Encryption(Element, tag="encryption"):
     engine: Literal["qemu", "librbd"] | None = at("@engine", "What encrypts", default=None)
     secrets: tuple[SecretRef, ...] = at("secret", "Passphrases", default=())
     cipher: EncryptionCipher | None = at("cipher", "Cipher of a new volume", default=None)
-    ivgen_name: str | None = at("ivgen/@name", "Generator of initialisation vectors, such as plain64", default=None)
-    ivgen_hash: str | None = at("ivgen/@hash", "Hash of that generator", default=None)
+    ivgen_name: Word | None = at("ivgen/@name", "Generator of initialisation vectors, such as plain64", default=None)
+    ivgen_hash: Word | None = at("ivgen/@hash", "Hash of that generator", default=None)
 
 
 class SecurityLabel(Element, tag="seclabel"):
     """Security label of one source."""
 
-    model: str | None = at("@model", "Security driver: selinux, apparmor, dac", default=None, key=True)
+    model: Word | None = at("@model", "Security driver: selinux, apparmor, dac", default=None, key=True)
     relabel: YesNo | None = at("@relabel", "The driver sets the label", default=None)
     labelskip: YesNo | None = at("@labelskip", "Labelling failed and was skipped, live only", default=None)
     label: str | None = at("label", "The label", default=None)
@@ -197,7 +200,7 @@ class BackingStore(Element, tag="backingStore"):
 
     type: SourceType | None = at("@type", "Kind of storage", default=None)
     index: Count | None = at("@index", "Number in the chain, live only", default=None)
-    format: str | None = at("format/@type", "Format of the image, such as qcow2", default=None)
+    format: ImageFormat | None = at("format/@type", "Format of the image, such as qcow2", default=None)
     metadata_cache: ByteSize | None = at(
         "format/metadata_cache/max_size", "Most memory for cached metadata", default=None
     )

@@ -140,7 +140,7 @@ class Hexadecimal(Integer):
         return str(self._bounded(value)) if value < 0 else f"0x{self._bounded(value):0{self.width}x}"
 
 
-class AnyBase(Hexadecimal):
+class AnyRadix(Hexadecimal):
     """A number written in decimal; hexadecimal ``0x..`` and octal ``0..`` are understood, too."""
 
     def __init__(self, high: int) -> None:
@@ -483,8 +483,8 @@ Hex2 = Annotated[int, Hexadecimal(2, 0xFF)]
 Hex1 = Annotated[int, Hexadecimal(1, 7)]
 Hex32 = Annotated[int, Hexadecimal(8, 0xFFFFFFFF)]
 Hex64 = Annotated[int, Hexadecimal(1, HIGHEST)]
-Number = Annotated[int, AnyBase(2**32 - 1)]
-LongNumber = Annotated[int, AnyBase(HIGHEST)]
+Number = Annotated[int, AnyRadix(2**32 - 1)]
+LongNumber = Annotated[int, AnyRadix(HIGHEST)]
 Mode = Annotated[int, Octal(4, 0o7777)]
 TrueFalse = Annotated[bool, Words({"true": True, "false": False})]
 Bit = Annotated[bool, Words({"1": True, "0": False})]

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from anyvirt.errors import Problem
-from anyvirt.model.checks.found import conflict, duplicate, missing, wrong
+from anyvirt.model.checks.found import conflict, duplicate, missing
 from anyvirt.model.devices.device import Boot
 from anyvirt.model.domain import Domain
 from anyvirt.model.element import line_of
 from anyvirt.model.os import Os
 from anyvirt.model.walk import Step
-
-LOADPARM: Final = re.compile("[A-Za-z0-9. ]{1,8}")
 
 
 def boot(domain: Domain, steps: Sequence[Step]) -> Iterator[Problem]:
@@ -23,9 +19,6 @@ def boot(domain: Domain, steps: Sequence[Step]) -> Iterator[Problem]:
     for path, element, line in steps:
         if not isinstance(element, Boot):
             continue
-        if element.loadparm is not None and LOADPARM.fullmatch(element.loadparm) is None:
-            text = f"{element.loadparm!r} is no load parameter"
-            yield wrong(f"{path}/@loadparm", line, text, "use 1 to 8 letters, digits, dots and blanks")
         if element.order in orders:
             text = f"boot order {element.order} is taken by {orders[element.order]}"
             yield duplicate(f"{path}/@order", line, text, "use another number")

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final
 
 from anyvirt.errors import Problem
-from anyvirt.model.checks.found import conflict, duplicate, each, missing, wrong
+from anyvirt.model.checks.found import conflict, duplicate, each, missing
 from anyvirt.model.devices.disk import Disk, DiskBus, DiskDevice, IoTune
 from anyvirt.model.domain import Domain
 from anyvirt.model.element import line_of
@@ -22,7 +21,6 @@ PLACE: Final = {
 }
 # Address of a disk on a bus that is the same everywhere; a SATA disk of bhyve sits on PCI.
 ADDRESS: Final = {DiskBus.USB: "usb", DiskBus.IDE: "drive", DiskBus.FDC: "drive"}
-WWN: Final = re.compile("(0x)?[0-9a-fA-F]{16}")
 KINDS: Final = ("bytes_sec", "iops_sec")
 
 
@@ -85,13 +83,6 @@ def _kind(disk: Disk, path: str) -> Iterator[Problem]:
             yield conflict(f"{path}/address/@type", line_of(disk.address), text, hint)
     if disk.device == DiskDevice.FLOPPY and disk.bus not in (None, DiskBus.FDC):
         yield conflict(f"{path}/target/@bus", line, f"a floppy drive on bus {disk.bus}", "use bus='fdc'")
-    if disk.wwn is not None and WWN.fullmatch(disk.wwn) is None:
-        yield wrong(f"{path}/wwn", line_of(disk, "wwn"), f"{disk.wwn!r} is no world wide name", "use 16 hex digits")
-    for name, longest in (("vendor", 8), ("product", 16)):
-        text = getattr(disk, name)
-        if text is not None and (len(text) > longest or not text.isascii() or not text.isprintable()):
-            hint = f"use at most {longest} printable ASCII characters"
-            yield wrong(f"{path}/{name}", line_of(disk, name), f"{name} {text!r} does not fit SCSI", hint)
 
 
 def limits(tune: IoTune, path: str) -> Iterator[Problem]:

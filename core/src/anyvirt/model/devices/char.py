@@ -8,7 +8,15 @@ from typing import Literal
 from anyvirt.model.devices.device import Device
 from anyvirt.model.element import Element, at
 from anyvirt.model.source import SecurityLabel
-from anyvirt.model.types import Count, OnOff, YesNo
+from anyvirt.model.types import Bit, Count, Hostname, IpAddress, OnOff, TcpPort, YesNo
+
+SerialType = Literal[
+    "isa-serial", "usb-serial", "pci-serial", "spapr-vio-serial", "system-serial", "sclp-serial", "isa-debug"
+]
+SerialModel = Literal[
+    "isa-serial", "usb-serial", "pci-serial", "spapr-vty", "pl011", "16550a", "sclpconsole", "sclplmconsole",
+    "isa-debugcon",
+]  # fmt: skip
 
 
 class CharType(StrEnum):
@@ -37,12 +45,13 @@ class CharSource(Element, tag="source"):
     path: str | None = at("@path", "Path of the device, file, pipe or socket; live also of the pty", default=None)
     append: OnOff | None = at("@append", "Add to the file instead of emptying it", default=None)
     mode: Literal["bind", "connect", "client", "server"] | None = at("@mode", "Listen or connect", default=None)
-    host: str | None = at("@host", "Address", default=None)
+    host: Hostname | None = at("@host", "Address", default=None)
     service: str | None = at("@service", "Port number or name", default=None)
     tls: YesNo | None = at("@tls", "Encrypt the connection", default=None)
     channel: str | None = at("@channel", "Name of the spice port or D-Bus channel", default=None)
     master: str | None = at("@master", "Guest's end of an nmdm pair", default=None)
     slave: str | None = at("@slave", "User's end of an nmdm pair", default=None)
+    tls_from_config: Bit | None = at("@tlsFromConfig", "The driver's settings chose TLS, in status only", default=None)
     clipboard: YesNo | None = at("clipboard/@copypaste", "Share the clipboard through the agent", default=None)
     mouse: Literal["server", "client"] | None = at("mouse/@mode", "Who moves the pointer", default=None)
     reconnect: YesNo | None = at("reconnect/@enabled", "Connect again when the peer went away", default=None)
@@ -66,9 +75,9 @@ class CharDevice(Device):
 class SerialTarget(Element, tag="target"):
     """Guest side of a serial port."""
 
-    type: str | None = at("@type", "Kind of port: isa-serial, pci-serial, usb-serial ...", default=None)
+    type: SerialType | None = at("@type", "Kind of port", default=None)
     port: Count | None = at("@port", "Number of the port", default=None, key=True)
-    model: str | None = at("model/@name", "Model: isa-serial, pl011, 16550a ...", default=None)
+    model: SerialModel | None = at("model/@name", "Device that implements the port", default=None)
 
 
 class Serial(CharDevice, tag="serial"):
@@ -106,8 +115,8 @@ class ChannelTarget(Element, tag="target"):
     state: Literal["connected", "disconnected"] | None = at(
         "@state", "Whether the guest opened it, live only", default=None
     )
-    address: str | None = at("@address", "Address of guestfwd", default=None)
-    port: Count | None = at("@port", "Port of guestfwd", default=None)
+    address: IpAddress | None = at("@address", "Address of guestfwd", default=None)
+    port: TcpPort | None = at("@port", "Port of guestfwd", default=None)
 
 
 class Channel(CharDevice, tag="channel"):

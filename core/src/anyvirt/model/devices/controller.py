@@ -3,10 +3,28 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Annotated, Final
 
 from anyvirt.model.devices.device import Device
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import Count, Hex2, OnOff, Size
+from anyvirt.model.types import Count, Hex2, OnOff, Size, Words
+
+# SCSI, USB, PCI, IDE and virtio-serial
+_MODELS: Final = (
+    "auto buslogic lsilogic lsisas1068 vmpvscsi ibmvscsi virtio-scsi lsisas1078 ncr53c90 dc390 am53c974 "
+    "piix3-uhci piix4-uhci ehci ich9-ehci1 ich9-uhci1 ich9-uhci2 ich9-uhci3 vt82c686b-uhci pci-ohci nec-xhci qusb1 "
+    "qusb2 qemu-xhci none "
+    "pci-root pcie-root pci-bridge dmi-to-pci-bridge pcie-to-pci-bridge pcie-root-port pcie-switch-upstream-port "
+    "pcie-switch-downstream-port pci-expander-bus pcie-expander-bus "
+    "piix3 piix4 ich6 "
+    "virtio virtio-transitional virtio-non-transitional"
+)
+_PCI_MODELS: Final = (
+    "pci-bridge i82801b11-bridge ioh3420 x3130-upstream xio3130-downstream pxb pxb-pcie pcie-root-port "
+    "spapr-pci-host-bridge pcie-pci-bridge"
+)
+ControllerModel = Annotated[str, Words({word: word for word in _MODELS.split()})]
+PciModel = Annotated[str, Words({word: word for word in _PCI_MODELS.split()})]
 
 
 class ControllerType(StrEnum):
@@ -55,13 +73,13 @@ class Controller(Device, tag="controller"):
 
     type: ControllerType | None = at("@type", "Kind of bus", default=None, key=True)
     index: Count | None = at("@index", "Number among its kind", default=None, key=True)
-    model: str | None = at("@model", "Model, such as virtio-scsi or pcie-root-port", default=None)
+    model: ControllerModel | None = at("@model", "Model, which belongs to one of the kinds", default=None)
     ports: Count | None = at("@ports", "Number of ports", default=None)
     vectors: Count | None = at("@vectors", "Interrupt vectors of virtio-serial", default=None)
     max_grant_frames: Count | None = at("@maxGrantFrames", "Grant frames of xenbus", default=None)
     max_event_channels: Count | None = at("@maxEventChannels", "Event channels of xenbus", default=None)
     driver: ControllerDriver | None = at("driver", "How it is served", default=None)
-    pci_model: str | None = at("model/@name", "Device that implements a PCI controller", default=None)
+    pci_model: PciModel | None = at("model/@name", "Device that implements a PCI controller", default=None)
     target: ControllerTarget | None = at("target", "Guest side of a PCI controller", default=None)
     pcihole64: Size | None = at("pcihole64", "64-bit PCI window", default=None)
     master: Count | None = at("master/@startport", "First port of a USB companion", default=None)

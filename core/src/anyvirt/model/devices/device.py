@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from anyvirt.model.address import Address
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import BootOrder, Count, OnOff, YesNo
+from anyvirt.model.types import BootOrder, Count, OnOff, Pattern, YesNo
 
+LoadParm = Annotated[str, Pattern("boot menu entry of 1 to 8 characters", r"[A-Za-z0-9. ]{1,8}", "SYSTEM1", "2.LP")]
 VirtioModel = Literal["virtio", "virtio-transitional", "virtio-non-transitional"]
 
 
@@ -23,7 +24,7 @@ class Boot(Element, tag="boot"):
     """Place of a device in the boot order."""
 
     order: BootOrder | None = at("@order", "Place in the boot order, from 1, unique in the domain", default=None)
-    loadparm: str | None = at("@loadparm", "s390 boot menu entry, up to 8 characters", default=None)
+    loadparm: LoadParm | None = at("@loadparm", "s390 boot menu entry, up to 8 characters", default=None)
 
 
 class Teaming(Element, tag="teaming"):

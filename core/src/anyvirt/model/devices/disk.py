@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from anyvirt.model.devices.device import Boot, Device, VirtioModel
 from anyvirt.model.element import Element, at
-from anyvirt.model.source import Auth, BackingStore, Encryption, NodeName, Source, SourceType
-from anyvirt.model.types import ByteSize, Count, OnOff, Present, TrueFalse, Unsigned, YesNo
+from anyvirt.model.source import Auth, BackingStore, Encryption, ImageFormat, NodeName, Source, SourceType
+from anyvirt.model.types import ByteSize, Count, OnOff, Pattern, Present, TrueFalse, Unsigned, Word, Wwn, YesNo
+
+Vendor = Annotated[str, Pattern("text of up to 8 printable characters", r"[ -~]{0,8}", "SEAGATE")]
+Product = Annotated[str, Pattern("text of up to 16 printable characters", r"[ -~]{0,16}", "ST3146707LC")]
 
 
 class DiskDevice(StrEnum):
@@ -49,8 +52,8 @@ class DiskCache(StrEnum):
 class DiskDriver(Element, tag="driver"):
     """How the hypervisor works on the image."""
 
-    name: str | None = at("@name", "Back end: qemu; with xen tap, tap2, phy, file, qemu", default=None)
-    type: str | None = at("@type", "Image format: raw, qcow2, vmdk ...", default=None)
+    name: Word | None = at("@name", "Back end: qemu; with xen tap, tap2, phy, file, qemu", default=None)
+    type: ImageFormat | None = at("@type", "Image format", default=None)
     cache: DiskCache | None = at("@cache", "How the host caches", default=None)
     error_policy: Literal["stop", "report", "ignore", "enospace"] | None = at(
         "@error_policy", "What happens on a write error", default=None
@@ -83,9 +86,9 @@ class Mirror(Element, tag="mirror"):
     job: Literal["copy", "active-commit"] | None = at("@job", "Which job made it", default=None)
     ready: Literal["yes", "abort", "pivot"] | None = at("@ready", "How far the job is", default=None)
     file: str | None = at("@file", "Path of the copy, old form", default=None)
-    old_format: str | None = at("@format", "Format of the copy, old form", default=None)
+    old_format: ImageFormat | None = at("@format", "Format of the copy, old form", default=None)
     index: Count | None = at("@index", "Number of the copy in its chain, live only", default=None)
-    format: str | None = at("format/@type", "Format of the copy", default=None)
+    format: ImageFormat | None = at("format/@type", "Format of the copy", default=None)
     metadata_cache: ByteSize | None = at(
         "format/metadata_cache/max_size", "Most memory for cached metadata", default=None
     )
@@ -178,9 +181,9 @@ class Disk(Device, tag="disk"):
         "transient/@shareBacking", "Several guests may use the transient disk's image", default=None
     )
     serial: str | None = at("serial", "Serial number; virtio shows 20 characters", default=None)
-    wwn: str | None = at("wwn", "World wide name, 16 hexadecimal digits", default=None)
-    vendor: str | None = at("vendor", "SCSI vendor, up to 8 characters", default=None)
-    product: str | None = at("product", "SCSI product, up to 16 characters", default=None)
+    wwn: Wwn | None = at("wwn", "World wide name, 16 hexadecimal digits", default=None)
+    vendor: Vendor | None = at("vendor", "SCSI vendor, up to 8 characters", default=None)
+    product: Product | None = at("product", "SCSI product, up to 16 characters", default=None)
     encryption: Encryption | None = at("encryption", "Encryption, in its old place", default=None)
     boot: Boot | None = at("boot", "Place in the boot order", default=None)
     auth_beside_source: TrueFalse | None = at(

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from anyvirt.model.devices.device import Boot, Device, VirtioModel
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import ByteSize, Count, OnOff, Present, Unsigned
+from anyvirt.model.source import ImageFormat
+from anyvirt.model.types import Bytes, ByteSize, Count, Mode, OnOff, Present
+
+Usage = Annotated[int, Bytes("KiB", "units")]
 
 
 class FilesystemType(StrEnum):
@@ -26,7 +29,7 @@ class FilesystemDriver(Element, tag="driver"):
     """How it is shared."""
 
     type: Literal["path", "handle", "loop", "nbd", "ploop", "virtiofs"] | None = at("@type", "Back end", default=None)
-    format: str | None = at("@format", "Image format", default=None)
+    format: ImageFormat | None = at("@format", "Image format", default=None)
     wrpolicy: Literal["immediate"] | None = at("@wrpolicy", "When writes reach the host", default=None)
     queue: Count | None = at("@queue", "Entries of the virtqueue", default=None)
     iommu: OnOff | None = at("@iommu", "Send DMA through the guest's IOMMU", default=None)
@@ -56,8 +59,8 @@ class Filesystem(Device, tag="filesystem"):
     multidevs: Literal["default", "remap", "forbid", "warn"] | None = at(
         "@multidevs", "What is done about several host devices in one share", default=None
     )
-    fmode: str | None = at("@fmode", "Mode of new files, octal", default=None)
-    dmode: str | None = at("@dmode", "Mode of new directories, octal", default=None)
+    fmode: Mode | None = at("@fmode", "Permission bits of new files", default=None)
+    dmode: Mode | None = at("@dmode", "Permission bits of new directories", default=None)
     driver: FilesystemDriver | None = at("driver", "How it is shared", default=None)
     binary: FilesystemBinary | None = at("binary", "The program that serves virtiofs", default=None)
     source_dir: str | None = at("source/@dir", "Host directory", default=None)
@@ -67,8 +70,7 @@ class Filesystem(Device, tag="filesystem"):
     source_socket: str | None = at("source/@socket", "Socket of a server that runs already", default=None)
     source_pool: str | None = at("source/@pool", "Storage pool", default=None)
     source_volume: str | None = at("source/@volume", "Volume of the pool", default=None)
-    source_usage: Unsigned | None = at("source/@usage", "Size of a RAM file system, in units", default=None)
-    source_units: str | None = at("source/@units", "Unit of that size; KiB without it", default=None)
+    source_usage: Usage | None = at("source/@usage", "Most bytes of a RAM file system", default=None)
     target: str | None = at("target/@dir", "Path in a container, mount tag in a VM", default=None, key=True)
     readonly: Present = at("readonly", "The guest cannot write", default=False)
     space_hard_limit: ByteSize | None = at("space_hard_limit", "Most space the guest can fill", default=None)

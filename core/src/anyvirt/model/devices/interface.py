@@ -3,12 +3,29 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from anyvirt.model.address import HostAddress
 from anyvirt.model.devices.device import Boot, Device, Rom, Teaming
 from anyvirt.model.element import Element, at
-from anyvirt.model.types import UUID, Count, Hex4, Mac, OnOff, Unsigned, YesNo
+from anyvirt.model.types import (
+    UUID,
+    Count,
+    Hex4,
+    Hostname,
+    Integer,
+    IpAddress,
+    IpPrefix,
+    Mac,
+    Number,
+    OnOff,
+    TcpPort,
+    Unsigned,
+    Word,
+    YesNo,
+)
+
+VlanNumber = Annotated[int, Integer(0, 4095)]
 
 
 class InterfaceType(StrEnum):
@@ -34,20 +51,20 @@ class InterfaceType(StrEnum):
 class Ip(Element, tag="ip"):
     """An IP address of an interface."""
 
-    address: str | None = at("@address", "Address", default=None, key=True)
+    address: IpAddress | None = at("@address", "Address", default=None, key=True)
     family: Literal["ipv4", "ipv6"] | None = at("@family", "Family", default=None)
-    prefix: Count | None = at("@prefix", "Bits of the network", default=None)
-    peer: str | None = at("@peer", "Address of the other end", default=None)
+    prefix: IpPrefix | None = at("@prefix", "Bits of the network", default=None)
+    peer: IpAddress | None = at("@peer", "Address of the other end", default=None)
 
 
 class Route(Element, tag="route"):
     """A route through an interface."""
 
     family: Literal["ipv4", "ipv6"] | None = at("@family", "Family", default=None)
-    address: str | None = at("@address", "Network", default=None, key=True)
-    netmask: str | None = at("@netmask", "Mask of the network", default=None)
-    prefix: Count | None = at("@prefix", "Bits of the network", default=None, key=True)
-    gateway: str | None = at("@gateway", "Next hop", default=None)
+    address: IpAddress | None = at("@address", "Network", default=None, key=True)
+    netmask: IpAddress | None = at("@netmask", "Mask of the network", default=None)
+    prefix: IpPrefix | None = at("@prefix", "Bits of the network", default=None, key=True)
+    gateway: IpAddress | None = at("@gateway", "Next hop", default=None)
     metric: Count | None = at("@metric", "Preference; lower is better", default=None)
 
 
@@ -65,10 +82,10 @@ class InterfaceSource(Element, tag="source"):
     name: str | None = at("@name", "Internal network", default=None)
     type: Literal["unix"] | None = at("@type", "Kind of a vhost-user socket", default=None)
     path: str | None = at("@path", "Path of a vhost-user socket", default=None)
-    address: str | None = at("@address", "Address of a socket connection", default=None)
-    port: Count | None = at("@port", "Port of a socket connection", default=None)
+    address: Hostname | None = at("@address", "Address of a socket connection", default=None)
+    port: TcpPort | None = at("@port", "Port of a socket connection", default=None)
     switchid: UUID | None = at("@switchid", "Distributed switch", default=None)
-    portgroupid: str | None = at("@portgroupid", "Port group of the switch", default=None)
+    portgroupid: Word | None = at("@portgroupid", "Port group of the switch", default=None)
     connectionid: Count | None = at("@connectionid", "Connection of the switch", default=None)
     mac_table_manager: Literal["kernel", "libvirt"] | None = at(
         "@macTableManager", "Who keeps the bridge's table, live only", default=None
@@ -77,8 +94,8 @@ class InterfaceSource(Element, tag="source"):
     vendor: Hex4 | None = at("vendor/@id", "Vendor number of the host's USB device", default=None)
     product: Hex4 | None = at("product/@id", "Product number of the host's USB device", default=None)
     device_address: HostAddress | None = at("address", "Host device of a hostdev interface", default=None)
-    local_address: str | None = at("local/@address", "Own address of a udp interface", default=None)
-    local_port: Count | None = at("local/@port", "Own port of a udp interface", default=None)
+    local_address: Hostname | None = at("local/@address", "Own address of a udp interface", default=None)
+    local_port: TcpPort | None = at("local/@port", "Own port of a udp interface", default=None)
     reconnect: YesNo | None = at("reconnect/@enabled", "Connect again when the peer went away", default=None)
     reconnect_timeout: Count | None = at("reconnect/@timeout", "Seconds between attempts", default=None)
     ips: tuple[Ip, ...] = at("ip", "Addresses of the host's end", default=())
@@ -121,9 +138,9 @@ class VirtualPort(Element, tag="virtualport"):
     """Port of a switch that needs to be told who connects."""
 
     type: Literal["802.1Qbg", "802.1Qbh", "openvswitch", "midonet"] | None = at("@type", "Kind of switch", default=None)
-    managerid: Count | None = at("parameters/@managerid", "VSI manager", default=None)
-    typeid: Count | None = at("parameters/@typeid", "VSI type", default=None)
-    typeidversion: Count | None = at("parameters/@typeidversion", "Version of the VSI type", default=None)
+    managerid: Number | None = at("parameters/@managerid", "VSI manager", default=None)
+    typeid: Number | None = at("parameters/@typeid", "VSI type", default=None)
+    typeidversion: Number | None = at("parameters/@typeidversion", "Version of the VSI type", default=None)
     instanceid: UUID | None = at("parameters/@instanceid", "VSI instance", default=None)
     profileid: str | None = at("parameters/@profileid", "Port profile", default=None)
     interfaceid: UUID | None = at("parameters/@interfaceid", "Open vSwitch or Midonet interface", default=None)
@@ -132,7 +149,7 @@ class VirtualPort(Element, tag="virtualport"):
 class VlanTag(Element, tag="tag"):
     """A VLAN."""
 
-    id: Count | None = at("@id", "Number, 0 to 4095", default=None, key=True)
+    id: VlanNumber | None = at("@id", "Number, 0 to 4095", default=None, key=True)
     native_mode: Literal["tagged", "untagged"] | None = at("@nativeMode", "Native VLAN of a trunk", default=None)
 
 
@@ -169,9 +186,9 @@ class FilterParameter(Element, tag="parameter"):
 class PortRange(Element, tag="range"):
     """A range of ports that are forwarded, or not."""
 
-    start: Count | None = at("@start", "First port", default=None)
-    end: Count | None = at("@end", "Last port", default=None)
-    to: Count | None = at("@to", "First port in the guest", default=None)
+    start: TcpPort | None = at("@start", "First port", default=None)
+    end: TcpPort | None = at("@end", "Last port", default=None)
+    to: TcpPort | None = at("@to", "First port in the guest", default=None)
     exclude: YesNo | None = at("@exclude", "Leave these out", default=None)
 
 
@@ -179,7 +196,7 @@ class PortForward(Element, tag="portForward"):
     """Ports of the host that reach the guest."""
 
     proto: Literal["tcp", "udp"] | None = at("@proto", "Protocol", default=None)
-    address: str | None = at("@address", "Address of the host", default=None)
+    address: IpAddress | None = at("@address", "Address of the host", default=None)
     dev: str | None = at("@dev", "Interface of the host", default=None)
     ranges: tuple[PortRange, ...] = at("range", "Ports", default=())
 
@@ -227,7 +244,7 @@ class Interface(Device, tag="interface"):
     target_managed: YesNo | None = at("target/@managed", "The driver creates the host's end", default=None)
     guest_dev: str | None = at("guest/@dev", "Name in a container", default=None)
     guest_actual: str | None = at("guest/@actual", "Name in a container as it came out, live only", default=None)
-    model: str | None = at("model/@type", "Model of the card: virtio, e1000e, rtl8139 ...", default=None)
+    model: Word | None = at("model/@type", "Model of the card: virtio, e1000e, rtl8139 ...", default=None)
     driver: InterfaceDriver | None = at("driver", "How packets are moved", default=None)
     backend_type: Literal["default", "passt"] | None = at("backend/@type", "Back end of a user interface", default=None)
     backend_tap: str | None = at("backend/@tap", "Path of the tap device node", default=None)

@@ -7,7 +7,7 @@ from typing import Literal
 from anyvirt.model.devices.char import CharSource, CharType
 from anyvirt.model.devices.device import Device, VirtioModel, VirtioOptions
 from anyvirt.model.element import at
-from anyvirt.model.types import Count
+from anyvirt.model.types import Count, OnOff
 
 
 class Rng(Device, tag="rng"):
@@ -23,4 +23,6 @@ class Rng(Device, tag="rng"):
     protocol: Literal["raw", "telnet", "telnets", "tls"] | None = at(
         "backend/protocol/@type", "What is spoken on tcp", default=None
     )
+    log: str | None = at("backend/log/@file", "File that gets all that is sent to the daemon", default=None)
+    log_append: OnOff | None = at("backend/log/@append", "Add to the log instead of emptying it", default=None)
     driver: VirtioOptions | None = at("driver", "Virtio options", default=None)

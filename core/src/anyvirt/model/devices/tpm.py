@@ -34,3 +34,8 @@ class Tpm(Device, tag="tpm"):
     source_type: Literal["unix"] | None = at("backend/source/@type", "Connection to an external emulator", default=None)
     source_mode: Literal["connect"] | None = at("backend/source/@mode", "Who connects", default=None)
     source_path: str | None = at("backend/source/@path", "Path of its socket", default=None)
+    shared_storage: YesNo | None = at(
+        "privateData/swtpm/@can_migrate_shared_storage",
+        "The state can be shared, in status only",
+        default=None,
+    )

@@ -49,6 +49,7 @@ class Video(Device, tag="video"):
     vgamem: KiB | None = at("model/@vgamem", "VGA memory of qxl", default=None)
     heads: Count | None = at("model/@heads", "Screens", default=None)
     primary: YesNo | None = at("model/@primary", "The card that firmware uses", default=None)
+    blob: OnOff | None = at("model/@blob", "Share memory with the host's GPU, since libvirt 9.2", default=None)
     accel2d: YesNo | None = at("model/acceleration/@accel2d", "2D acceleration", default=None)
     accel3d: YesNo | None = at("model/acceleration/@accel3d", "3D acceleration", default=None)
     rendernode: str | None = at("model/acceleration/@rendernode", "Device that renders", default=None)
