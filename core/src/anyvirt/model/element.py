@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from operator import attrgetter
+from itertools import repeat
+from operator import attrgetter, call
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, dataclass_transform, overload
 
 if TYPE_CHECKING:
@@ -55,10 +56,11 @@ class ElementType(type):
     """Turns annotated ``at`` declarations into slots; nothing is compiled before first use."""
 
     _fields: dict[str, At]
-    _defaults: dict[str, Any]
+    _places: dict[str, int]  # of fields in what follows
     _required: tuple[str, ...]
-    _values: Callable[[Any], tuple[Any, ...]]  # those of all fields, in their order
-    _puts: tuple[Callable[[Any, Any], None], ...]  # each sets one field, in the same order
+    _defaults: list[Any]
+    _values: Callable[[Any], tuple[Any, ...]]  # of an element
+    _puts: tuple[Callable[[Any, Any], None], ...]  # each sets one field; the last ones what ``hidden`` returns
     _tag: str
     _when: tuple[str, str] | None
     _namespace: tuple[str, str] | None
@@ -84,10 +86,11 @@ class ElementType(type):
                 fields.setdefault(key, value)
         parent = bases[0] if bases else None
         made._fields = fields
-        made._defaults = {key: spec.default for key, spec in fields.items()}
+        made._places = {key: place for place, key in enumerate(fields)}
         made._required = tuple(key for key, spec in fields.items() if spec.required)
+        made._defaults = [spec.default for spec in fields.values()]
         made._values = _getter(list(fields))
-        made._puts = tuple(getattr(made, key).__set__ for key in fields)
+        made._puts = tuple(getattr(made, key).__set__ for key in (*fields, "_rest", "_raw", "_line"))
         made._tag = tag or getattr(parent, "_tag", "")
         made._when = when
         made._namespace = namespace or getattr(parent, "_namespace", None)
@@ -124,20 +127,21 @@ class Element(metaclass=ElementType):
             if name not in values:
                 msg = f"{cls.__name__} needs {name}= ({cls._fields[name].doc})"
                 raise TypeError(msg)
-        _fill(self, cls, cls._defaults | values)
-        conceal(self, None, None, None)
+        put_all(self, _with(cls, cls._defaults.copy(), values), None, None, None)
 
     def replace(self, **changes: Any) -> Self:
         """The same value with some fields changed; unknown content stays and moves with its neighbours."""
         cls = type(self)
         new = cls.__new__(cls)
-        _fill(new, cls, dict(zip(cls._fields, cls._values(self), strict=True)) | changes)
+        values = _with(cls, list(cls._values(self)), changes)
         rest, raw, line = hidden(self)
+        put_all(new, values, None, None, line)
         if rest is not None:
             rest = rest.after(self, new, changes)
         if raw is not None:
             raw = {name: text for name, text in raw.items() if name not in changes} or None
-        conceal(new, rest, raw, line)
+        if rest is not None or raw is not None:
+            conceal(new, rest, raw, line)
         return new
 
     __replace__ = replace
@@ -186,13 +190,21 @@ class Element(metaclass=ElementType):
         return restore, (cls, values, *hidden(self))
 
 
-def _fill(x: Element, cls: ElementType, values: Mapping[str, Any]) -> None:
-    """Set all fields to ``values``, which are in their order."""
-    if len(values) > len(cls._fields):
-        msg = f"{cls.__name__} has no field {next(name for name in values if name not in cls._fields)!r}"
-        raise TypeError(msg)
-    for put, value in zip(cls._puts, values.values(), strict=True):
-        put(x, tuple(value) if type(value) is list else value)
+def _with(cls: ElementType, values: list[Any], changes: Mapping[str, Any]) -> list[Any]:
+    """``values`` of all fields, with some put in; none is a list that somebody might change."""
+    for name, value in changes.items():
+        place = cls._places.get(name)
+        if place is None:
+            msg = f"{cls.__name__} has no field {name!r}"
+            raise TypeError(msg)
+        values[place] = tuple(value) if type(value) is list else value
+    return values
+
+
+def put_all(x: Element, values: Iterable[Any], rest: Rest | None, raw: Mapping[str, Any] | None, line: Any) -> None:
+    """Set all fields of a new element, and what ``hidden`` returns; for the engine."""
+    # One call that makes all others: a domain has a hundred fields, and is changed a dozen times on its way.
+    any(map(call, type(x)._puts, repeat(x), (*values, rest, raw, line)))
 
 
 def _shown(value: Any) -> str:
@@ -232,6 +244,5 @@ _PUT_REST, _PUT_RAW, _PUT_LINE = (vars(Element)[name].__set__ for name in ("_res
 def restore(cls: type[Element], values: Mapping[str, Any], rest: Any, raw: Any, line: Any) -> Element:
     """Rebuild an element; the counterpart of pickling."""
     new = cls.__new__(cls)
-    _fill(new, cls, {name: values.get(name, default) for name, default in cls._defaults.items()})
-    conceal(new, rest, raw, line)
+    put_all(new, [values.get(name, spec.default) for name, spec in cls._fields.items()], rest, raw, line)
     return new

@@ -86,7 +86,7 @@ class Plan:
 
     __slots__ = (
         "by_name", "cls", "constant", "defaults", "fields", "getter", "holders", "keys", "nested", "prefix", "root",
-        "setters", "tag",
+        "tag",
     )  # fmt: skip
 
     def __init__(self, cls: type[Element]) -> None:
@@ -102,7 +102,7 @@ class Plan:
             if field.at.required and field.codec is not None and field.absent == "":
                 self.defaults[field.index] = ""
         self.defaults.append(None)  # receives the discriminating attribute, whose value the class implies
-        self.setters, self.getter = cls._puts, cls._values
+        self.getter = cls._values
         self.constant = cls._when
         self.root = Node("", self.tag)
         if cls._when:

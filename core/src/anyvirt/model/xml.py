@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, cast, overload
 from lxml import etree
 
 from anyvirt.errors import Invalid, Problem
-from anyvirt.model.element import Element, conceal
+from anyvirt.model.element import Element, put_all
 from anyvirt.model.limits import DEFAULT, Limits, admit
 from anyvirt.model.namespaces import registered
 from anyvirt.model.plan import ELEMENT, ELEMENTS, GROUP, TEXTS, Child, Field, Node, Plan, plan_of
@@ -96,14 +96,14 @@ def _element(node: Any, plan: Plan) -> Element:
     values = plan.defaults.copy()
     found = _Found()
     _node(node, plan.root, values, found)
-    new = object.__new__(plan.cls)
-    for put, value in zip(plan.setters, values, strict=False):
-        put(new, tuple(value) if type(value) is list else value)
+    values.pop()  # of the attribute that the class stands for
     lines: Any = node.sourceline
     if found.lines:
         found.lines[""] = lines
         lines = found.lines
-    conceal(new, found.rest(), found.raw or None, lines)
+    new = object.__new__(plan.cls)
+    frozen = [tuple(value) if type(value) is list else value for value in values]
+    put_all(new, frozen, found.rest(), found.raw or None, lines)
     return new
 
 
