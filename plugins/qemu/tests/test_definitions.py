@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
-from anyvirt.api import Connection, Denied, VirtError, Which, open  # noqa: A004
+from anyvirt.api import Connection, Deadline, Denied, VirtError, Which, lanes, open  # noqa: A004
+from anyvirt_qemu.site import Site
 
 WORD = "sesam-17"
 
@@ -28,6 +32,15 @@ def connection(qemu: str, state: Path) -> Iterator[Connection]:
         for domain in made.domain_list():
             with suppress(VirtError):
                 domain.destroy()
+
+
+@pytest.fixture
+def site(connection: Connection) -> Site:
+    """The driver's own view of the same guests."""
+    held: Any = connection
+    found = held.session.driver.plugin._site
+    assert isinstance(found, Site)
+    return found
 
 
 def _xml(name: str, devices: str) -> str:
@@ -108,3 +121,20 @@ def test_guests_get_vsock_addresses_of_their_own_and_keep_them(connection: Conne
 
     connection.domain_define(_xml("fixed", "<vsock model='virtio'><cid auto='no' address='4'/></vsock>"))
     assert [address(name) for name in ("one", "two", "one")] == [3, 5, 3]
+
+
+def test_two_that_are_defined_at_once_get_different_vsock_addresses(
+    connection: Connection, site: Site, state: Path
+) -> None:
+    config = "<vsock model='virtio'><cid auto='yes'/></vsock>"
+    begun: list[Any] = []
+
+    def meanwhile(_step: str) -> None:
+        begun.append(lanes.start("second", partial(other.domain_define, _xml("two", config)), Deadline(30)))
+        time.sleep(0.3)  # long enough to choose, were it allowed now
+
+    with open("qemu:///session", state_dir=state) as other:
+        site.step = meanwhile
+        made = [connection.domain_define(_xml("one", config)), begun[0].result()]
+        given = [one.config().model.vsock for one in made]
+    assert sorted(vsock.cid or 0 for vsock in given if vsock is not None) == [3, 4]

@@ -6,6 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import (
@@ -108,23 +109,23 @@ class Definitions:
         from anyvirt_qemu.summary import gist
 
         site = self._site
-        domain = self.completed(config)
-        uuid, name, xml = str(domain.uuid), domain.name, Document.of(domain).text
-        facts = gist(domain)
-        with site.scope.locks.hold(uuid, "define"):
-            if (site.runs / uuid).exists():
-                site.settle(uuid, ask=False)
-            site.step("define")
-            ref = Ref(KIND, uuid, name=name, uuid=uuid)
-            site.store.define(
-                KIND,
-                uuid,
-                name,
-                xml,
-                event=Lifecycle(ref=ref, change=Change.DEFINED, detail="added"),
-                updated=Lifecycle(ref=ref, change=Change.DEFINED, detail="updated"),
-                gist=facts,
-            )
+        with self.completing(config) as domain:
+            uuid, name, xml = str(domain.uuid), domain.name, Document.of(domain).text
+            facts = gist(domain)
+            with site.scope.locks.hold(uuid, "define"):
+                if (site.runs / uuid).exists():
+                    site.settle(uuid, ask=False)
+                site.step("define")
+                ref = Ref(KIND, uuid, name=name, uuid=uuid)
+                site.store.define(
+                    KIND,
+                    uuid,
+                    name,
+                    xml,
+                    event=Lifecycle(ref=ref, change=Change.DEFINED, detail="added"),
+                    updated=Lifecycle(ref=ref, change=Change.DEFINED, detail="updated"),
+                    gist=facts,
+                )
         return ref
 
     @impl
@@ -172,6 +173,18 @@ class Definitions:
             site.store.set_autostart(KIND, row.uuid, on, event=Autostart(ref=ref_of(row), on=on))
 
     # -- inside -----------------------------------------------------------------------------
+
+    @contextmanager
+    def completing(self, config: Document[Domain]) -> Iterator[Domain]:
+        """``completed``; nobody else chooses a vsock address inside the block, where one had to be chosen.
+
+        Other addresses are random; these are small numbers, and the first that is free is taken.
+        """
+        vsock = config.model.vsock
+        with ExitStack() as alone:
+            if vsock is not None and vsock.cid is None:
+                alone.enter_context(self._site.scope.locks.hold("vsock", "choosing a vsock address"))
+            yield self.completed(config)
 
     def completed(self, config: Document[Domain]) -> Domain:
         """The definition with everything filled in that QEMU guests have, so that it shows.

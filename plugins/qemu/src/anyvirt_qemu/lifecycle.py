@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import (
@@ -54,21 +54,23 @@ class Lifecycle(Definitions):
     @impl
     def domain_create(self, config: Document[Domain], paused: bool) -> Ref:
         site = self._site
-        domain = self.completed(config)
-        uuid, name = str(domain.uuid), domain.name
-        ref = Ref(KIND, uuid, name=name, uuid=uuid)
-        with site.scope.locks.hold(uuid, "create"):
-            site.settle(uuid)
-            self._refuse_second(ref)
-            self._checked(domain)
-            site.step("define-transient")
-            site.store.define(KIND, uuid, name, Document.of(domain).text, transient=True)
-            row = site.row(ref)
-            try:
-                self._start(row, domain, paused)
-            except BaseException:
-                self._forget(row)
-                raise
+        with ExitStack() as choosing:
+            domain = choosing.enter_context(self.completing(config))
+            uuid, name = str(domain.uuid), domain.name
+            ref = Ref(KIND, uuid, name=name, uuid=uuid)
+            with site.scope.locks.hold(uuid, "create"):
+                site.settle(uuid)
+                self._refuse_second(ref)
+                self._checked(domain)
+                site.step("define-transient")
+                site.store.define(KIND, uuid, name, Document.of(domain).text, transient=True)
+                choosing.close()  # everybody sees its addresses now
+                row = site.row(ref)
+                try:
+                    self._start(row, domain, paused)
+                except BaseException:
+                    self._forget(row)
+                    raise
         return ref
 
     @impl(accepts={"mode": WAYS})
