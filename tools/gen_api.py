@@ -40,11 +40,11 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.identity": "ProcessId",
     "anyvirt.jobs": "Job JobState MemoryBook phase Undo",
     "anyvirt.lanes": "fan_out lanes",
+    "anyvirt.model": "assign",
     "anyvirt.model.address": (
         "CcidAddress CcwAddress DimmAddress DriveAddress HostAddress HostPci IsaAddress MmioAddress PciAddress "
         "SpaprAddress UnassignedAddress UsbAddress VirtioS390Address VirtioSerialAddress"
     ),
-    "anyvirt.model.assign": "Clash Names Numbers PciBus PciSpace Slot UsbPorts",
     "anyvirt.model.backup": "Backup BackupDisk",
     "anyvirt.model.canonical": "fingerprint",
     "anyvirt.model.capabilities": (

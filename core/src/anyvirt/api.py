@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from anyvirt.identity import ProcessId
     from anyvirt.jobs import Job, JobState, MemoryBook, Undo, phase
     from anyvirt.lanes import fan_out, lanes
+    from anyvirt.model import assign
     from anyvirt.model.address import (
         CcidAddress,
         CcwAddress,
@@ -89,7 +90,6 @@ if TYPE_CHECKING:
         VirtioS390Address,
         VirtioSerialAddress,
     )
-    from anyvirt.model.assign import Clash, Names, Numbers, PciBus, PciSpace, Slot, UsbPorts
     from anyvirt.model.backup import Backup, BackupDisk
     from anyvirt.model.canonical import fingerprint
     from anyvirt.model.capabilities import (
@@ -554,7 +554,6 @@ _HOMES: Final = {
     "ChassisEntry": "anyvirt.model.sysinfo",
     "Checkpoint": "anyvirt.model.snapshot",
     "CheckpointDisk": "anyvirt.model.snapshot",
-    "Clash": "anyvirt.model.assign",
     "Clock": "anyvirt.model.clock",
     "ClockOffset": "anyvirt.model.clock",
     "Connection": "anyvirt.client._generated_sync",
@@ -770,7 +769,6 @@ _HOMES: Final = {
     "ModelBlockers": "anyvirt.model.domaincaps",
     "MonitorFeature": "anyvirt.model.capabilities",
     "NamedDevice": "anyvirt.model.status",
-    "Names": "anyvirt.model.assign",
     "Nat": "anyvirt.model.network",
     "Net": "anyvirt.model.stats",
     "NetCapability": "anyvirt.model.node_device",
@@ -787,7 +785,6 @@ _HOMES: Final = {
     "NotFound": "anyvirt.errors",
     "NumaBandwidth": "anyvirt.model.cpu",
     "NumaTune": "anyvirt.model.numa",
-    "Numbers": "anyvirt.model.assign",
     "Nvram": "anyvirt.model.devices.nvram",
     "Offloads": "anyvirt.model.devices.interface",
     "Op": "anyvirt.model.state",
@@ -803,10 +800,8 @@ _HOMES: Final = {
     "PassthroughMode": "anyvirt.model.domaincaps",
     "PciAddress": "anyvirt.model.address",
     "PciBridge": "anyvirt.model.node_device",
-    "PciBus": "anyvirt.model.assign",
     "PciCapability": "anyvirt.model.node_device",
     "PciLink": "anyvirt.model.node_device",
-    "PciSpace": "anyvirt.model.assign",
     "PerfEvent": "anyvirt.model.security",
     "Permissions": "anyvirt.model.storage",
     "PhysFunction": "anyvirt.model.node_device",
@@ -873,7 +868,6 @@ _HOMES: Final = {
     "Shmem": "anyvirt.model.devices.shmem",
     "ShutdownMode": "anyvirt.model.values",
     "Sibling": "anyvirt.model.cpu",
-    "Slot": "anyvirt.model.assign",
     "Smartcard": "anyvirt.model.devices.smartcard",
     "Smbios": "anyvirt.model.sysinfo",
     "Snapshot": "anyvirt.model.snapshot",
@@ -928,7 +922,6 @@ _HOMES: Final = {
     "UsbAddress": "anyvirt.model.address",
     "UsbCapability": "anyvirt.model.node_device",
     "UsbDeviceCapability": "anyvirt.model.node_device",
-    "UsbPorts": "anyvirt.model.assign",
     "Vcpu": "anyvirt.model.stats",
     "VcpuPin": "anyvirt.model.tune",
     "VcpuSchedule": "anyvirt.model.tune",
@@ -967,6 +960,7 @@ _HOMES: Final = {
     "Which": "anyvirt.model.values",
     "WrongState": "anyvirt.errors",
     "Xml": "anyvirt.model.rest",
+    "assign": "anyvirt.model",
     "breaks": "anyvirt.deadline",
     "check": "anyvirt.model.check",
     "check_document": "anyvirt.model.check_documents",
@@ -1092,7 +1086,6 @@ __all__ = [
     "ChassisEntry",
     "Checkpoint",
     "CheckpointDisk",
-    "Clash",
     "Clock",
     "ClockOffset",
     "Connection",
@@ -1307,7 +1300,6 @@ __all__ = [
     "ModelBlockers",
     "MonitorFeature",
     "NamedDevice",
-    "Names",
     "Nat",
     "Net",
     "NetCapability",
@@ -1324,7 +1316,6 @@ __all__ = [
     "NotFound",
     "NumaBandwidth",
     "NumaTune",
-    "Numbers",
     "Nvram",
     "Offloads",
     "Op",
@@ -1340,10 +1331,8 @@ __all__ = [
     "PassthroughMode",
     "PciAddress",
     "PciBridge",
-    "PciBus",
     "PciCapability",
     "PciLink",
-    "PciSpace",
     "PerfEvent",
     "Permissions",
     "PhysFunction",
@@ -1408,7 +1397,6 @@ __all__ = [
     "Shmem",
     "ShutdownMode",
     "Sibling",
-    "Slot",
     "Smartcard",
     "Smbios",
     "Snapshot",
@@ -1463,7 +1451,6 @@ __all__ = [
     "UsbAddress",
     "UsbCapability",
     "UsbDeviceCapability",
-    "UsbPorts",
     "Vcpu",
     "VcpuPin",
     "VcpuSchedule",
@@ -1502,6 +1489,7 @@ __all__ = [
     "Which",
     "WrongState",
     "Xml",
+    "assign",
     "breaks",
     "check",
     "check_document",

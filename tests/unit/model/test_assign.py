@@ -3,7 +3,22 @@
 from __future__ import annotations
 
 import pytest
-from anyvirt.model.assign import Clash, Names, Numbers, PciBus, PciSpace, Slot, UsbPorts
+from anyvirt.model.assign import (
+    Clash,
+    Names,
+    Numbers,
+    PciKind,
+    PciSpace,
+    Registers,
+    Slot,
+    Units,
+    UsbPorts,
+    bus_of,
+    free_target,
+    growth,
+    target_index,
+    target_name,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,29 +45,55 @@ def test_places_are_given_controller_by_controller() -> None:
     assert (0, 0, 1) in units.taken
 
 
+def spaced(*buses: PciKind) -> PciSpace:
+    space = PciSpace()
+    for number, kind in enumerate(buses):
+        space.add(number, kind)
+    return space
+
+
+CONVENTIONAL = PciKind(frozenset({"pci"}))
+ROOT = PciKind(frozenset({"port"}), frozenset({"pcie"}))
+PORT = PciKind(frozenset({"pcie"}), first=0, last=0)
+
+
 def test_a_slot_is_given_only_when_all_its_functions_are_free() -> None:
-    space = PciSpace([PciBus(0, frozenset({"pci"}), first=1, last=3)])
+    space = spaced(PciKind(frozenset({"pci"}), last=3))
     space.claim(Slot(0, 1, 3), "somebody")
     assert space.take("pci", "a") == Slot(0, 2)
-    assert space.take("pci", "b") == Slot(0, 3)
+    assert not space.full()
+    assert space.take("pci", "b", function=7) == Slot(0, 3, 7)
     assert space.take("pci", "c") is None
+    assert space.full()
 
 
 def test_a_device_goes_only_where_its_kind_fits() -> None:
-    space = PciSpace([PciBus(0, frozenset({"root"})), PciBus(1, frozenset({"pcie"}), first=0, last=0)])
+    space = spaced(ROOT, PORT)
     assert space.take("pcie", "a") == Slot(1, 0)
     assert space.take("pcie", "b") is None
-    space.add(PciBus(2, frozenset({"pcie"}), first=0, last=0))
+    space.add(2, PORT)
     assert space.take("pcie", "b") == Slot(2, 0)
+    assert space.takes("pcie")
+    assert not space.takes("pci")
+
+
+def test_buses_are_filled_from_the_lowest_whenever_they_came() -> None:
+    space = PciSpace()
+    space.add(3, PORT)
+    space.add(1, PORT)
+    assert space.buses == (1, 3)
+    assert [space.take("pcie", "x") for _ in range(3)] == [Slot(1, 0), Slot(3, 0), None]
 
 
 def test_ports_share_slots_with_their_own_kind_only() -> None:
-    space = PciSpace([PciBus(0, frozenset({"root"}))])
-    space.claim(Slot(0, 2), "video")
-    given = [space.take_function("root", f"port {number}", "port", start=2) for number in range(9)]
-    assert given == [*(Slot(0, 3, function) for function in range(8)), Slot(0, 4)]
-    assert space.shared(Slot(0, 3))
-    assert not space.shared(Slot(0, 4))
+    space = spaced(ROOT)
+    space.claim(Slot(0, 1), "video", "pcie")
+    space.claim(Slot(0, 2, 1), "port 0", "port", pack=True)
+    given = [space.take("port", f"port {number}", pack=True) for number in range(8)]
+    assert given == [*(Slot(0, 2, function) for function in range(8) if function != 1), Slot(0, 3)]
+    assert space.shared(0, 2)
+    assert not space.shared(0, 3)
+    assert not space.shared(0, 1)
 
 
 @pytest.mark.parametrize(
@@ -66,23 +107,46 @@ def test_ports_share_slots_with_their_own_kind_only() -> None:
     ],
 )
 def test_a_place_that_cannot_be_had_is_refused_with_the_reason(slot: Slot, text: str) -> None:
-    space = PciSpace([PciBus(0, frozenset({"pci"}), last=30)])
+    space = spaced(PciKind(frozenset({"pci"}), last=30))
     space.claim(Slot(0, 1), "first")
     with pytest.raises(Clash, match=text):
         space.claim(slot, "second")
-    assert space.holder(Slot(0, 1)) == "first"
+    assert not space.free(0, 1)
 
 
-def test_a_kind_that_does_not_fit_a_bus_is_refused() -> None:
-    space = PciSpace([PciBus(0, frozenset({"pci"}))])
-    with pytest.raises(Clash, match="takes pci"):
-        space.claim(Slot(0, 1), "a", "pcie")
+def test_a_kind_that_does_not_fit_a_bus_is_refused_and_one_that_is_only_allowed_is_not_given_a_place() -> None:
+    space = spaced(ROOT)
+    with pytest.raises(Clash, match="takes port, and this is pci"):
+        space.claim(Slot(0, 1), "a", "pci")
+    space.claim(Slot(0, 1), "a", "pcie")
+    assert space.take("pcie", "b") is None
 
 
-@given(st.lists(st.tuples(st.integers(0, 31), st.integers(0, 7)), unique=True), st.integers(0, 40))
+def test_what_is_tried_on_a_copy_changes_nothing() -> None:
+    space = spaced(CONVENTIONAL)
+    trial = space.copy()
+    assert trial.take("pci", "a") == Slot(0, 1)
+    assert space.take("pci", "b") == Slot(0, 1)
+
+
+def test_a_topology_grows_by_what_devices_need() -> None:
+    def grow(space: PciSpace, kind: str) -> list[tuple[int, str]]:
+        number = max(space.buses) + 1
+        if kind == "pcie":
+            space.add(number, PORT)
+            return [(number, "port")]
+        space.add(number, PORT, takes=frozenset())
+        space.add(number + 1, CONVENTIONAL)
+        return [(number, "port"), (number + 1, "bridge")]
+
+    added = growth(spaced(ROOT, PORT), ["pcie", "pci", "pci", "pcie"], grow)
+    assert added == {2: "port", 3: "bridge", 4: "port"}
+
+
+@given(st.lists(st.tuples(st.integers(1, 31), st.integers(0, 7)), unique=True), st.integers(0, 40))
 def test_what_is_taken_was_free_and_the_same_each_time(claims: list[tuple[int, int]], wanted: int) -> None:
     def run() -> list[Slot | None]:
-        space = PciSpace([PciBus(0, frozenset({"pci"}))])
+        space = spaced(CONVENTIONAL)
         for place, function in claims:
             space.claim(Slot(0, place, function), "first")
         return [space.take("pci", "second") for _ in range(wanted)]
@@ -91,6 +155,33 @@ def test_what_is_taken_was_free_and_the_same_each_time(claims: list[tuple[int, i
     assert len(set(slots)) == len(slots)
     assert not {slot.slot for slot in slots} & {place for place, _ in claims}
     assert run() == run()
+
+
+def test_numbers_are_given_from_a_start_in_steps() -> None:
+    registers = Registers([0x2000], step=0x1000)
+    assert [registers.take(0x1000) for _ in range(3)] == [0x1000, 0x3000, 0x4000]
+    assert not registers.claim(0x3000)
+    assert registers.claim(0x9000)
+    slots = Registers([0], last=2)
+    assert [slots.take() for _ in range(3)] == [1, 2, None]
+
+
+@given(st.integers(0, 20000))
+def test_the_number_of_a_disk_is_in_its_name(number: int) -> None:
+    assert target_index(target_name("vd", number)) == number
+    assert target_index(target_name("disk", number)) is None
+
+
+def test_a_target_is_the_first_name_that_is_free_and_stands_for_a_bus() -> None:
+    assert free_target("vd", {"vda", "vdc"}) == "vdb"
+    assert target_index("sda1") == 0
+    buses = {"hd": "ide", "vd": "virtio", "xvd": "xen"}
+    assert [bus_of(name, buses) for name in ("vda", "xvda", "nvme0")] == ["virtio", "xen", None]
+
+
+def test_units_are_given_in_the_order_of_disks() -> None:
+    ide = Units([(0, 0, 0), (0, 0, 1), (1, 0, 0), (1, 0, 1)])
+    assert [ide.at(index) for index in (0, 3, 4)] == [(0, 0, 0, 0), (0, 1, 0, 1), (1, 0, 0, 0)]
 
 
 def test_usb_ports_are_those_of_controllers_and_then_of_hubs() -> None:

@@ -46,7 +46,7 @@ class Caps:
         bus: Bus = "pci" if found.name.startswith(PCI) else ""
         if "q35" in found.name or found.name.startswith("virt"):
             bus = "pcie"
-        return Machine(found.name, bus, found.max_cpus)
+        return Machine(found.name, bus, found.max_cpus, found.cpu)
 
     def has_device(self, name: str) -> bool:
         """Whether ``-device`` knows it."""

@@ -9,9 +9,9 @@ from typing import Any, Final, Literal
 
 from anyvirt.api import Domain, Invalid, PciAddress, Problem, heeded, meaningless, plain, unheeded
 
-from anyvirt_qemu.address import named
 from anyvirt_qemu.build import DRIVER, Build
 from anyvirt_qemu.devices import char, controller, disk, machine, misc, net, screen
+from anyvirt_qemu.naming import named
 from anyvirt_qemu.plan import JOURNAL, Caps, NodeUse, Paths, Plan
 from anyvirt_qemu.run_dir import MONITORS
 

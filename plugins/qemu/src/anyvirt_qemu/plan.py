@@ -21,11 +21,13 @@ class Machine:
 
     :param name: the versioned name, never an alias.
     :param bus: the bus at its root: ``pci`` (i440fx), ``pcie`` (q35, virt), ``""`` for neither.
+    :param cpu: model of its CPU where nobody names one; None where QEMU does not tell.
     """
 
     name: str
     bus: Bus
     max_cpus: int = 255
+    cpu: str | None = None
 
 
 class Caps(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Domain, Invalid, dump, parse
-from anyvirt_qemu.defaults import inactive
+from anyvirt_qemu.inactive import inactive
 
 Guest = Callable[..., str]
 Complete = Callable[..., Domain]
@@ -27,7 +27,7 @@ def test_the_least_definition_becomes_a_whole_one(complete: Complete, guest: Gue
     assert domain.memballoon.model == "virtio"
     assert [(x.type, x.bus) for x in domain.inputs] == [("mouse", "ps2"), ("keyboard", "ps2")]
     kinds = [(x.type, x.model) for x in domain.controllers]
-    assert kinds[:3] == [("pci", "pcie-root"), ("usb", "qemu-xhci"), ("sata", None)]
+    assert kinds[:3] == [("usb", "qemu-xhci"), ("sata", None), ("pci", "pcie-root")]
 
 
 def test_controllers_without_a_number_get_the_first_free_one(complete: Complete, guest: Guest) -> None:
@@ -35,13 +35,13 @@ def test_controllers_without_a_number_get_the_first_free_one(complete: Complete,
     domain = complete(
         guest(scsi.format("") + scsi.format(" index='0'") + "<controller type='pci' model='pci-bridge'/>")
     )
-    assert [x.index for x in domain.controllers if x.type == "scsi"] == [1, 0]
+    assert [x.index for x in domain.controllers if x.type == "scsi"] == [0, 1]
     assert [x.index for x in domain.controllers if x.model == "pci-bridge"] == [1]
 
 
 def test_machine_pc_gets_what_its_chipset_has(complete: Complete, guest: Guest) -> None:
     domain = complete(guest(machine="pc"))
-    assert [(x.type, x.model) for x in domain.controllers] == [("pci", "pci-root"), ("usb", "piix3-uhci")]
+    assert [(x.type, x.model) for x in domain.controllers] == [("usb", "piix3-uhci"), ("pci", "pci-root")]
 
 
 def test_completing_twice_changes_nothing(document: Any, complete: Complete) -> None:
@@ -78,7 +78,7 @@ def test_a_disk_gets_bus_format_and_kind_from_what_is_said(complete: Complete, g
     assert second.bus == "scsi"
     assert third.readonly
     assert third.driver is not None
-    assert third.driver.type is None
+    assert third.driver.type == "raw"
 
 
 def test_a_serial_port_and_the_first_console_imply_each_other(complete: Complete, guest: Guest) -> None:
@@ -94,7 +94,7 @@ def test_a_serial_port_and_the_first_console_imply_each_other(complete: Complete
 def test_graphics_bring_a_video_card(complete: Complete, guest: Guest) -> None:
     assert complete(guest()).videos == ()
     (card,) = complete(guest("<graphics type='vnc'/>")).videos
-    assert (card.model, card.primary) == ("vga", True)
+    assert (card.model, card.vram, card.heads, card.primary) == ("cirrus", 16 << 20, 1, True)
 
 
 def test_a_card_without_a_model_gets_the_best_that_this_qemu_has(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
 
-FUNCTIONS = 8
+FUNCTIONS: Final = 8
 
 
 class Slot(NamedTuple):
@@ -22,22 +22,30 @@ class Slot(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class PciBus:
-    """A bus: its number, what may sit on it, and its slots.
+class PciKind:
+    """What a bus takes; the words for devices are the driver's.
 
-    :param takes: kinds of devices that fit; the words are the driver's.
-    :param first: lowest slot that is given out; lower ones can be claimed down to ``lowest``.
+    :param takes: kinds of devices that are given slots here.
+    :param allows: kinds that fit besides, where a definition asks for this very place.
+    :param first: the lowest slot.
     """
 
-    number: int
     takes: frozenset[str]
+    allows: frozenset[str] = frozenset()
     first: int = 1
     last: int = 31
-    lowest: int = 0
 
 
 class Clash(Exception):
     """A place is taken or does not exist; the text says by whom, or why."""
+
+
+@dataclass(slots=True)
+class _Bus:
+    kind: PciKind
+    takes: frozenset[str]
+    slots: list[int] = field(default_factory=lambda: [0] * 32)  # a bit for each function in use
+    packs: dict[int, str] = field(default_factory=dict)  # slot -> the kind that fills its functions
 
 
 class PciSpace:
@@ -45,82 +53,122 @@ class PciSpace:
 
     What has a place claims it first, in any order; then the rest takes places in a fixed order: the same
     devices get the same places, and a device that is added later moves none.
+
+    :param called: gives the name of what was passed as ``who``, for messages.
     """
 
-    def __init__(self, buses: Iterable[PciBus] = ()) -> None:
-        self._buses: dict[int, PciBus] = {}
-        self._held: dict[Slot, str] = {}
-        self._shared: set[tuple[int, int]] = set()
-        for bus in buses:
-            self.add(bus)
+    def __init__(self, called: Callable[[Any], str] = str) -> None:
+        self._buses: dict[int, _Bus] = {}
+        self._order: list[int] = []
+        self._who: dict[tuple[int, int, int], Any] = {}
+        self._from: dict[str, int] = {}
+        self._called = called
 
-    def add(self, bus: PciBus) -> None:
-        """Add a bus, which a controller has just brought."""
-        self._buses[bus.number] = bus
+    @property
+    def buses(self) -> tuple[int, ...]:
+        """Numbers of the buses, from the lowest."""
+        return tuple(self._order)
 
-    def holder(self, slot: Slot) -> str | None:
-        """Who sits there."""
-        return self._held.get(slot)
+    def add(self, number: int, kind: PciKind, *, takes: frozenset[str] | None = None) -> None:
+        """Add a bus, which a controller has just brought.
 
-    def claim(self, slot: Slot, who: str, kind: str = "", *, multifunction: bool = False) -> None:
+        :param takes: what it takes instead, where it was added for one kind of device and is to be kept for that.
+        """
+        if number not in self._buses:
+            self._order.append(number)
+            if len(self._order) > 1 and self._order[-2] > number:
+                self._order.sort()
+                self._from.clear()
+        self._buses[number] = _Bus(kind, kind.takes if takes is None else takes)
+
+    def takes(self, kind: str) -> bool:
+        """Whether any bus takes this kind, free or not."""
+        return any(kind in bus.takes for bus in self._buses.values())
+
+    def free(self, bus: int, slot: int) -> bool:
+        """Whether no function of the slot is in use."""
+        return not self._buses[bus].slots[slot]
+
+    def shared(self, bus: int, slot: int) -> bool:
+        """Whether functions of the slot besides 0 are in use."""
+        return bus in self._buses and self._buses[bus].slots[slot] > 1
+
+    def full(self) -> bool:
+        """Whether each slot of each bus is in use."""
+        return all(all(x.slots[x.kind.first : x.kind.last + 1]) for x in self._buses.values())
+
+    def copy(self) -> PciSpace:
+        """The same places, taken by the same devices, to try something on."""
+        new = PciSpace(self._called)
+        new._order, new._who, new._from = self._order.copy(), self._who.copy(), self._from.copy()
+        new._buses = {n: _Bus(x.kind, x.takes, x.slots.copy(), x.packs.copy()) for n, x in self._buses.items()}
+        return new
+
+    def claim(self, slot: Slot, who: Any, kind: str = "", *, pack: bool = False) -> None:
         """Take this very place.
 
         :param kind: what the device is, to be checked against the bus; ``""`` fits everywhere.
-        :param multifunction: the device says that its slot has further functions.
+        :param pack: others of its kind may have the other functions of the slot.
         :raises Clash: no such bus or slot, the wrong kind of bus, or somebody else sits there.
         """
         bus = self._buses.get(slot.bus)
         if bus is None or slot.domain:
             raise Clash(f"{slot} is on bus {slot.bus} of domain {slot.domain}, which no controller provides")
-        if kind and kind not in bus.takes:
-            raise Clash(f"{slot} is on bus {slot.bus}, which takes {' or '.join(sorted(bus.takes)) or 'nothing'}")
-        if not bus.lowest <= slot.slot <= bus.last or not 0 <= slot.function < FUNCTIONS:
-            raise Clash(f"{slot} is outside slots {bus.lowest}..{bus.last} of bus {slot.bus}")
-        if slot in self._held:
-            raise Clash(f"{slot} is taken by {self._held[slot]}")
-        self._held[slot] = who
-        if multifunction or slot.function:
-            self._shared.add((slot.bus, slot.slot))
+        if kind and kind not in bus.kind.takes and kind not in bus.kind.allows:
+            what = " or ".join(sorted(bus.kind.takes)) or "nothing"
+            raise Clash(f"{slot} is on bus {slot.bus}, which takes {what}, and this is {kind}")
+        if not bus.kind.first <= slot.slot <= bus.kind.last or not 0 <= slot.function < FUNCTIONS:
+            raise Clash(f"{slot} is outside slots {bus.kind.first}..{bus.kind.last} of bus {slot.bus}")
+        bit = 1 << slot.function
+        if bus.slots[slot.slot] & bit:
+            raise Clash(f"{slot} is taken by {self._called(self._who[slot.bus, slot.slot, slot.function])}")
+        if pack and not bus.slots[slot.slot]:
+            bus.packs[slot.slot] = kind
+        bus.slots[slot.slot] |= bit
+        self._who[slot.bus, slot.slot, slot.function] = who
 
-    def take(self, kind: str, who: str) -> Slot | None:
-        """The first slot with no function in use, on the lowest bus that takes this kind; None where all are full."""
-        for number in sorted(self._buses):
-            bus = self._buses[number]
-            if kind in bus.takes:
-                for place in range(bus.first, bus.last + 1):
-                    if self._empty(number, place):
-                        slot = Slot(number, place)
-                        self._held[slot] = who
-                        return slot
-        return None
+    def take(self, kind: str, who: Any, *, pack: bool = False, function: int = 0) -> Slot | None:
+        """The first slot with no function in use, on the lowest bus that takes this kind; None where all are full.
 
-    def take_function(self, kind: str, who: str, pack: str, start: int = 1) -> Slot | None:
-        """The next function of a slot that ``pack`` fills already, or function 0 of a new slot from ``start`` on.
-
-        :param pack: name of the group; only its own slots are shared.
+        :param pack: a free function of a slot that others of its kind have begun will do, too.
+        :param function: the function of the slot to be taken.
         """
-        for number in sorted(self._buses):
-            bus = self._buses[number]
+        buses, start = self._buses, self._from.get(kind, 0)
+        for place in range(start, len(self._order)):
+            number = self._order[place]
+            bus = buses[number]
             if kind not in bus.takes:
                 continue
-            for place in range(max(bus.first, start), bus.last + 1):
-                first = self._held.get(Slot(number, place))
-                if first is not None and not first.startswith(pack):
-                    continue
-                if first is None and not self._empty(number, place):
-                    continue
-                for function in range(FUNCTIONS):
-                    slot = Slot(number, place, function)
-                    if slot not in self._held:
-                        self._held[slot] = who
-                        if function:
-                            self._shared.add((number, place))
-                        return slot
+            for slot in range(bus.kind.first, bus.kind.last + 1):
+                used = bus.slots[slot]
+                chosen = function
+                if used:
+                    if not pack or bus.packs.get(slot) != kind or used == 0xFF:
+                        continue
+                    chosen = (~used & (used + 1)).bit_length() - 1
+                elif pack:
+                    bus.packs[slot] = kind
+                self._from[kind] = place
+                bus.slots[slot] = used | 1 << chosen
+                self._who[number, slot, chosen] = who
+                return Slot(number, slot, chosen)
+        self._from[kind] = len(self._order)
         return None
 
-    def shared(self, slot: Slot) -> bool:
-        """Whether a slot has more than function 0 in use, or is said to."""
-        return (slot.bus, slot.slot) in self._shared
 
-    def _empty(self, bus: int, place: int) -> bool:
-        return not any(Slot(bus, place, function) in self._held for function in range(FUNCTIONS))
+Grow = Callable[[PciSpace, str], Iterable[tuple[int, str]]]
+
+
+def growth(space: PciSpace, kinds: Iterable[str], grow: Grow, *, pack: frozenset[str] = frozenset()) -> dict[int, str]:
+    """Which buses must be added so that devices of all these kinds find a slot, in this order; by number.
+
+    :param space: it is used up; pass a copy.
+    :param grow: adds what brings a slot for a kind to the space and says what: number and model of each new bus.
+    :param pack: kinds that share slots.
+    """
+    added: dict[int, str] = {}
+    for kind in kinds:
+        if space.take(kind, None, pack=kind in pack) is None:
+            added.update(grow(space, kind))
+            space.take(kind, None, pack=kind in pack)
+    return added

@@ -20,6 +20,16 @@ class UsbPorts:
         """A hub on a port, which is claimed or taken already; it adds its own ports behind those there are."""
         self._ports[bus].extend(f"{port}.{number}" for number in range(1, ports + 1))
 
+    @property
+    def buses(self) -> tuple[int, ...]:
+        """The controllers, from the lowest."""
+        return tuple(sorted(self._ports))
+
+    @property
+    def free(self) -> int:
+        """How many ports nobody has."""
+        return sum(len(ports) for ports in self._ports.values()) - len(self._taken)
+
     def exists(self, bus: int, port: str) -> bool:
         """Whether a controller or hub has the port."""
         return port in self._ports.get(bus, ())

@@ -36,6 +36,8 @@ LIMITS: Final = {
 def disk(b: Build, x: Disk) -> None:
     """One disk, CD-ROM drive included."""
     meaningless(x, "snapshot", "tray")
+    if x.source is None and x.driver:
+        meaningless(x.driver, "type")
     kind = x.device or "disk"
     if kind not in {"disk", "cdrom"}:
         b.refuse(x, "device", "only disk and cdrom are served")

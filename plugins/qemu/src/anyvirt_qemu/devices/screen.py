@@ -67,6 +67,8 @@ def _place(b: Build, x: Graphics, listen: Listen, number: int) -> str:
     if x.socket or kind == "socket":
         if x.socket:
             path = b.path(x, "socket", x.socket)
+            if listen.socket == x.socket:
+                meaningless(listen, "socket")
         elif listen.socket:
             path = b.path(listen, "socket", listen.socket)
         else:

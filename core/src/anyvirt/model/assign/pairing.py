@@ -1,0 +1,40 @@
+"""The first console of a full guest and its first serial port are one thing: each implies the other."""
+
+from __future__ import annotations
+
+from anyvirt.model.assign.draft import Draft, Drafts
+from anyvirt.model.devices.char import Console, ConsoleTarget, Serial
+
+SHARED = ("type", "tty", "sources", "protocol", "log", "log_append")
+# ports that are for a machine to write debug messages to, not for a person at a console
+DEBUG = frozenset({"isa-debug"})
+
+
+def pair(domain: Drafts) -> None:
+    """Give a serial port its console, and a console of kind serial its port; the port says what both are.
+
+    Before it all serial ports and consoles need a target with a type.
+    """
+    serials, consoles = domain.many("serials"), domain.many("consoles")
+    first = consoles[0] if consoles else None
+    is_serial = first is not None and first.target is not None and first.target.type == "serial"
+    if first is not None and is_serial and not serials:
+        domain.add("serials", Serial(**{field: getattr(first, field) for field in SHARED}, address=first.address))
+        return
+    if serials and first is not None and is_serial:
+        consoles[0] = Draft(mirror(serials[0], first.target, first))
+    elif serials and (serials[0].target is None or serials[0].target.type not in DEBUG):
+        domain.add("consoles", mirror(serials[0], ConsoleTarget(type="serial", port=0)), 0)
+
+
+def mirror(port: Draft, target: ConsoleTarget, had: Draft | None = None) -> Console:
+    """The console that is the serial port; of the one there was, the alias stays."""
+    alias = port.alias if had is None or had.alias is None else had.alias
+    return Console(**{field: getattr(port, field) for field in SHARED}, target=target, alias=alias)
+
+
+def same_place(domain: Drafts) -> None:
+    """Give the console that is a serial port the port's address."""
+    serials, consoles = domain.many("serials"), domain.many("consoles")
+    if serials and consoles and consoles[0].target is not None and consoles[0].target.type == "serial":
+        consoles[0].address = serials[0].address

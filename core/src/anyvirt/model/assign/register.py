@@ -1,0 +1,31 @@
+"""Places that are plain numbers: registers of pseries virtual I/O, subchannels of s390, slots of memory modules."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+
+class Registers:
+    """Numbers from a start on, in steps; one that is in use is never given."""
+
+    def __init__(self, taken: Iterable[int] = (), *, step: int = 1, last: int | None = None) -> None:
+        self._taken = set(taken)
+        self._step = step
+        self._last = last
+
+    def claim(self, number: int) -> bool:
+        """Take this very number; False where it is taken."""
+        if number in self._taken:
+            return False
+        self._taken.add(number)
+        return True
+
+    def take(self, start: int = 0) -> int | None:
+        """The first free number from ``start`` on; None past the last."""
+        number = start
+        while number in self._taken:
+            number += self._step
+        if self._last is not None and number > self._last:
+            return None
+        self._taken.add(number)
+        return number

@@ -1,0 +1,125 @@
+"""What machine types have: their chipset's devices, defaults for what a definition leaves open."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Final
+
+from anyvirt_qemu.plan import Caps, Machine
+
+# device of QEMU -> word in a definition, from the one that is preferred
+Choice = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """What all machine types of one kind have in common.
+
+    :param usb: controllers that a guest gets which asks for none; nothing where it gets none.
+    :param usb_given: models of USB controllers that a definition brings without one.
+    :param sata: there is a SATA controller in the chipset.
+    :param ide: controllers and disks of IDE are possible.
+    :param built_in: slot and function of what the chipset holds and no definition names, and what it is.
+    :param video_slot: where firmware looks for the first video card; None where that is anywhere.
+    :param serial: kind and model of serial ports.
+    :param cards: models of network cards.
+    """
+
+    name: str
+    usb: Choice = ()
+    usb_given: Choice = ()
+    sata: bool = False
+    ide: bool = False
+    ps2: bool = False
+    balloon: bool = True
+    built_in: tuple[tuple[int, int, str], ...] = ()
+    video_slot: int | None = None
+    serial: tuple[str, str] = ("isa-serial", "isa-serial")
+    cards: Choice = (("rtl8139", "rtl8139"), ("e1000", "e1000"), ("", "virtio"))
+    videos: Choice = (("cirrus-vga", "cirrus"), ("VGA", "vga"))
+    scsi: Choice = (("lsi53c895a", "lsilogic"), ("", "virtio-scsi"))
+    panic: str = "isa"
+    slots: dict[str, int] = field(default_factory=dict)  # devices with a usual place, by model
+
+
+PIIX: Final = (("piix3-usb-uhci", "piix3-uhci"),)
+XHCI: Final = (("qemu-xhci", "qemu-xhci"), ("nec-usb-xhci", "nec-xhci"))
+EHCI: Final = ("ich9-usb-ehci1", "ich9-ehci1")
+
+I440FX: Final = Family(
+    "i440fx",
+    usb=(*PIIX, ("", "")),
+    usb_given=PIIX,
+    ide=True,
+    ps2=True,
+    built_in=((1, 0, "ISA bridge"), (1, 3, "power management")),
+    video_slot=2,
+)
+Q35: Final = Family(
+    "q35",
+    usb=(*XHCI, EHCI),
+    usb_given=(*XHCI, EHCI),
+    sata=True,
+    ps2=True,
+    built_in=((31, 0, "LPC bridge"), (31, 3, "SMBus")),
+    video_slot=1,
+    slots={"ich9": 0x1B, "dmi-to-pci-bridge": 0x1E},
+)
+ISAPC: Final = Family("isapc", ide=True, ps2=True, videos=(("cirrus-vga", "cirrus"), ("isa-vga", "vga")))
+VIRT: Final = Family(
+    "virt",
+    usb_given=XHCI,
+    serial=("system-serial", "pl011"),
+    cards=(("", "virtio"),),
+    videos=(("", "virtio"),),
+    scsi=(("", "virtio-scsi"),),
+)
+RISCV: Final = Family(
+    "riscv-virt",
+    usb_given=XHCI,
+    serial=("system-serial", "16550a"),
+    cards=(("", "virtio"),),
+    videos=(("", "virtio"),),
+    scsi=(("", "virtio-scsi"),),
+)
+PSERIES: Final = Family(
+    "pseries",
+    usb=(*XHCI, ("pci-ohci", "pci-ohci")),
+    usb_given=(*XHCI, ("pci-ohci", "pci-ohci")),
+    serial=("spapr-vio-serial", "spapr-vty"),
+    videos=(("", "vga"),),
+    scsi=(("", "ibmvscsi"),),
+    panic="pseries",
+)
+CCW: Final = Family(
+    "s390-ccw",
+    serial=("sclp-serial", "sclpconsole"),
+    cards=(("", "virtio"),),
+    videos=(("", "virtio"),),
+    scsi=(("", "virtio-scsi"),),
+    panic="s390",
+)
+OTHER: Final = Family("")
+NAMES: Final = (
+    (re.compile(r"(pc-)?q35(-.*)?"), Q35),
+    (re.compile(r"isapc"), ISAPC),
+    (re.compile(r"pc(-i440fx-.*|-[01]\..*)?|rhel6\..*"), I440FX),
+    (re.compile(r"pseries(-.*)?"), PSERIES),
+    (re.compile(r"s390-ccw(-.*)?"), CCW),
+)
+
+
+def family(machine: Machine, arch: str) -> Family:
+    """The family of a machine type; ``OTHER`` where it has none."""
+    for pattern, found in NAMES:
+        if pattern.fullmatch(machine.name):
+            return found
+    if machine.name.startswith("virt"):
+        return RISCV if arch.startswith("riscv") else VIRT
+    return I440FX if machine.bus == "pci" else Q35 if machine.bus == "pcie" else OTHER
+
+
+def chosen(choice: Choice, caps: Caps) -> str | None:
+    """The first that this QEMU has; ``""`` in place of a device stands for one that need not be there."""
+    return next((word for device, word in choice if not device or caps.has_device(device)), None)

@@ -1,0 +1,182 @@
+"""QEMU's defaults and addresses against what libvirt's QEMU driver makes of the same documents.
+
+The folder is named by ``ANYVIRT_OUTSIDE_DATA``; nothing of it is in this project. ``qemu_defaults.toml`` beside this
+file lists what is expected to differ, with the reason, and which devices the QEMU of a case has: libvirt tests most
+documents with a QEMU that has next to nothing, and those named ``x86_64-latest`` with one that has everything.
+
+libvirt's test reads documents as it reads its stored ones. It settles three things only when a document is defined
+anew, and they are no part of the comparison: ports of USB devices, ports of virtio consoles, the sum of memory.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+from anyvirt.errors import Invalid
+from anyvirt.model.address import UsbAddress, VirtioSerialAddress
+from anyvirt.model.diff import diff
+from anyvirt.model.domain import Domain
+from anyvirt.model.xml import parse
+
+FOLDER = os.environ.get("ANYVIRT_OUTSIDE_DATA") or os.environ.get("ANYVIRT_LIBVIRT_DATA") or ""
+INPUTS, OUTPUTS = Path(FOLDER, "qemuxml2argvdata"), Path(FOLDER, "qemuxml2xmloutdata")
+LEDGER = tomllib.loads(Path(__file__).with_name("qemu_defaults.toml").read_text(encoding="utf-8"))
+ARCHES = ("x86_64", "i686", None)
+OTHER = re.compile(r"\.[a-z0-9_]+-(latest|[0-9.]+)$")
+LATEST = ".x86_64-latest"
+OPEN = (UsbAddress, VirtioSerialAddress)
+
+pytestmark = pytest.mark.skipif(not FOLDER, reason="ANYVIRT_OUTSIDE_DATA names no folder of libvirt's documents")
+
+
+@dataclass(frozen=True)
+class Case:
+    """A document, what libvirt makes of it, and with which QEMU."""
+
+    name: str
+    given: Path
+    expected: Path
+    latest: bool
+    live: bool
+
+
+@dataclass(frozen=True)
+class Probed:
+    """What a probe of the test's QEMU would have found."""
+
+    arch: str
+    devices: frozenset[str] | None
+    cpu: str | None
+    json_device: bool = True
+    json_netdev: bool = True
+    sandbox: bool = True
+
+    @property
+    def binary(self) -> str:
+        return f"/usr/bin/qemu-system-{'i386' if self.arch == 'i686' else self.arch}"
+
+    def machine(self, name: str) -> Any:
+        from anyvirt_qemu.plan import Machine
+
+        # the test's QEMU has no aliases: "pc" and "q35" are names of machines
+        name = name or "pc"
+        return Machine(name, "pcie" if "q35" in name else "pci", cpu=self.cpu)
+
+    def has_device(self, name: str) -> bool:
+        return self.devices is None or name in self.devices
+
+    def has_cpu(self, model: str) -> bool:
+        return bool(model)
+
+
+@cache
+def cases() -> list[Case]:
+    """The pairs whose document is for x86 and whose output is for the plain or the latest QEMU."""
+    found = []
+    for path in sorted(OUTPUTS.glob("*.xml")):
+        name = path.name.removesuffix(".xml").removesuffix(LATEST)
+        if OTHER.search(name):
+            continue
+        given = INPUTS / f"{name}.xml"
+        if not given.exists():
+            given = INPUTS / f"{re.sub('-(in)?active$', '', name)}.xml"
+        arch = re.search(r"<type[^>]*arch=['\"](\w+)", given.read_text(encoding="utf-8"))
+        if (arch and arch[1]) in ARCHES:
+            found.append(Case(name, given, path, path.name.endswith(f"{LATEST}.xml"), name.endswith("-active")))
+    return found
+
+
+def probed(case: Case, given: Domain) -> Probed:
+    arch = (given.os.arch if given.os else None) or ("i686" if "i386" in (given.emulator or "") else "x86_64")
+    if case.latest:
+        return Probed(arch, None, "qemu64")
+    return Probed(arch, frozenset(LEDGER["devices"].get(case.name, LEDGER["devices"]["default"])), None)
+
+
+def completed(case: Case) -> Domain:
+    from anyvirt_qemu.defaults import complete
+    from anyvirt_qemu.filling import Policy
+
+    given = parse(case.given.read_bytes(), Domain)
+    policy = Policy(spare_ports=1, vnc_socket=False)
+    caps = probed(case, given)
+    return complete(given, caps, Random(1).randbytes, policy=policy, live=case.live, stored=True)
+
+
+def without_open_places(made: Domain, expected: Domain) -> Domain:
+    """What was made, without places on USB and virtio-serial that libvirt leaves open here."""
+    changes = {}
+    for field in type(made)._fields:
+        ours, theirs = getattr(made, field), getattr(expected, field)
+        if type(ours) is not tuple or len(ours) != len(theirs):
+            continue
+        pairs = zip(ours, theirs, strict=True)
+        changes[field] = tuple(x.replace(address=y.address) if _is_open(x, y) else x for x, y in pairs)
+    return made.replace(**changes)
+
+
+def _is_open(x: Any, y: Any) -> bool:
+    at, there = getattr(x, "address", None), getattr(y, "address", None)
+    return isinstance(at, OPEN) and (there is None or (isinstance(there, OPEN) and there.port is None))
+
+
+def difference(case: Case) -> str:
+    """How a case fails, ``""`` where it passes."""
+    expected = parse(case.expected.read_bytes(), Domain)
+    try:
+        made = without_open_places(completed(case), expected)
+    except Invalid as error:
+        return str(error)
+    return "; ".join(str(one) for one in diff(expected, made))
+
+
+def test_definitions_are_completed_as_libvirt_completes_them() -> None:
+    failed = {case.name: reason for case in cases() if (reason := difference(case))}
+    passed = len(cases()) - len(failed)
+    print(f"{passed} of {len(cases())} documents completed as libvirt does: {passed / len(cases()):.1%}")
+    known = LEDGER["expected"]
+    here = {case.name for case in cases()}
+    assert {name: reason for name, reason in failed.items() if name not in known} == {}
+    assert sorted(name for name in known if name in here and name not in failed) == [], "these pass now"
+
+
+def test_completing_a_second_time_changes_nothing() -> None:
+    from anyvirt_qemu.defaults import complete
+
+    changed = {}
+    for case in cases():
+        try:
+            once = completed(case)
+        except Invalid:
+            continue
+        twice = complete(once, probed(case, once), Random(2).randbytes, live=case.live, stored=True)
+        if once != twice:
+            changed[case.name] = [str(one) for one in diff(once, twice)]
+    assert changed == {}
+
+
+def test_what_libvirt_has_completed_is_complete() -> None:
+    """The output of libvirt, completed again, changes nowhere but in places that it leaves open."""
+    from anyvirt_qemu.defaults import complete
+    from anyvirt_qemu.filling import Policy
+
+    policy = Policy(spare_ports=1, vnc_socket=False)
+    changed = {}
+    for case in cases():
+        there = parse(case.expected.read_bytes(), Domain)
+        if case.name in LEDGER["expected"]:
+            continue
+        caps = probed(case, there)
+        made = complete(there, caps, Random(1).randbytes, policy=policy, live=case.live, stored=True)
+        found = diff(there, without_open_places(made, there))
+        if found:
+            changed[case.name] = [str(one) for one in found]
+    assert changed == {}
