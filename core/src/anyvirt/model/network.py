@@ -12,6 +12,7 @@ from anyvirt.model.rest import Xml
 from anyvirt.model.types import (
     UUID,
     Count,
+    Hostname,
     IpAddress,
     IpPrefix,
     Ipv4Address,
@@ -107,7 +108,7 @@ class DnsForwarder(Element, tag="forwarder"):
     """A server that is asked for names that the network does not know."""
 
     addr: IpAddress | None = at("@addr", "Address; without it the host's own servers", default=None)
-    domain: str | None = at("@domain", "Domain that it is asked for, all without it", default=None)
+    domain: Hostname | None = at("@domain", "Domain that it is asked for, all without it", default=None)
 
 
 class DnsTxt(Element, tag="txt"):
@@ -122,8 +123,8 @@ class DnsSrv(Element, tag="srv"):
 
     service: str | None = at("@service", "Service", default=None)
     protocol: Literal["tcp", "udp"] | None = at("@protocol", "Protocol", default=None)
-    domain: str | None = at("@domain", "Domain that offers the service", default=None)
-    target: str | None = at("@target", "Machine that has the service", default=None)
+    domain: Hostname | None = at("@domain", "Domain that offers the service", default=None)
+    target: Hostname | None = at("@target", "Machine that has the service", default=None)
     port: TcpPort | None = at("@port", "Port on that machine", default=None)
     priority: TcpPort | None = at("@priority", "Lower is asked first, up to 65535", default=None)
     weight: TcpPort | None = at("@weight", "Share among equals, up to 65535", default=None)
@@ -133,7 +134,7 @@ class DnsHost(Element, tag="host"):
     """Names of one address."""
 
     ip: IpAddress | None = at("@ip", "Address", default=None, key=True)
-    hostnames: tuple[str, ...] = at("hostname", "Names", default=())
+    hostnames: tuple[Hostname, ...] = at("hostname", "Names", default=())
 
 
 class Dns(Element, tag="dns"):
@@ -180,7 +181,7 @@ class Dhcp(Element, tag="dhcp"):
     ranges: tuple[DhcpRange, ...] = at("range", "Addresses to give away", default=())
     hosts: tuple[DhcpHost, ...] = at("host", "Guests with an address of their own", default=())
     bootp_file: str | None = at("bootp/@file", "File that guests boot", default=None)
-    bootp_server: str | None = at("bootp/@server", "Server that has the file", default=None)
+    bootp_server: Hostname | None = at("bootp/@server", "Server that has the file", default=None)
 
 
 class NetworkIp(Element, tag="ip"):
@@ -212,7 +213,7 @@ class Network(Element, tag="network"):
     bridge: NetworkBridge | None = at("bridge", "Bridge of the host", default=None)
     mtu: Count | None = at("mtu/@size", "Largest packet in bytes", default=None)
     mac: Mac | None = at("mac/@address", "MAC address of the bridge", default=None)
-    domain: str | None = at("domain/@name", "Domain of the guests' names", default=None)
+    domain: Hostname | None = at("domain/@name", "Domain of the guests' names", default=None)
     domain_local_only: YesNo | None = at("domain/@localOnly", "Its names are never asked elsewhere", default=None)
     domain_register: YesNo | None = at("domain/@register", "The host's resolver asks here for its names", default=None)
     dns: Dns | None = at("dns", "Name server", default=None)

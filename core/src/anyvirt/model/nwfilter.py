@@ -8,6 +8,7 @@ from typing import Literal
 from anyvirt.model.devices.interface import FilterParameter
 from anyvirt.model.element import Element, at
 from anyvirt.model.nwfilter_types import (
+    ChainName,
     ConnectionStates,
     IpSetFlags,
     RuleBoolean,
@@ -319,7 +320,7 @@ class NetworkFilter(Element, tag="filter"):
     """A network filter."""
 
     name: str | None = at("@name", "Name, unique on the host", default=None, key=True)
-    chain: str | None = at("@chain", "Chain that the rules are in: root, or a protocol's", default=None)
+    chain: ChainName | None = at("@chain", "Chain that the rules are in: root, or a protocol's", default=None)
     priority: RulePriority | None = at("@priority", "Lower chains come first", default=None)
     uuid: UUID | None = at("uuid", "UUID, unique on the host", default=None)
     entries: tuple[FilterRule | FilterRef, ...] = at(".", "Rules and other filters, in their order", default=())

@@ -155,5 +155,6 @@ RuleIpSet = Annotated[str, OrVariable(Pattern("name of an ipset", "[A-Za-z0-9_.:
 RuleBoolean = Annotated[bool, Truth()]
 TcpFlags = Annotated[str, Pattern("MASK/FLAGS", f"{_FLAGS}/{_FLAGS}", "SYN,ACK/SYN", "ALL/NONE")]
 IpSetFlags = Annotated[str, Pattern("list of src and dst", "(?i:src|dst)(,(?i:src|dst)){0,5}", "src,dst")]
+ChainName = Annotated[str, Pattern("name of a chain", "[A-Za-z0-9_.:-]+", "root", "ipv4-web")]
 ConnectionStates = Annotated[frozenset[str], States()]
 RulePriority = Annotated[int, Integer(-1000, 1000)]
