@@ -135,6 +135,13 @@ class SecretObject(Element, tag="secret"):
     alias: str | None = at("@alias", "Name of QEMU's object", default=None)
 
 
+class PassedFiles(Element, tag="fdset"):
+    """File descriptors that QEMU was given for a source."""
+
+    type: Literal["storage"] | None = at("@type", "Their part", default=None)
+    id: Count | None = at("@id", "Number of QEMU's set", default=None)
+
+
 class SourcePrivate(Element, tag="privateData"):
     """What libvirt's QEMU driver notes of a source in its status files (qemu_domain.c)."""
 
@@ -143,9 +150,12 @@ class SourcePrivate(Element, tag="privateData"):
     rel_path: str | None = at("relPath", "Path relative to the image above", default=None)
     secrets: tuple[SecretObject, ...] = at("objects/secret", "Secrets that QEMU holds", default=())
     tls: str | None = at("objects/TLSx509/@alias", "QEMU's object for TLS", default=None)
+    fdsets: tuple[PassedFiles, ...] = at("fdsets/fdset", "File descriptors that QEMU was given", default=())
     threshold_index_used: YesNo | None = at(
         "thresholdEvent/@indexUsed", "The write threshold was set by index", default=None
     )
+    nbdkit_pid: str | None = at("nbdkit/pidfile", "File with the number of the nbdkit process", default=None)
+    nbdkit_socket: str | None = at("nbdkit/socketfile", "Socket of the nbdkit process", default=None)
 
 
 class Source(Element, tag="source"):

@@ -39,7 +39,6 @@ class Teaming(Element, tag="teaming"):
 class VirtioOptions(Element, tag="driver"):
     """Options of a virtio device's driver."""
 
-    name: str | None = at("@name", "Implementation of the device", default=None)
     iommu: OnOff | None = at("@iommu", "Send DMA through the guest's IOMMU", default=None)
     ats: OnOff | None = at("@ats", "Address translation services", default=None)
     packed: OnOff | None = at("@packed", "Packed virtqueues", default=None)

@@ -172,6 +172,7 @@ class Rate(Element):
 class Bandwidth(Element, tag="bandwidth"):
     """Limits of traffic."""
 
+    class_id: Count | None = at("@classID", "Traffic class of what is guaranteed, in status only", default=None)
     inbound: Rate | None = at("inbound", "Traffic to the guest", default=None)
     outbound: Rate | None = at("outbound", "Traffic from the guest", default=None)
 
@@ -211,7 +212,6 @@ class ActualInterface(Element, tag="actual"):
     )
     driver: Literal["kvm", "vfio", "xen"] | None = at("driver/@name", "How a host device is given away", default=None)
     source: InterfaceSource | None = at("source", "Host side", default=None)
-    class_id: Count | None = at("class/@id", "Traffic class of the guaranteed bandwidth", default=None)
     virtualport: VirtualPort | None = at("virtualport", "Port of a switch", default=None)
     vlan: Vlan | None = at("vlan", "VLANs", default=None)
     isolated: YesNo | None = at("port/@isolated", "Guests of one bridge do not see one another", default=None)
@@ -263,4 +263,7 @@ class Interface(Device, tag="interface"):
     teaming: Teaming | None = at("teaming", "Part in a failover pair", default=None)
     actual: ActualInterface | None = at(
         "actual", "What a network made of the interface at start, in status only", default=None
+    )
+    created: YesNo | None = at(
+        "privateData/created/@value", "The driver made the host's end, in status only", default=None
     )
