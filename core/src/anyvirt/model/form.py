@@ -9,11 +9,32 @@ from anyvirt.errors import Invalid, Problem
 from anyvirt.model.element import Element, conceal, rest_of
 from anyvirt.model.plan import Field, plan_of
 from anyvirt.model.rest import Attribute, Rest, Stray, Xml
+from anyvirt.model.types import Codec, Text
 from anyvirt.model.walk import place
 
 E = TypeVar("E", bound=Element)
 KIND: Final = "$kind"
 UNKNOWN: Final = "$unknown"
+
+
+class Object(dict[str, Any]):
+    """A JSON object that knows the line of each of its keys."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: dict[str, int] = {}
+
+
+class Items(list[Any]):
+    """A JSON array that knows the line of each of its items."""
+
+    __slots__ = ("lines",)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[int] = []
 
 
 def to_json(x: Element) -> dict[str, Any]:
@@ -53,7 +74,8 @@ def _out(field: Field, value: Any) -> Any:
 def from_json(cls: type[E], data: Mapping[str, Any]) -> E:
     """The model that ``to_json`` came from.
 
-    :raises Invalid: every key and value that does not fit, by path.
+    :raises Invalid: every key and value that does not fit, by path; with lines where ``data`` is made of
+        ``Object`` and ``Items``.
     """
     problems: list[Problem] = []
     made = _element(cls, data, "", problems)
@@ -62,50 +84,56 @@ def from_json(cls: type[E], data: Mapping[str, Any]) -> E:
     return made
 
 
-def _element(cls: type[E], data: Any, path: str, problems: list[Problem]) -> E | None:
+def _element(cls: type[E], data: Any, path: str, problems: list[Problem], line: int | None = None) -> E | None:
     plan = plan_of(cls)
     if not isinstance(data, Mapping):
-        problems.append(Problem("xml.value", path or "/", None, "must be an object"))
+        problems.append(Problem("xml.value", path or "/", line, "must be an object"))
         return None
     values: dict[str, Any] = {}
+    lines = data.lines if isinstance(data, Object) else {}
     for name, value in data.items():
         field = plan.by_name.get(name)
         if field is not None:
-            values[name] = _field(field, value, place(field, path), problems)
+            values[name] = _field(field, value, place(field, path), problems, lines.get(name))
         elif name not in (UNKNOWN, KIND):
             from anyvirt.model.strict import near
 
             hint = near(name, list(plan.by_name))
-            problems.append(Problem("xml.unknown-element", f"{path}/{name}", None, f"no field {name!r}", hint))
+            problems.append(
+                Problem("xml.unknown-element", f"{path}/{name}", lines.get(name), f"no field {name!r}", hint)
+            )
     problems += [
-        Problem("xml.value", place(field, path), None, "is missing", field.at.doc)
+        Problem("xml.value", place(field, path), line, "is missing", field.at.doc)
         for field in plan.fields
         if field.at.required and field.name not in values
     ]
     if problems:
         return None
     made = cls(**values)
-    if UNKNOWN in data:
-        conceal(made, _rest(data[UNKNOWN], path, problems), None, None)
+    rest = _rest(data[UNKNOWN], path, problems) if UNKNOWN in data else None
+    own = {_home(plan.by_name[name]): lines[name] for name in lines if name in values}
+    conceal(made, rest, None, {**own, "": line} if own else line)
     return made
 
 
-def _field(field: Field, value: Any, path: str, problems: list[Problem]) -> Any:
+def _field(field: Field, value: Any, path: str, problems: list[Problem], line: int | None) -> Any:
     if field.many:
         if not isinstance(value, list):
-            problems.append(Problem("xml.value", path, None, "must be a list"))
+            problems.append(Problem("xml.value", path, line, "must be a list"))
             return ()
-        return tuple(_item(field, item, f"{path}[{index}]", problems) for index, item in enumerate(value))
-    return None if value is None else _item(field, value, path, problems)
+        lines = value.lines if isinstance(value, Items) else [line] * len(value)
+        items = enumerate(zip(value, lines, strict=True))
+        return tuple(_item(field, item, f"{path}[{index}]", problems, own) for index, (item, own) in items)
+    return None if value is None else _item(field, value, path, problems, line)
 
 
-def _item(field: Field, value: Any, path: str, problems: list[Problem]) -> Any:
+def _item(field: Field, value: Any, path: str, problems: list[Problem], line: int | None) -> Any:
     if field.classes:
         cls = _class(field, value)
         if cls is None:
-            problems.append(Problem("xml.value", path, None, f"needs {KIND}", "name one of the kinds of the reference"))
+            problems.append(Problem("xml.value", path, line, f"needs {KIND}", "name one of the kinds of the reference"))
             return None
-        return _element(cls, value, path, problems)
+        return _element(cls, value, path, problems, line)
     codec = field.codec
     assert codec is not None
     try:
@@ -117,10 +145,22 @@ def _item(field: Field, value: Any, path: str, problems: list[Problem]) -> Any:
             read = value
         codec.write(read)
     except (ValueError, TypeError) as error:
-        hint = f"use one of {', '.join(codec.words)}" if codec.words else ""
-        problems.append(Problem("xml.value", path, None, f"{value!r} {error}", hint))
+        problems.append(Problem("xml.value", path, line, f"{value!r} {error}", _way_out(codec, value)))
         return None
     return read
+
+
+def _home(field: Field) -> str:
+    """The element inside its owner that a field is in, or is."""
+    return "/".join(part for part in (field.node, field.tag) if part)
+
+
+def _way_out(codec: Codec, value: Any) -> str:
+    if codec.absent is False:  # what is there or not
+        return "write true or false"
+    if codec.words:
+        return f"use one of {', '.join(codec.words)}"
+    return "write it in quotes" if isinstance(codec, Text) and not isinstance(value, str) else ""
 
 
 def kind_of(cls: type[Element]) -> str:
