@@ -52,6 +52,7 @@ NAMES: Final[dict[str, str]] = {
         "Capabilities CapabilitiesGuest CapabilitiesHost GuestDomain GuestFeature GuestMachine HostCell HostCellCpu "
         "HostCpu HostDistance HostPages MonitorFeature SecurityModel"
     ),
+    "anyvirt.model.change": "add change get patch remove",
     "anyvirt.model.check": "check check_name",
     "anyvirt.model.check_documents": "check_document",
     "anyvirt.model.clock": "Clock ClockOffset Timer TimerName",

@@ -109,6 +109,16 @@ def test_patterns_match_on_fields() -> None:
             pytest.fail("no match")
 
 
+def test_a_pattern_with_a_value_matches_on_what_identifies_the_element() -> None:
+    match GUEST:
+        case Domain("web", disks=(Disk("vda", source=source), *_)):  # type: ignore[misc]
+            assert source == Source(file="/img/web.qcow2")
+        case _:
+            pytest.fail("no match")
+    assert vars(Disk)["__match_args__"] == ("target",)
+    assert vars(Os)["__match_args__"] == ()
+
+
 def test_elements_of_different_classes_are_never_equal() -> None:
     assert Disk() != Interface()
     assert Disk() != "disk"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -50,9 +51,9 @@ def _element(old: Element, new: Element, path: str) -> list[Difference]:
         if field.many and field.classes:
             found += _many(before, after, field, path)
         elif field.classes and before is not None and after is not None:
-            found += _element(before, after, place(field, path))
+            found += _element(before, after, place(field, path, before))
         else:
-            found.append(Difference(place(field, path), before, after))
+            found.append(Difference(place(field, path, after if before is None else before), before, after))
     found += _rest(rest_of(old), rest_of(new), path)
     # Nothing but the place of unknown content changed: the element is shown whole.
     return found or [Difference(path or "/", old, new)]
@@ -61,24 +62,35 @@ def _element(old: Element, new: Element, path: str) -> list[Difference]:
 def _many(before: Sequence[Element], after: Sequence[Element], field: Field, path: str) -> list[Difference]:
     """Pair by key, then equal ones, then by position; what is left came or went."""
     pairs = _paired(before, after)
+    keys = Counter(map(key_of, before)) | Counter(map(key_of, after))
     found: list[Difference] = []
+    names: list[str] = []
+    stay = [right for _left, right in pairs if right is not None]
     for left, right in pairs:
-        item = before[left] if left is not None else after[right] if right is not None else None
-        name = key_of(item) or (left if left is not None else right)
+        items, index = (before, left) if left is not None else (after, right)
+        assert index is not None
+        item, name = items[index], _name(items, index, keys)
         here = f"{place(field, path, item)}[{name}]"
         if left is None:
             found.append(Difference(here, None, item))
         elif right is None:
             found.append(Difference(here, item, None))
         else:
-            found += _element(before[left], after[right], here)
-    kept = [(left, right) for left, right in pairs if left is not None and right is not None]
-    order = [right for _left, right in kept]
-    if order != sorted(order):
-        names = [key_of(before[left]) or str(left) for left, _right in kept]
-        moved = [key_of(before[left]) or str(left) for left, _right in sorted(kept, key=lambda pair: pair[1])]
-        found.append(Difference(place(field, path, before[0]), tuple(names), tuple(moved)))
+            found += _element(item, after[right], here)
+        if right is not None:
+            names.append(name if left is not None or key_of(item) else f"+{name}")
+    if stay != sorted(stay):
+        order = [name for _right, name in sorted(zip(stay, names, strict=True))]
+        found.append(Difference(place(field, path, after[0]), tuple(names), tuple(order)))
     return found
+
+
+def _name(items: Sequence[Element], index: int, keys: Counter[str]) -> str:
+    """How a member is named in a path: by key, by number where that is none, not its own, or no path takes it."""
+    key = key_of(items[index])
+    if key:
+        return f"#{index}" if keys[key] > 1 or "]" in key else key
+    return f"#{index}" if keys[str(index)] else str(index)
 
 
 def _paired(before: Sequence[Element], after: Sequence[Element]) -> list[tuple[int | None, int | None]]:

@@ -79,11 +79,13 @@ class ElementType(type):
         for key in own:
             del body[key]
         body.setdefault("__slots__", tuple(own))
-        made = super().__new__(cls, name, bases, body)
         fields = dict(own)
         for base in bases:
             for key, value in getattr(base, "_fields", {}).items():
                 fields.setdefault(key, value)
+        # ``case Disk("vda")``: what identifies an element is what one looks for.
+        body.setdefault("__match_args__", tuple(key for key, spec in fields.items() if spec.key))
+        made = super().__new__(cls, name, bases, body)
         parent = bases[0] if bases else None
         made._fields = fields
         made._places = {key: place for place, key in enumerate(fields)}
