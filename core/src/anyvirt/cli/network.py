@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Annotated, Any, Final
+from typing import Annotated
 
+from anyvirt.cli import objects
 from anyvirt.cli.declare import command, named, opt
 from anyvirt.cli.invocation import Invocation
 from anyvirt.ref import Answer
-
-UNTOLD: Final[Any] = object()
 
 
 @command("net list", "net-list", examples=("anyvirt net list --all",))
@@ -22,14 +20,13 @@ def list_networks(
 ) -> None:
     """List virtual networks; the active ones unless told otherwise."""
     refs = [handle.ref for handle in cli.connection.network_list()]
-    rows = _rows(cli, cli.connection.network_info(refs), everything=everything, inactive=inactive)
+    rows = objects.rows(cli, cli.connection.network_info(refs), everything=everything, inactive=inactive)
     if cli.json("net-list/1", networks=rows):
         return
     if name:
-        for row in rows:
-            cli.line(row["name"])
+        objects.names(cli, rows)
         return
-    cells = [(row["name"], _state(row), row.get("autostart"), row.get("persistent")) for row in rows]
+    cells = [(row["name"], objects.state(row), row.get("autostart"), row.get("persistent")) for row in rows]
     cli.table(("Name", "State", "Autostart", "Persistent"), cells)
     if not rows:
         cli.note(f"no networks to show on {cli.connection.uri}")
@@ -57,10 +54,7 @@ def info(cli: Invocation, network: Annotated[str, named("network")]) -> None:
 @command("net dumpxml", "net-dumpxml", examples=("anyvirt net dumpxml default",))
 def dumpxml(cli: Invocation, network: Annotated[str, named("network")]) -> None:
     """Print a virtual network's definition as XML."""
-    one = cli.connection.lookup_network(network)
-    text = one.config().text
-    if not cli.json("net-dumpxml/1", name=one.name, uuid=one.uuid, xml=text):
-        cli.document(text)
+    objects.dump(cli, "net-dumpxml/1", cli.connection.lookup_network(network))
 
 
 @command("iface list", "iface-list", examples=("anyvirt iface list --all",))
@@ -72,38 +66,14 @@ def list_interfaces(
     """List the host's network interfaces; the active ones unless told otherwise."""
     refs = [handle.ref for handle in cli.connection.interface_list()]
     known = "interface_info" in cli.connection.supports
-    answers = cli.connection.interface_info(refs) if known else {ref: Answer(UNTOLD) for ref in refs}
-    rows = _rows(cli, answers, everything=everything, inactive=inactive, label="mac")
+    answers = cli.connection.interface_info(refs) if known else {ref: Answer(objects.UNTOLD) for ref in refs}
+    rows = objects.rows(cli, answers, everything=everything, inactive=inactive, label="mac")
     if cli.json("iface-list/1", interfaces=rows):
         return
-    cli.table(("Name", "State", "MAC Address"), [(row["name"], _state(row), row["mac"]) for row in rows])
+    cli.table(("Name", "State", "MAC Address"), [(row["name"], objects.state(row), row["mac"]) for row in rows])
 
 
 @command("iface dumpxml", "iface-dumpxml", examples=("anyvirt iface dumpxml eth0",))
 def dump_interface(cli: Invocation, interface: Annotated[str, named("interface")]) -> None:
     """Print the description of a host interface as XML."""
-    one = cli.connection.lookup_interface(interface)
-    text = one.config().text
-    if not cli.json("iface-dumpxml/1", name=one.name, mac=one.uuid, xml=text):
-        cli.document(text)
-
-
-def _rows(
-    cli: Invocation, answers: Mapping[Any, Any], *, everything: bool, inactive: bool, label: str = "uuid"
-) -> list[dict[str, Any]]:
-    rows = []
-    for ref, answer in answers.items():
-        row: dict[str, Any] = {"name": str(ref), label: ref.uuid}
-        if answer.error is not None:
-            row["error"] = cli.row_error(answer.error)
-        else:
-            row |= asdict(answer.get()) if answer.value is not UNTOLD else {"active": None}
-        if everything or row.get("active") in {None, not inactive}:
-            rows.append(row)
-    return rows
-
-
-def _state(row: Mapping[str, Any]) -> str:
-    if "error" in row:
-        return f"error[{row['error']['code']}]: {row['error']['message']}"
-    return "-" if row["active"] is None else "active" if row["active"] else "inactive"
+    objects.dump(cli, "iface-dumpxml/1", cli.connection.lookup_interface(interface), label="mac")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Annotated, Any
 
+from anyvirt.cli import objects
 from anyvirt.cli.declare import arg, command, named, opt
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.paper import size
@@ -20,20 +21,11 @@ def list_pools(
 ) -> None:
     """List storage pools; the active ones unless told otherwise."""
     refs = [handle.ref for handle in cli.connection.pool_list()]
-    rows = []
-    for ref, answer in cli.connection.pool_info(refs).items():
-        row: dict[str, Any] = {"name": str(ref), "uuid": ref.uuid}
-        if answer.error is not None:
-            row["error"] = cli.row_error(answer.error)
-        else:
-            row |= asdict(answer.get())
-        if everything or "error" in row or row["active"] is not inactive:
-            rows.append(row)
+    rows = objects.rows(cli, cli.connection.pool_info(refs), everything=everything, inactive=inactive)
     if cli.json("pool-list/1", pools=rows):
         return
     if name:
-        for row in rows:
-            cli.line(row["name"])
+        objects.names(cli, rows)
         return
     heads = ["Name", "State", "Autostart", *(["Capacity", "Allocation", "Available"] if details else [])]
     cli.table(heads, [_cells(row, details=details) for row in rows])
@@ -43,13 +35,9 @@ def list_pools(
 
 def _cells(row: dict[str, Any], *, details: bool) -> list[Any]:
     if "error" in row:
-        return [
-            row["name"],
-            f"error[{row['error']['code']}]: {row['error']['message']}",
-            *["-"] * (4 if details else 1),
-        ]
+        return [row["name"], objects.state(row), *["-"] * (4 if details else 1)]
     sizes = [size(row[key]) for key in ("capacity", "allocation", "available")] if details else []
-    return [row["name"], "active" if row["active"] else "inactive", row["autostart"], *sizes]
+    return [row["name"], objects.state(row), row["autostart"], *sizes]
 
 
 @command("pool info", "pool-info", examples=("anyvirt pool info default",))
@@ -74,10 +62,7 @@ def info(cli: Invocation, pool: Annotated[str, named("pool")]) -> None:
 @command("pool dumpxml", "pool-dumpxml", examples=("anyvirt pool dumpxml default",))
 def dumpxml(cli: Invocation, pool: Annotated[str, named("pool")]) -> None:
     """Print a pool's definition as XML."""
-    one = cli.connection.lookup_pool(pool)
-    text = one.config().text
-    if not cli.json("pool-dumpxml/1", name=one.name, uuid=one.uuid, xml=text):
-        cli.document(text)
+    objects.dump(cli, "pool-dumpxml/1", cli.connection.lookup_pool(pool))
 
 
 @command("pool define", "pool-define", examples=("anyvirt pool define images.xml",))

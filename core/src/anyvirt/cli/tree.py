@@ -26,12 +26,13 @@ GROUPS: Final = {
 ORDER: Final = (
     "list", "define", "create", "start", "shutdown", "reboot", "reset", "destroy", "suspend", "resume", "undefine",
     "info", "state", "stats", "blkinfo", "console", "events", "wait", "dumpxml", "edit", "rename", "autostart",
-    "plan", "apply", "validate", "schema", "save", "restore", "jobs", "recover", "import-libvirt", "drivers",
+    "plan", "apply", "validate", "schema", "save", "restore", "jobs", "recover", "import-libvirt", "drivers", "help",
     "host info", "host capabilities", "host facts",
     "pool list", "pool info", "pool dumpxml", "pool define", "pool undefine", "pool start", "pool stop",
     "vol list", "vol info", "vol dumpxml", "vol path", "vol create", "vol create-as", "vol delete",
     "net list", "net info", "net dumpxml", "iface list", "iface dumpxml",
-    "domstats", "domid", "domuuid", "domname", "domblklist", "domiflist", "hostname", "uri", "version",
+    "domstats", "domblkstat", "domifstat", "dommemstat", "domid", "domuuid", "domname", "domblklist", "domiflist",
+    "vcpucount", "vncdisplay", "hostname", "uri", "version",
 )
 # fmt: on
 SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
