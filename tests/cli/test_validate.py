@@ -47,6 +47,17 @@ def test_each_problem_has_line_path_and_the_nearest_known_name(cli: Any, file: A
     ]
 
 
+def test_every_kind_of_document_has_rules_of_its_own(cli: Any, file: Any) -> None:
+    network = file("<network>\n<name>n</name>\n<portgroup name='a'/>\n<portgroup name='a'/>\n</network>", "network.xml")
+    interface = file("<interface type='bond' name='bond0'>\n<start mode='onboot'/>\n</interface>", "interface.xml")
+    result = cli("validate", network, interface)
+    assert result.code == 1
+    assert result.out.splitlines() == [
+        f"{network}:4: /portgroup[a]/@name: port group 'a' stands here twice; use another name [config.duplicate]",
+        f"{interface}:1: /bond: a bond needs the element bond; with the interfaces in it [config.missing]",
+    ]
+
+
 def test_what_is_not_well_formed_is_a_problem_with_its_line(cli: Any, file: Any) -> None:
     result = cli("validate", file(GOOD.replace("</os>", "")))
     assert result.code == 1

@@ -10,7 +10,7 @@ from anyvirt.errors import Problem
 from anyvirt.model.checks.found import conflict, duplicate, each, missing, outside, wrong
 from anyvirt.model.checks.names import check_name
 from anyvirt.model.devices.interface import Bandwidth, Vlan
-from anyvirt.model.element import Element, line_of
+from anyvirt.model.element import line_of
 from anyvirt.model.network import Dhcp, Dns, Forward, ForwardMode, Network, NetworkIp, NetworkPort, PortGroup
 
 OWN_BRIDGE: Final = (ForwardMode.NONE, ForwardMode.NAT, ForwardMode.ROUTE, ForwardMode.OPEN)
@@ -65,9 +65,10 @@ def _mode(x: Network) -> Iterator[Problem]:
         return
     for path, ip in each(x, "ips"):
         yield conflict(path, line_of(ip), f"a network with mode {mode} has no addresses", "remove them")
-    for tag, value in (("dns", x.dns), ("domain", x.domain), ("mac", x.mac)):
-        if value is not None:
-            where = line_of(value) if isinstance(value, Element) else line_of(x, tag)
+    served = x.dns is not None and (x.dns.txts or x.dns.srvs or x.dns.hosts)
+    for tag, there in (("dns", served), ("domain", x.domain), ("mac", x.mac)):
+        if there:
+            where = line_of(x.dns) if tag == "dns" and x.dns else line_of(x, tag)
             yield conflict(f"/{tag}", where, f"a network with mode {mode} has no {tag}", "remove it")
     bridge = x.bridge
     if bridge is None:
@@ -79,7 +80,8 @@ def _mode(x: Network) -> Iterator[Problem]:
     if bridge.name and forward is not None and (forward.dev or forward.interfaces):
         yield conflict("/bridge/@name", line_of(bridge), "a bridge stands beside interfaces", "use one of both")
     for name in ("stp", "delay", "zone"):
-        if getattr(bridge, name) is not None:
+        value = getattr(bridge, name)
+        if value is not None and (name != "delay" or value):
             text = f"{name} of a bridge that is there already"
             yield conflict(f"/bridge/@{name}", line_of(bridge), text, "leave it out")
 
@@ -159,26 +161,16 @@ def _dns(x: Dns) -> Iterator[Problem]:
         if srv.service and len(srv.service) > SERVICE_MAX:
             text = f"the service has {len(srv.service)} characters"
             yield outside(f"{path}/@service", line_of(srv), text, f"use at most {SERVICE_MAX}")
-        for name in ("port", "priority", "weight"):
-            if getattr(srv, name) is not None and srv.target is None:
-                yield missing(f"{path}/@target", line_of(srv), f"{name} needs a target", "say which machine it is")
-                break
 
 
 def _addresses(x: Network) -> Iterator[Problem]:
     served: dict[int, str] = {}
-    booted: str | None = None
     for path, ip in each(x, "ips"):
         line = line_of(ip)
-        if ip.address is None:
-            yield missing(f"{path}/@address", line, "the address is missing", "such as address='192.168.100.1'")
         yield from _subnet(ip, path)
         version = 6 if ip.family == "ipv6" else 4
         if ip.tftp_root is not None and version == 6:
             yield conflict(f"{path}/tftp", line, "TFTP is not served with IPv6", "move it to an IPv4 address")
-        if ip.tftp_root is not None and booted:
-            yield duplicate(f"{path}/tftp", line, f"TFTP is served at {booted}, too", "keep one")
-        booted = booted or (path if ip.tftp_root is not None else None)
         dhcp = ip.dhcp
         if dhcp is None or not (dhcp.ranges or dhcp.hosts):
             continue
@@ -221,25 +213,15 @@ def _dhcp(x: Dhcp, path: str, version: int, subnet: Subnet | None) -> Iterator[P
         yield from _range(here, line, span.start, span.end)
         for name in ("start", "end"):
             yield from _inside(f"{here}/@{name}", line, getattr(span, name), subnet)
-    macs: dict[str, int | None] = {}
     for here, host in each(x, "hosts", path):
         line = line_of(host)
         if host.ip is None:
             yield missing(f"{here}/@ip", line, "the guest has no address", "give one of the network")
-        yield from _inside(f"{here}/@ip", line, host.ip, subnet)
         yield from _unicast(f"{here}/@mac", host.mac, line)
         if version == 4 and not (host.mac or host.name):
             yield missing(f"{here}/@mac", line, "nothing says which guest it is", "give its MAC address or name")
         if version == 6 and host.mac:
             yield conflict(f"{here}/@mac", line, "DHCPv6 does not know MAC addresses", "use id or name")
-        if version == 4 and host.id:
-            yield conflict(f"{here}/@id", line, "only DHCPv6 knows identifiers", "use mac")
-        if host.mac in macs:
-            yield duplicate(f"{here}/@mac", line, f"{host.mac} stands here twice", "keep one")
-        if host.mac:
-            macs[host.mac] = line
-    if version == 6 and x.bootp_file:
-        yield conflict(f"{path}/bootp", line_of(x, "bootp"), "nothing boots with IPv6 here", "move it to IPv4")
 
 
 def _inside(path: str, line: int | None, address: str | None, subnet: Subnet | None) -> Iterator[Problem]:

@@ -74,11 +74,7 @@ def _rule(x: FilterRule, path: str) -> Iterator[Problem]:
     fields = type(match)._fields
     for first, last in SPANS:
         low, high = getattr(match, first, None), getattr(match, last, None)
-        if last not in fields or high is None:
-            continue
-        if low is None:
-            yield missing(f"{here}/{fields[first].path}", line, f"{last} needs {first}", "give both ends")
-        elif isinstance(low, int) and isinstance(high, int) and high < low:
+        if last in fields and isinstance(low, int) and isinstance(high, int) and high < low:
             text = f"the range ends at {high} before it starts at {low}"
             yield outside(f"{here}/{fields[last].path}", line, text, "swap the ends")
     if "ipset" in fields and (match.ipset is None) != (match.ipsetflags is None):

@@ -116,10 +116,6 @@ def _target(x: VolumeTarget) -> Iterator[Problem]:
     if size is not None and (size & (size - 1) or not CLUSTER_LEAST <= size <= CLUSTER_MOST):
         text = f"clusters of {size} bytes"
         yield outside("/target/clusterSize", line_of(x, "clusterSize"), text, "use a power of 2 from 512 to 2 MiB")
-    for name in ("lazy_refcounts", "extended_l2"):
-        if getattr(x, name) and x.compat == "0.10":
-            text = f"{name} is not in version 0.10 of qcow2"
-            yield conflict(f"/target/features/{name}", line_of(x, "features"), text, "use compat 1.1")
     if x.encryption is not None:
         yield from _encryption(x.encryption)
 
