@@ -31,17 +31,18 @@ def _found(name: str) -> Any:
     :raises Usage: there is none; near ones are named.
     """
     from anyvirt.cli import tree
+    from anyvirt.cli._index import COMMANDS
 
     if not name:
         return tree.root()
     if name in tree.GROUPS:
         return tree.group(name)
-    if name in tree.COMMANDS:
+    if name in COMMANDS:
         return tree.load(name)
     from difflib import get_close_matches
 
     from anyvirt.cli.usage import Usage
 
-    near = get_close_matches(name, [*tree.COMMANDS, *tree.GROUPS], n=3)
+    near = get_close_matches(name, [*COMMANDS, *tree.GROUPS], n=3)
     hint = f"did you mean {', '.join(near)}?" if near else "anyvirt help lists the commands"
     raise Usage(f"there is no command {name!r}", hint=hint)
