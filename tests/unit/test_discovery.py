@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from anyvirt.api import Settings
 from anyvirt.api import open as opened
-from anyvirt.discovery import DRIVERS, SERVICES, WRAPPERS, driver, one, plugins
+from anyvirt.discovery import DRIVERS, KEPT, KEPT_SECONDS, SERVICES, WRAPPERS, driver, one, plugins
 from anyvirt.errors import BadDriver, Interrupted, Invalid, Unsupported
 from anyvirt.opening import default_uri
 
@@ -198,6 +198,21 @@ def test_a_kept_list_is_used_and_one_that_is_damaged_is_not(
     for damaged in ("{", '[[], [{"group": 1}]]', "[7]", "", json.dumps([stamp, [{"group": 1}]])):
         kept.write_text(damaged)
         assert "test" in {plugin.name for plugin in plugins(DRIVERS, settings)}
+
+
+def test_lists_of_environments_that_are_used_no_more_are_removed(settings: Settings) -> None:
+    folder = settings.user_cache_dir
+    folder.mkdir(parents=True)
+    now = time.time()
+    ages = {f"plugins-{number:08x}.json": number * 3600.0 for number in range(1, 20)}
+    ages |= {"plugins-0000aaaa.json": KEPT_SECONDS + 60, "plugins-0000bbbb.77": KEPT_SECONDS + 60}
+    for name, age in {**ages, "capabilities.json": 2 * KEPT_SECONDS}.items():
+        (folder / name).touch()
+        os.utime(folder / name, (now - age, now - age))
+    plugins(DRIVERS, settings)
+    left = {one.name for one in folder.iterdir()}
+    assert left >= {"capabilities.json", *(f"plugins-{number:08x}.json" for number in range(1, KEPT))}
+    assert len(left) == KEPT + 1
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root to give a file to somebody else")

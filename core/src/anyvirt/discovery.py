@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -21,6 +22,8 @@ DRIVERS: Final = "anyvirt.drivers"
 SERVICES: Final = "anyvirt.services"
 WRAPPERS: Final = "anyvirt.wrappers"
 NAMESPACES: Final = "anyvirt.namespaces"
+KEPT: Final = 16  # files of the cache
+KEPT_SECONDS: Final = 30 * 86400
 GROUPS: Final = (DRIVERS, SERVICES, WRAPPERS, NAMESPACES)
 
 
@@ -140,5 +143,14 @@ def _remember(settings: Settings, table: list[Plugin]) -> None:
         temporary.write_text(json.dumps([_stamp(), rows]))
         temporary.chmod(0o600)
         temporary.replace(place)
+        _prune(place.parent)
     except OSError:
         return  # a cache: the next start is slower, nothing else
+
+
+def _prune(folder: Path) -> None:
+    """Remove what environments left that are used no more: each virtual one has a file of its own."""
+    found = sorted(((one.stat().st_mtime, one) for one in folder.glob("plugins-*")), reverse=True)
+    for number, (at, one) in enumerate(found):
+        if number >= KEPT or time.time() - at > KEPT_SECONDS:
+            one.unlink(missing_ok=True)
