@@ -149,8 +149,8 @@ NAMES: Final[dict[str, str]] = {
     ),
     "anyvirt.model.stats": "Balloon Block BlockInfo Cpu DomainStats GROUPS Net Vcpu",
     "anyvirt.model.storage": (
-        "Adapter Extent FreeExtent Permissions Pool PoolDevice PoolFormat PoolHost PoolSource PoolType Timestamps "
-        "Volume VolumeBackingStore VolumeFormat VolumeSourceDevice VolumeTarget VolumeType"
+        "Adapter Extent FreeExtent Permissions Pool PoolDevice PoolFormat PoolHost PoolSource PoolSources PoolType "
+        "Timestamps Volume VolumeBackingStore VolumeFormat VolumeSourceDevice VolumeTarget VolumeType"
     ),
     "anyvirt.model.strict": "unknown",
     "anyvirt.model.sysinfo": ("Mainboard BiosEntry BoardEntry ChassisEntry FwCfg FwCfgEntry Smbios SystemEntry"),

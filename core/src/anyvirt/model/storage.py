@@ -197,6 +197,12 @@ class PoolSource(Element, tag="source"):
     product: str | None = at("product/@name", "Product", default=None)
 
 
+class PoolSources(Element, tag="sources"):
+    """What pools could be made of, as a server or a host was asked."""
+
+    sources: tuple[PoolSource, ...] = at("source", "One for each pool", default=())
+
+
 class Pool(Element, tag="pool"):
     """A storage pool."""
 
