@@ -99,6 +99,7 @@ class ConsoleTarget(Element, tag="target"):
         "@type", "Kind of console", default=None
     )
     port: Count | None = at("@port", "Number of the console", default=None)
+    model: SerialModel | None = at("model/@name", "Device of the serial port that it is", default=None)
 
 
 class Console(CharDevice, tag="console"):

@@ -49,6 +49,19 @@ class DiskCache(StrEnum):
     UNSAFE = "unsafe"
 
 
+class DiskQueue(Element, tag="queue"):
+    """A virtqueue."""
+
+    id: Count | None = at("@id", "Number of the queue", default=None, key=True)
+
+
+class DiskThread(Element, tag="iothread"):
+    """An I/O thread and the virtqueues that it serves; without any they are spread."""
+
+    id: Count | None = at("@id", "Number of the thread", default=None, key=True)
+    queues: tuple[DiskQueue, ...] = at("queue", "Its queues", default=())
+
+
 class DiskDriver(Element, tag="driver"):
     """How the hypervisor works on the image."""
 
@@ -76,7 +89,13 @@ class DiskDriver(Element, tag="driver"):
     ats: OnOff | None = at("@ats", "Address translation services", default=None)
     packed: OnOff | None = at("@packed", "Packed virtqueues", default=None)
     page_per_vq: OnOff | None = at("@page_per_vq", "One notification page per queue", default=None)
+    discard_no_unref: OnOff | None = at(
+        "@discard_no_unref", "Discarded clusters of qcow2 keep their place, since libvirt 9.5", default=None
+    )
     metadata_cache: ByteSize | None = at("metadata_cache/max_size", "Most memory for cached metadata", default=None)
+    iothreads: tuple[DiskThread, ...] = at(
+        "iothreads/iothread", "I/O threads that serve the queues, since libvirt 10.0", default=()
+    )
 
 
 class Mirror(Element, tag="mirror"):

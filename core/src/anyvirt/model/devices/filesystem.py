@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from anyvirt.model.devices.device import Boot, Device, VirtioModel
 from anyvirt.model.element import Element, at
+from anyvirt.model.security import IdMap
 from anyvirt.model.source import ImageFormat
 from anyvirt.model.types import Bytes, ByteSize, Count, Mode, OnOff, Present
 
@@ -28,7 +29,11 @@ class FilesystemType(StrEnum):
 class FilesystemDriver(Element, tag="driver"):
     """How it is shared."""
 
-    type: Literal["path", "handle", "loop", "nbd", "ploop", "virtiofs"] | None = at("@type", "Back end", default=None)
+    type: Literal["path", "handle", "loop", "nbd", "ploop", "virtiofs", "mtp"] | None = at(
+        "@type", "Back end", default=None
+    )
+        "@type", "Back end", default=None
+    )
     format: ImageFormat | None = at("@format", "Image format", default=None)
     wrpolicy: Literal["immediate"] | None = at("@wrpolicy", "When writes reach the host", default=None)
     queue: Count | None = at("@queue", "Entries of the virtqueue", default=None)
@@ -47,6 +52,7 @@ class FilesystemBinary(Element, tag="binary"):
     sandbox: Literal["namespace", "chroot"] | None = at("sandbox/@mode", "How the program is confined", default=None)
     lock_posix: OnOff | None = at("lock/@posix", "POSIX locks", default=None)
     lock_flock: OnOff | None = at("lock/@flock", "BSD locks", default=None)
+    open_files: Count | None = at("openfiles/@max", "Files open at most, since libvirt 10.6", default=None)
     thread_pool: Count | None = at("thread_pool/@size", "Threads", default=None)
 
 
@@ -62,6 +68,7 @@ class Filesystem(Device, tag="filesystem"):
     fmode: Mode | None = at("@fmode", "Permission bits of new files", default=None)
     dmode: Mode | None = at("@dmode", "Permission bits of new directories", default=None)
     driver: FilesystemDriver | None = at("driver", "How it is shared", default=None)
+    idmap: IdMap | None = at("idmap", "User namespace of virtiofs, since libvirt 10.0", default=None)
     binary: FilesystemBinary | None = at("binary", "The program that serves virtiofs", default=None)
     source_dir: str | None = at("source/@dir", "Host directory", default=None)
     source_dev: str | None = at("source/@dev", "Host block device", default=None)

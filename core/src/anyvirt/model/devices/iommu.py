@@ -17,4 +17,5 @@ class Iommu(Device, tag="iommu"):
     caching_mode: OnOff | None = at("driver/@caching_mode", "Needed for passing devices through", default=None)
     eim: OnOff | None = at("driver/@eim", "Extended interrupt mode", default=None)
     iotlb: OnOff | None = at("driver/@iotlb", "Cache translations of the host", default=None)
+    dma_translation: OnOff | None = at("driver/@dma_translation", "Translate DMA, since libvirt 10.7", default=None)
     aw_bits: Count | None = at("driver/@aw_bits", "Width of addresses", default=None)

@@ -54,15 +54,19 @@ class AudioStream(Element):
     settings: AudioSettings | None = at("settings", "Format", default=None)
 
 
+AudioType = Literal[
+    "none", "alsa", "coreaudio", "dbus", "jack", "oss", "pulseaudio", "pipewire", "sdl", "spice", "file"
+]
+
+
 class Audio(Element, tag="audio"):
     """What plays and records sound on the host."""
 
     id: Count | None = at("@id", "Number that sound cards refer to", default=None, key=True)
-    type: Literal["none", "alsa", "coreaudio", "dbus", "jack", "oss", "pulseaudio", "sdl", "spice", "file"] | None = at(
-        "@type", "Back end", default=None
-    )
+    type: AudioType | None = at("@type", "Back end", default=None)
     timer_period: Count | None = at("@timerPeriod", "Microseconds between checks", default=None)
     server_name: str | None = at("@serverName", "PulseAudio server", default=None)
+    runtime_dir: str | None = at("@runtimeDir", "Directory of PipeWire, since libvirt 9.10", default=None)
     driver: Literal["esd", "alsa", "arts", "pulseaudio"] | None = at("@driver", "SDL driver", default=None)
     path: str | None = at("@path", "File that is written", default=None)
     try_mmap: YesNo | None = at("@tryMMap", "Map OSS devices", default=None)
