@@ -84,21 +84,23 @@ def apply(
 
 
 def _step(cli: Invocation, file: str, *, keep_unknown: bool) -> Step:
-    from anyvirt.cli.source import read
+    from anyvirt.cli.source import given
     from anyvirt.model.domain import Domain
+    from anyvirt.model.write import dump
     from anyvirt.model.xml import parse
 
     step = Step(file)
     try:
-        text = read(file)
-        wanted = parse(text, Domain)
+        document = given(file)
+        text = document.decode("utf-8", "replace") if isinstance(document, bytes) else dump(document)
+        wanted: DomainModel = parse(document, Domain) if isinstance(document, bytes) else document
         step.name, step.uuid = wanted.name, None if wanted.uuid is None else str(wanted.uuid)
         from anyvirt.cli.validate import problems
 
         wrong = [one for one in problems(wanted) if not (keep_unknown and one.code.startswith("xml."))]
         if wrong:
             raise Invalid(wrong)
-        _compare(cli, step, wanted, text.decode("utf-8", "replace"))
+        _compare(cli, step, wanted, text)
     except VirtError as error:
         step.error = error
     return step

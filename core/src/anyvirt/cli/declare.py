@@ -50,6 +50,16 @@ def arg(help: str, metavar: str | None = None, **more: Any) -> Any:  # noqa: A00
     return typer.Argument(help=help, metavar=metavar, show_default=False, **more)
 
 
+def form(help: str = "xml, json or yaml; told from the content without it.") -> Any:  # noqa: A002
+    """The option that names the form of a document."""
+    return opt("--format", help=help, metavar="FORM")
+
+
+def shown_form() -> Any:
+    """The option that names the form in which a document is printed."""
+    return form("xml, json or yaml.")
+
+
 def domain(help: str = "Name, UUID or number of a domain.") -> Any:  # noqa: A002
     """The argument that names one domain."""
     return arg(help, "DOMAIN", autocompletion=_domains)

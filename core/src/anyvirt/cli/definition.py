@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from anyvirt.cli.declare import arg, command, domain, domains, opt
+from anyvirt.cli.declare import arg, command, domain, domains, form, opt, shown_form
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.lifecycle import each
 
@@ -18,24 +18,27 @@ _KEEP = "Take over elements and attributes that anyvirt does not know."
         "anyvirt define web.xml",
         "virsh dumpxml --inactive web | anyvirt define -",
         "anyvirt define newer.xml --keep-unknown",
+        "anyvirt dumpxml web --format yaml | sed s/web/www/ | anyvirt define -",
     ),
 )
 def define(
     cli: Invocation,
     file: Annotated[str, arg("File with the definition; - reads what is piped in.", "FILE")],
     keep_unknown: Annotated[bool, opt("--keep-unknown", help=_KEEP)] = False,
+    format: Annotated[str, form()] = "",  # noqa: A002 - its name
     validate: Annotated[bool, opt("--validate", help=_ALWAYS, hidden=True)] = False,  # noqa: ARG001 - always so
 ) -> None:
     """Store a domain's definition.
 
-    The document is a <domain> as libvirt has it. A domain of the same name and UUID gets
+    The document is a <domain> as libvirt has it, or what ``dumpxml --format json`` and
+    ``--format yaml`` print. A domain of the same name and UUID gets
     it in place of its old one; if it runs, the new one counts from its next boot. Whatever
     is wrong is listed with path and line before anything is stored; ``validate`` does the
     same without storing.
     """
-    from anyvirt.cli.source import read
+    from anyvirt.cli.source import given
 
-    made = cli.connection.domain_define(read(file), keep_unknown=keep_unknown)
+    made = cli.connection.domain_define(given(file, format), keep_unknown=keep_unknown)
     if not cli.json("define/1", domain={"name": made.name, "uuid": made.uuid}):
         cli.line(f"Domain '{made.name}' defined from {file}")
 
@@ -46,15 +49,16 @@ def create(
     file: Annotated[str, arg("File with the definition; - reads what is piped in.", "FILE")],
     paused: Annotated[bool, opt("--paused", help="Leave the processors stopped.")] = False,
     keep_unknown: Annotated[bool, opt("--keep-unknown", help=_KEEP)] = False,
+    format: Annotated[str, form()] = "",  # noqa: A002 - its name
     validate: Annotated[bool, opt("--validate", help=_ALWAYS, hidden=True)] = False,  # noqa: ARG001 - always so
 ) -> None:
     """Boot a transient domain: nothing is left of it when it stops.
 
     ``define`` and ``start`` boot one that stays.
     """
-    from anyvirt.cli.source import read
+    from anyvirt.cli.source import given
 
-    made = cli.connection.domain_create(read(file), paused, keep_unknown=keep_unknown)
+    made = cli.connection.domain_create(given(file, format), paused, keep_unknown=keep_unknown)
     if not cli.json("create/1", domain={"name": made.name, "uuid": made.uuid}):
         cli.line(f"Domain '{made.name}' created from {file}")
 
@@ -88,24 +92,25 @@ def dumpxml(
     live: Annotated[bool, opt("--live", help="The one that runs; fails where none does.")] = False,
     canonical: Annotated[bool, opt("--canonical", help="In anyvirt's own spelling, units and order.")] = False,
     security_info: Annotated[bool, opt("--security-info", help="With the passwords in it.")] = False,
+    format: Annotated[str, shown_form()] = "xml",  # noqa: A002 - its name
 ) -> None:
-    """Print a domain's definition as XML.
+    """Print a domain's definition as XML, JSON or YAML.
 
     Without an option it is the running one, or the stored one of a domain that does not
     run. Passwords of displays are left out unless they are asked for.
     """
+    from anyvirt.cli.source import show
     from anyvirt.model.values import Which
 
     which = Which.CONFIG if inactive else Which.LIVE if live else Which.EFFECTIVE
     one = cli.connection.lookup(domain)
     document = one.config(which, security_info)
-    text = document.text
     if canonical:
+        from anyvirt.document import Document
         from anyvirt.model.write import dump
 
-        text = dump(document.model, canonical=True)
-    if not cli.json("dumpxml/1", name=one.name, uuid=one.uuid, which=which.value, xml=text):
-        cli.document(text)
+        document = Document(dump(document.model, canonical=True))
+    show(cli, "dumpxml/1", format, document, name=one.name, uuid=one.uuid, which=which.value)
 
 
 @command("rename", "domrename", examples=("anyvirt rename web www",))

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated
 
 from anyvirt.cli import objects
-from anyvirt.cli.declare import command, named, opt
+from anyvirt.cli.declare import command, named, opt, shown_form
 from anyvirt.cli.invocation import Invocation
 from anyvirt.ref import Answer
 
@@ -52,9 +52,13 @@ def info(cli: Invocation, network: Annotated[str, named("network")]) -> None:
 
 
 @command("net dumpxml", "net-dumpxml", examples=("anyvirt net dumpxml default",))
-def dumpxml(cli: Invocation, network: Annotated[str, named("network")]) -> None:
-    """Print a virtual network's definition as XML."""
-    objects.dump(cli, "net-dumpxml/1", cli.connection.lookup_network(network))
+def dumpxml(
+    cli: Invocation,
+    network: Annotated[str, named("network")],
+    format: Annotated[str, shown_form()] = "xml",  # noqa: A002 - its name
+) -> None:
+    """Print a virtual network's definition as XML, JSON or YAML."""
+    objects.dump(cli, "net-dumpxml/1", cli.connection.lookup_network(network), format)
 
 
 @command("iface list", "iface-list", examples=("anyvirt iface list --all",))
@@ -74,6 +78,10 @@ def list_interfaces(
 
 
 @command("iface dumpxml", "iface-dumpxml", examples=("anyvirt iface dumpxml eth0",))
-def dump_interface(cli: Invocation, interface: Annotated[str, named("interface")]) -> None:
-    """Print the description of a host interface as XML."""
-    objects.dump(cli, "iface-dumpxml/1", cli.connection.lookup_interface(interface), label="mac")
+def dump_interface(
+    cli: Invocation,
+    interface: Annotated[str, named("interface")],
+    format: Annotated[str, shown_form()] = "xml",  # noqa: A002 - its name
+) -> None:
+    """Print the description of a host interface as XML, JSON or YAML."""
+    objects.dump(cli, "iface-dumpxml/1", cli.connection.lookup_interface(interface), format, label="mac")

@@ -49,8 +49,8 @@ def names(cli: Invocation, found: Sequence[Mapping[str, Any]]) -> None:
         cli.line(row["name"])
 
 
-def dump(cli: Invocation, schema: str, one: Any, *, label: str = "uuid") -> None:
-    """Print an object's document."""
-    text = one.config().text
-    if not cli.json(schema, name=one.name, **{label: one.uuid}, xml=text):
-        cli.document(text)
+def dump(cli: Invocation, schema: str, one: Any, form: str, *, label: str = "uuid") -> None:
+    """Print an object's document in a form."""
+    from anyvirt.cli.source import show
+
+    show(cli, schema, form, one.config(), name=one.name, **{label: one.uuid})

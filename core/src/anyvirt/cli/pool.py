@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from anyvirt.cli import objects
-from anyvirt.cli.declare import arg, command, named, opt
+from anyvirt.cli.declare import arg, command, form, named, opt, shown_form
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.paper import size
 
@@ -60,9 +60,13 @@ def info(cli: Invocation, pool: Annotated[str, named("pool")]) -> None:
 
 
 @command("pool dumpxml", "pool-dumpxml", examples=("anyvirt pool dumpxml default",))
-def dumpxml(cli: Invocation, pool: Annotated[str, named("pool")]) -> None:
-    """Print a pool's definition as XML."""
-    objects.dump(cli, "pool-dumpxml/1", cli.connection.lookup_pool(pool))
+def dumpxml(
+    cli: Invocation,
+    pool: Annotated[str, named("pool")],
+    format: Annotated[str, shown_form()] = "xml",  # noqa: A002 - its name
+) -> None:
+    """Print a pool's definition as XML, JSON or YAML."""
+    objects.dump(cli, "pool-dumpxml/1", cli.connection.lookup_pool(pool), format)
 
 
 @command("pool define", "pool-define", examples=("anyvirt pool define images.xml",))
@@ -72,11 +76,12 @@ def define(
     keep_unknown: Annotated[
         bool, opt("--keep-unknown", help="Take over elements and attributes that anyvirt does not know.")
     ] = False,
+    format: Annotated[str, form()] = "",  # noqa: A002 - its name
 ) -> None:
     """Store a pool's definition."""
-    from anyvirt.cli.source import read
+    from anyvirt.cli.source import given
 
-    made = cli.connection.pool_define(read(file), keep_unknown=keep_unknown)
+    made = cli.connection.pool_define(given(file, format, "pool"), keep_unknown=keep_unknown)
     if not cli.json("pool-define/1", pool={"name": made.name, "uuid": made.uuid}):
         cli.line(f"Pool {made.name} defined from {file}")
 

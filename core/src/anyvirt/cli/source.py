@@ -41,6 +41,53 @@ def read(name: str) -> bytes:
     return data
 
 
+def given(name: str, form: str = "", kind: str = "domain") -> Any:
+    """A document of a file, in any form: XML as it stands, of JSON and YAML the model.
+
+    :param form: ``xml``, ``json`` or ``yaml``; told from the content without it.
+    :param kind: tag of the root element that is wanted; ``""`` for any.
+    :raises Invalid: what is no JSON or YAML, or another kind of document.
+    """
+    from anyvirt.model.written import form_of, model_of
+
+    data = read(name)
+    form = checked(form) or form_of(data)
+    if form == "xml":
+        return data
+    model = model_of(data, form, kind or "domain")
+    found = type(model)._tag  # noqa: SLF001 - what its root element is
+    if kind and found != kind:
+        raise Invalid(f"the document is a <{found}>, not a <{kind}>", hint=f"give a {kind}")
+    return model
+
+
+def checked(form: str) -> str:
+    """The name of a form, or nothing.
+
+    :raises Usage: where there is no such form.
+    """
+    from anyvirt.model.written import FORMS
+
+    if form and form not in FORMS:
+        from anyvirt.cli.usage import Usage
+
+        raise Usage(f"--format {form!r} is none", hint=f"write {', '.join(FORMS)}")
+    return form
+
+
+def show(cli: Invocation, schema: str, form: str, document: Document[Any], **about: Any) -> None:
+    """Print a document in a form; with ``--json`` as one field of the object."""
+    if checked(form) in {"", "xml"}:
+        if not cli.json(schema, **about, xml=document.text):
+            cli.document(document.text)
+        return
+    from anyvirt.model.written import plain_of, text_of
+
+    text = text_of(document.model, form)
+    if not cli.json(schema, **about, **{form: text if form == "yaml" else plain_of(document.model)}):
+        cli.document(text)
+
+
 def stored(cli: Invocation, one: Domain) -> Document[Any]:
     """The next boot's definition; with its passwords, wherever the connection gives them, so that none is lost."""
     session = cli.connection.session

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any
 
-from anyvirt.cli.declare import arg, command, opt
+from anyvirt.cli.declare import arg, command, form, opt
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.paper import clean
-from anyvirt.cli.source import read
+from anyvirt.cli.source import checked, read
 from anyvirt.errors import Invalid, VirtError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def validate(
     cli: Invocation,
     files: Annotated[list[str], arg("Files with documents; - reads what is piped in.", "FILE...")],
     canonical: Annotated[bool, opt("--canonical", help="Print each document as anyvirt writes it.")] = False,
+    format: Annotated[str, form()] = "",  # noqa: A002 - its name
     coverage: Annotated[bool, opt("--coverage", help=_COVERAGE)] = False,
     verbose: Annotated[bool, opt("--verbose", help=_VERBOSE)] = False,
 ) -> None:
@@ -46,7 +47,8 @@ def validate(
 
         report(cli, files, verbose=verbose)
         return
-    rows = [_checked(cli, name, canonical=canonical) for name in files]
+    form = checked(format)
+    rows = [_checked(cli, name, form, canonical=canonical) for name in files]
     cli.failed = cli.failed or any(row["problems"] for row in rows)
     if cli.json("validate/1", documents=rows):
         return
@@ -59,13 +61,13 @@ def validate(
             cli.line(f"{row['file']}: good <{row['kind']}>")
 
 
-def _checked(cli: Invocation, name: str, *, canonical: bool) -> dict[str, Any]:
+def _checked(cli: Invocation, name: str, form: str, *, canonical: bool) -> dict[str, Any]:
     from anyvirt.model.plan import plan_of
-    from anyvirt.model.xml import parse
+    from anyvirt.model.written import model_of
 
     row: dict[str, Any] = {"file": name, "kind": None, "problems": []}
     try:
-        model = parse(read(name))
+        model = model_of(read(name), form)
     except Invalid as error:
         row["problems"] = [_plain(problem) for problem in error.problems]
         return row

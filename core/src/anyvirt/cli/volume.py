@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from anyvirt.cli.declare import arg, command, named, opt
+from anyvirt.cli.declare import arg, command, form, named, opt, shown_form
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.jobs import follow
 from anyvirt.cli.paper import size
@@ -14,6 +14,7 @@ from anyvirt.errors import NotFound, VirtError
 
 if TYPE_CHECKING:
     from anyvirt.client._generated_sync import Volume
+    from anyvirt.model.storage import VolumeFormat
 
 _POOL: Final = "Pool that it is in; without it every active pool is searched."
 _UNITS: Final = {"": 0, "b": 0, "k": 10, "m": 20, "g": 30, "t": 40, "p": 50}
@@ -81,12 +82,13 @@ def dumpxml(
     cli: Invocation,
     vol: Annotated[str, arg("Name, key or path of a volume.", "VOL")],
     pool: Annotated[str, opt("--pool", help=_POOL, metavar="POOL")] = "",
+    format: Annotated[str, shown_form()] = "xml",  # noqa: A002 - its name
 ) -> None:
-    """Print a volume's description as XML."""
+    """Print a volume's description as XML, JSON or YAML."""
+    from anyvirt.cli.source import show
+
     one = _volume(cli, vol, pool)
-    text = one.config().text
-    if not cli.json("vol-dumpxml/1", name=one.name, xml=text):
-        cli.document(text)
+    show(cli, "vol-dumpxml/1", format, one.config(), name=one.name)
 
 
 @command("vol path", "vol-path", examples=("anyvirt vol path disk.qcow2 --pool default",))
@@ -110,12 +112,14 @@ def create(
     keep_unknown: Annotated[
         bool, opt("--keep-unknown", help="Take over elements and attributes that anyvirt does not know.")
     ] = False,
+    format: Annotated[str, form()] = "",  # noqa: A002 - its name
 ) -> None:
     """Make a volume. Cancelled with Ctrl-C, nothing is left."""
-    from anyvirt.cli.source import read
+    from anyvirt.cli.source import given
 
     ref = cli.connection.lookup_pool(pool).ref
-    made = follow(cli, cli.connection.volume_create(ref, read(file), keep_unknown=keep_unknown, timeout=cli.patience))
+    document = given(file, format, "volume")
+    made = follow(cli, cli.connection.volume_create(ref, document, keep_unknown=keep_unknown, timeout=cli.patience))
     if not cli.json("vol-create/1", volume={"name": str(made), "key": made.key}):
         cli.line(f"Vol {made} created from {file}")
 
@@ -142,7 +146,7 @@ def create_as(
         name=name,
         capacity=_bytes(capacity),
         allocation=_bytes(allocation) if allocation else None,
-        target=VolumeTarget(format=image) if image else None,
+        target=VolumeTarget(format=_format(image)) if image else None,
     )
     ref = cli.connection.lookup_pool(pool).ref
     made = follow(cli, cli.connection.volume_create(ref, Document.of(model), timeout=cli.patience))
@@ -161,6 +165,16 @@ def delete(
     one.delete()
     if not cli.json("vol-delete/1", volume={"name": one.name, "key": one.ref.key}):
         cli.line(f"Vol {one.name} deleted")
+
+
+def _format(word: str) -> VolumeFormat:
+    from anyvirt.cli.usage import Usage
+    from anyvirt.model.storage import VolumeFormat
+
+    try:
+        return VolumeFormat(word)
+    except ValueError:
+        raise Usage(f"--format {word!r} is none", hint=f"write {', '.join(VolumeFormat)}") from None
 
 
 def _volume(cli: Invocation, text: str, pool: str) -> Volume:

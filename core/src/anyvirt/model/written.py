@@ -57,12 +57,17 @@ def text_of(x: Element, form: str) -> str:
         from anyvirt.model.write import dump
 
         return dump(x)
-    data = {KIND: type(x)._tag, **to_json(x)}
+    data = plain_of(x)
     if form == "yaml":
         from anyvirt.model.yaml_text import save
 
         return save(data)
     return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
+
+
+def plain_of(x: Element) -> dict[str, Any]:
+    """A document as plain data that says which kind it is."""
+    return {KIND: type(x)._tag, **to_json(x)}
 
 
 def _json(text: str) -> Any:
