@@ -85,8 +85,8 @@ class Plan:
     """Everything the engine needs to know about one model class."""
 
     __slots__ = (
-        "by_name", "cls", "constant", "defaults", "fields", "getter", "holders", "keys", "nested", "prefix", "root",
-        "tag",
+        "by_name", "cls", "constant", "defaults", "fields", "getter", "holders", "keys", "many", "nested", "prefix",
+        "root", "tag",
     )  # fmt: skip
 
     def __init__(self, cls: type[Element]) -> None:
@@ -96,6 +96,7 @@ class Plan:
         self.fields = [Field(index, name, spec, hints[name]) for index, (name, spec) in enumerate(cls._fields.items())]
         self.by_name = {field.name: field for field in self.fields}
         self.nested = tuple(field for field in self.fields if field.classes)
+        self.many = tuple(field.index for field in self.fields if field.many)
         self.keys = tuple(field.name for field in self.fields if field.at.key)
         self.defaults = [None if field.at.default is MISSING else field.at.default for field in self.fields]
         for field in self.fields:

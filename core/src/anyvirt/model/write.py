@@ -63,7 +63,9 @@ def escape(text: str) -> str:
 
 def quote(text: str) -> str:
     """Text as it stands in an attribute, without the quotes."""
-    return _QUOTED.sub(lambda hit: _ESCAPES[hit[0]], text) if _QUOTED.search(text) else text
+    if text.isalnum() or not _QUOTED.search(text):
+        return text
+    return _QUOTED.sub(lambda hit: _ESCAPES[hit[0]], text)
 
 
 class _Writer:

@@ -102,8 +102,10 @@ def _element(node: Any, plan: Plan) -> Element:
         found.lines[""] = lines
         lines = found.lines
     new = object.__new__(plan.cls)
-    frozen = [tuple(value) if type(value) is list else value for value in values]
-    put_all(new, frozen, found.rest(), found.raw or None, lines)
+    for index in plan.many:
+        if values[index]:  # a list so far
+            values[index] = tuple(values[index])
+    put_all(new, values, found.rest(), found.raw or None, lines)
     return new
 
 
