@@ -32,8 +32,6 @@ class FilesystemDriver(Element, tag="driver"):
     type: Literal["path", "handle", "loop", "nbd", "ploop", "virtiofs", "mtp"] | None = at(
         "@type", "Back end", default=None
     )
-        "@type", "Back end", default=None
-    )
     format: ImageFormat | None = at("@format", "Image format", default=None)
     wrpolicy: Literal["immediate"] | None = at("@wrpolicy", "When writes reach the host", default=None)
     queue: Count | None = at("@queue", "Entries of the virtqueue", default=None)
