@@ -73,6 +73,15 @@ def test_get_gives_what_stands_at_a_path(path: str, value: Any) -> None:
     assert get(WEB, path) == value
 
 
+def test_a_number_counts_where_keys_are_none() -> None:
+    assert get(WEB, "/devices/disk[1]") is WEB.disks[1]
+    assert get(WEB, "/devices/disk[#1]") is WEB.disks[1]
+    cells = WEB.replace(cpu=CpuSpec(cells=(Cell(id=5), Cell(id=1))))
+    assert get(cells, "/cpu/numa/cell[1]/@id") == 1
+    assert refused(cells, "/cpu/numa/cell[0]", None).code == "config.missing"
+    assert get(cells, "/cpu/numa/cell[#0]/@id") == 5
+
+
 def test_what_must_be_there_for_a_value_appears() -> None:
     new = change(WEB, "/clock/@offset", "utc")
     assert new.clock is not None

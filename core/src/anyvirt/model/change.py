@@ -24,7 +24,7 @@ def get(x: Element, path: str) -> Any:
     """What stands at a path; None where the model has nothing there.
 
     ``get(domain, "/devices/disk[vda]/source/@file")``, ``get(domain, "/devices/disk")`` for all disks. A member of a
-    list is named by its key, such as a disk's target, or by its number where it has none.
+    list is named by its key, such as a disk's target, or by its number, from 0, where keys are no numbers.
 
     :raises Invalid: no model has that path, or the list has no such member; with the nearest that there is.
     """
@@ -231,8 +231,10 @@ def _index(where: _Place, items: Sequence[Any]) -> int:
         if pick and key_of(item) == pick and (where.field.tag or item._tag == where.tag):
             return index
     number = pick.removeprefix("#")
-    if number.isdecimal() and int(number) < len(items) and (number != pick or not key_of(items[int(number)])):
-        return int(number)
+    if number.isdecimal() and int(number) < len(items):
+        named_by_number = any(key_of(item).isdecimal() for item in items)
+        if number != pick or not key_of(items[int(number)]) or not named_by_number:
+            return int(number)
     from anyvirt.model.strict import near
 
     names = [key_of(item) for item in items]
