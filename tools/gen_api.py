@@ -80,6 +80,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.devices.memory": "MemoryDevice",
     "anyvirt.model.devices.nvram": "Nvram",
     "anyvirt.model.devices.panic": "Panic",
+    "anyvirt.model.devices.pstore": "Pstore",
     "anyvirt.model.devices.redirdev": "Redirdev Redirfilter RedirRule",
     "anyvirt.model.devices.rng": "Rng",
     "anyvirt.model.devices.shmem": "Shmem",

@@ -173,6 +173,7 @@ if TYPE_CHECKING:
     from anyvirt.model.devices.memory import MemoryDevice
     from anyvirt.model.devices.nvram import Nvram
     from anyvirt.model.devices.panic import Panic
+    from anyvirt.model.devices.pstore import Pstore
     from anyvirt.model.devices.redirdev import Redirdev, Redirfilter, RedirRule
     from anyvirt.model.devices.rng import Rng
     from anyvirt.model.devices.shmem import Shmem
@@ -825,6 +826,7 @@ _HOMES: Final = {
     "ProcessId": "anyvirt.identity",
     "Progress": "anyvirt.progress",
     "Protocol": "anyvirt.model.source",
+    "Pstore": "anyvirt.model.devices.pstore",
     "Question": "anyvirt.auth",
     "RarpMatch": "anyvirt.model.nwfilter",
     "Rate": "anyvirt.model.devices.interface",
@@ -1362,6 +1364,7 @@ __all__ = [
     "ProcessId",
     "Progress",
     "Protocol",
+    "Pstore",
     "Question",
     "RarpMatch",
     "Rate",

@@ -23,6 +23,7 @@ from anyvirt.model.devices.memballoon import Memballoon
 from anyvirt.model.devices.memory import MemoryDevice
 from anyvirt.model.devices.nvram import Nvram
 from anyvirt.model.devices.panic import Panic
+from anyvirt.model.devices.pstore import Pstore
 from anyvirt.model.devices.redirdev import Redirdev, Redirfilter
 from anyvirt.model.devices.rng import Rng
 from anyvirt.model.devices.shmem import Shmem
@@ -143,6 +144,7 @@ class Domain(Element, tag="domain"):
     memory_devices: tuple[MemoryDevice, ...] = at("devices/memory", "Memory modules", default=())
     iommu: Iommu | None = at("devices/iommu", "IOMMU of the guest", default=None)
     vsock: Vsock | None = at("devices/vsock", "Sockets between host and guest", default=None)
+    pstore: Pstore | None = at("devices/pstore", "Memory for what a crashed kernel wrote", default=None)
     cryptos: tuple[Crypto, ...] = at("devices/crypto", "Cryptographic accelerators", default=())
     seclabels: tuple[DomainLabel, ...] = at("seclabel", "Security labels", default=())
     keywrap: tuple[KeyCipher, ...] = at("keywrap/cipher", "Kinds of keys that can be wrapped (s390)", default=())

@@ -54,6 +54,7 @@ _PARTS: Final[dict[str, str]] = {
     "devices/nvram": "nvram-device",
     "devices/panic": "panic-device",
     "devices/parallel": "consoles-serial-parallel-channel-devices",
+    "devices/pstore": "pstore",
     "devices/redirdev": "redirected-devices",
     "devices/redirfilter": "redirected-devices",
     "devices/rng": "random-number-generator-device",

@@ -45,6 +45,7 @@ ROOTS: Final[dict[str, str]] = {
     "panic": "anyvirt.model.devices.panic:Panic",
     "parallel": "anyvirt.model.devices.char:Parallel",
     "pool": "anyvirt.model.storage:Pool",
+    "pstore": "anyvirt.model.devices.pstore:Pstore",
     "redirdev": "anyvirt.model.devices.redirdev:Redirdev",
     "redirfilter": "anyvirt.model.devices.redirdev:Redirfilter",
     "rng": "anyvirt.model.devices.rng:Rng",

@@ -23,6 +23,7 @@ class SourceType(StrEnum):
     VOLUME = "volume"
     NVME = "nvme"
     VHOSTUSER = "vhostuser"
+    VHOSTVDPA = "vhostvdpa"
 
 
 class Protocol(StrEnum):
@@ -199,6 +200,13 @@ class Source(Element, tag="source"):
         "reconnect/@enabled", "Connect again after the vhost-user peer went away", default=None
     )
     reconnect_timeout: Count | None = at("reconnect/@timeout", "Seconds between attempts", default=None)
+    reconnect_delay: Count | None = at(
+        "reconnect/@delay", "Seconds until requests fail after nbd's connection broke", default=None
+    )
+    known_hosts: str | None = at("knownHosts/@path", "Known hosts of ssh, since libvirt 9.8", default=None)
+    identity_username: str | None = at("identity/@username", "ssh user, since libvirt 9.8", default=None)
+    identity_keyfile: str | None = at("identity/@keyfile", "Private key of ssh, since libvirt 9.8", default=None)
+    identity_agent: str | None = at("identity/@agentsock", "Socket of the ssh agent, since libvirt 9.8", default=None)
     slices: tuple[Slice, ...] = at("slices/slice", "Parts of the storage in use", default=())
     seclabels: tuple[SecurityLabel, ...] = at("seclabel", "Security labels of this image", default=())
     tls_from_config: Bit | None = at("@tlsFromConfig", "The driver's settings chose TLS, in status only", default=None)
