@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 from anyvirt.api import Controller, ControllerTarget, ControllerType, PciAddress, assign
@@ -136,6 +138,25 @@ def is_empty(at: Any) -> bool:
     return not (at.domain or at.bus or at.slot)
 
 
+@dataclass(slots=True)
+class Seat:
+    """A device on PCI, and the kind of slot that it needs."""
+
+    field: str
+    x: Any
+    kind: str
+
+    def __str__(self) -> str:
+        x = self.x
+        if self.field == "controllers":
+            return f"controller {x.model if x.type == 'pci' else x.type} {x.index or 0}"
+        for name in ("target", "mac"):
+            value = getattr(x, name, None)
+            if isinstance(value, str):
+                return f"{self.field.rstrip('s')} {value}"
+        return self.field.rstrip("s")
+
+
 class Placing:
     """Gives every device on PCI its slot, and adds the controllers that this takes.
 
@@ -145,122 +166,132 @@ class Placing:
 
     def __init__(self, d: assign.Drafts, caps: Caps, family: Family, root: str, refuse: Any) -> None:
         self.d, self.caps, self.family, self.root, self.refuse = d, caps, family, root, refuse
-        self.virtio = "pcie" if caps.has_device("virtio-blk-pci-non-transitional") else "pci"
-        self.space = assign.PciSpace(_who)
+        modern = root == "pcie" and caps.has_device("virtio-blk-pci-non-transitional")
+        self.kinds = {"virtio": "pcie" if modern else "pci", "pcie": root}
+        self.space = assign.PciSpace()
 
     def place(self, spare: int) -> None:
         """Place everything; a guest whose PCI controllers are ours gets that many empty ports besides."""
-        pci = [x for x in self.d.controllers if x.type == "pci"]
-        ours = all(not x.index for x in pci)
-        for x in pci:
+        buses = [x for x in self.d.controllers if x.type == "pci"]
+        ours = all(not x.index for x in buses)
+        for x in buses:
             if x.model in BUSES:
                 self.space.add(x.index or 0, BUSES[x.model])
         self._chipset()
-        self._claim()
-        self._usual()
-        waiting = list(self._waiting())
-        for index, model in self._missing(waiting, spare if ours else 0).items():
-            x = self.d.add("controllers", Controller(type=ControllerType.PCI, index=index, model=model))
+        seats = self._seats(buses)
+        self._claim(seats)
+        self._usual(seats)
+        waiting = [seat for seat in seats if seat.kind and _wanted(seat.x)]
+        added = self._missing(waiting, spare if ours else 0)
+        for index, model in added.items():
             self.space.add(index, BUSES[model])
-            if not self._exactly("controllers", x, self.family.slots.get(model)):
-                pci.append(x)
-        for x in pci:
-            if x.model not in ROOTS and _wanted(x):
-                self._take("controllers", x)
-        for field, x in waiting:
-            if field != "controllers" or x.type != "pci":
-                self._take(field, x)
-        self._finish()
-
-    def _kind(self, field: str, x: Any) -> str:
-        found = kind(field, x)
-        if found == "virtio":
-            found = self.virtio
-        return "pci" if found == "pcie" and self.root == "pci" else found
+        controllers = [seat for seat in waiting if seat.field == "controllers" and seat.x.type == "pci"]
+        for seat in controllers:
+            self._take(seat)
+        self._add(added)
+        for seat in waiting[len(controllers) :]:
+            self._take(seat)
+        for who in self.space.firsts():
+            if isinstance(who, Seat) and who.x is not None and who.x.address.multifunction is None:
+                who.x.address = who.x.address.replace(multifunction=True)
+        for x in buses:
+            if x.model in DRIVERS:
+                _describe(x, self.caps)
 
     def _chipset(self) -> None:
         """What the chipset holds, and devices of the definition that are part of it."""
-        if self.d.controllers and 0 in self.space.buses:
+        if self.space.buses:
             for slot, function, who in self.family.built_in:
                 self.space.claim(assign.Slot(0, slot, function), who)
         for x in self.d.controllers:
             place = _built_in(x, self.family)
             if place and _wanted(x):
-                x.address = PciAddress(domain=0, bus=0, slot=place[0], function=place[1])
+                x.address = _at(assign.Slot(0, *place), None)
 
-    def _claim(self) -> None:
+    def _seats(self, buses: list[Any]) -> list[Seat]:
+        """All that needs a slot or has one, in the order in which slots are given: first what brings buses."""
+        found = [("controllers", x) for x in buses]
         for field in ORDER:
-            for x in self.d.many(field):
-                at = x.address
-                if isinstance(at, PciAddress) and not is_empty(at):
-                    slot = assign.Slot(at.bus or 0, at.slot or 0, at.function or 0, at.domain or 0)
-                    if None in {at.domain, at.bus, at.slot, at.function}:
-                        x.address = at.replace(domain=slot.domain, bus=slot.bus, slot=slot.slot, function=slot.function)
-                    what = self._kind(field, x) or "pci"
-                    try:
-                        self.space.claim(slot, (field, x), what, pack=what in PACKED)
-                    except assign.Clash as clash:
-                        self.refuse(field, x, str(clash))
+            devices = self.d.many(field)
+            if field == "controllers":
+                devices = [x for x in devices if x.type != "pci"]
+            elif field == "interfaces":
+                devices = [x for x in devices if x.type != "hostdev"]
+            elif field == "hostdevs":
+                found += [("interfaces", x) for x in self.d.many("interfaces") if x.type == "hostdev"]
+            found += [(field, x) for x in devices]
+        seats = []
+        for field, x in found:
+            what = kind(field, x)
+            if what or isinstance(x.address, PciAddress):
+                seats.append(Seat(field, x, self.kinds.get(what, what)))
+        return seats
 
-    def _usual(self) -> None:
+    def _claim(self, seats: list[Seat]) -> None:
+        for seat in seats:
+            at = seat.x.address
+            if not isinstance(at, PciAddress) or is_empty(at):
+                continue
+            slot = assign.Slot(at.bus or 0, at.slot or 0, at.function or 0, at.domain or 0)
+            if None in {at.domain, at.bus, at.slot, at.function}:
+                at = seat.x.address = at.replace(
+                    domain=slot.domain, bus=slot.bus, slot=slot.slot, function=slot.function
+                )
+            try:
+                self.space.claim(slot, seat, seat.kind or "pci", pack=seat.kind in PACKED)
+            except assign.Clash as clash:
+                self.refuse(seat.field, seat.x, str(clash))
+
+    def _usual(self, seats: list[Seat]) -> None:
         """Places that firmware and guests expect, where they are free."""
-        videos = self.d.many("videos")
-        if videos and kind("videos", videos[0]) and _wanted(videos[0]):
-            self._exactly("videos", videos[0], self.family.video_slot)
-        for x in self.d.many("sounds"):
-            if x.model in self.family.slots and _wanted(x):
-                self._exactly("sounds", x, self.family.slots[x.model])
-        for x in self.d.controllers:
-            if x.type == "pci" and x.model in self.family.slots and _wanted(x):
-                self._exactly("controllers", x, self.family.slots[x.model])
-            elif self.family.sata and x.type == "usb" and x.model == "ich9-uhci1" and _wanted(x):
+        first = True
+        for seat in seats:
+            x = seat.x
+            if seat.field == "videos" and first:
+                first = False
+                if _wanted(x):
+                    self._exactly(seat, self.family.video_slot)
+            elif seat.field not in {"sounds", "controllers"} or not _wanted(x):
+                continue
+            elif x.model in self.family.slots:
+                self._exactly(seat, self.family.slots[x.model])
+            elif self.family.sata and x.model == "ich9-uhci1":
                 slot = next((n for n in USB2_SLOTS if self.space.free(0, n)), None)
-                self._exactly("controllers", x, slot, multifunction=True)
+                self._exactly(seat, slot, multifunction=True)
 
-    def _exactly(self, field: str, x: Any, slot: int | None, *, multifunction: bool | None = None) -> bool:
-        if slot is None or not self.space.free(0, slot):
-            return False
-        self.space.claim(assign.Slot(0, slot), (field, x))
-        self._put(x, assign.Slot(0, slot), multifunction=multifunction)
-        return True
+    def _exactly(self, seat: Seat, slot: int | None, *, multifunction: bool | None = None) -> None:
+        if slot is not None and self.space.free(0, slot):
+            place = assign.Slot(0, slot)
+            self.space.claim(place, seat)
+            _put(seat.x, place, multifunction=multifunction)
 
-    def _waiting(self) -> Iterator[tuple[str, Any]]:
-        """Devices without a place, in the order in which they get one; PCI controllers before all others."""
-        for x in self.d.controllers:
-            if x.type == "pci" and _wanted(x) and self._kind("controllers", x):
-                yield "controllers", x
-        for field in ORDER:
-            for x in self.d.many(field):
-                if _wanted(x) and not _is_elsewhere(field, x) and self._kind(field, x):
-                    yield field, x
-            if field == "disks":
-                for x in self.d.many("interfaces"):
-                    if x.type == "hostdev" and _wanted(x):
-                        yield "interfaces", x
-
-    def _missing(self, waiting: list[tuple[str, Any]], spare: int) -> dict[int, str]:
+    def _missing(self, waiting: list[Seat], spare: int) -> dict[int, str]:
         """The PCI controllers that these devices need besides, by number."""
-        placed = {x.index for x in self.d.controllers if _is_part(x) and not _wanted(x)}
+        placed = {x.index for x in self.d.controllers if x.type == "usb" and _is_part(x) and not _wanted(x)}
         kinds = []
-        for field, x in waiting:
-            if field != "controllers" or not _is_part(x):
-                kinds.append(self._kind(field, x))
-            elif x.index not in placed:
-                placed.add(x.index)
-                kinds.append(self._kind(field, x))
-        if self.root == "pci":
+        for seat in waiting:
+            if seat.field == "controllers" and _is_part(seat.x):
+                if seat.x.index in placed:
+                    continue
+                placed.add(seat.x.index)
+            kinds.append(seat.kind)
+        if self.root == "pci" and not self.space.full():
             # Room for one more bridge is kept: a guest that is full could never grow.
-            kinds = kinds if self.space.full() else ["pci", *kinds]
-            if len(kinds) <= _room(self.space):
+            kinds.insert(0, "pci")
+        if not kinds:
+            return {}
+        if len(set(kinds)) == 1:  # what nearly all guests are: counting does
+            lacking = len(kinds) - self.space.room(kinds[0])
+            if lacking <= 0:
                 return {}
+            if kinds[0] == self.root == "pcie":
+                first = 1 + max(self.space.buses)
+                return dict.fromkeys(range(first, first + lacking + spare), "pcie-root-port")
         trial = self.space.copy()
         added = assign.growth(trial, kinds, self._grow, pack=PACKED)
-        if added and spare and self.root == "pcie":
+        if added and self.root == "pcie":
             added |= assign.growth(trial, ["pcie"] * spare, self._grow)
-        for index, model in sorted(added.items()):
-            del index
-            added |= assign.growth(trial, [model], self._grow, pack=PACKED)
-        return dict(sorted(added.items()))
+        return dict(sorted((added | assign.growth(trial, list(added.values()), self._grow, pack=PACKED)).items()))
 
     def _grow(self, space: assign.PciSpace, wanted: str) -> Iterable[tuple[int, str]]:
         """Add buses with a slot for this kind."""
@@ -280,70 +311,99 @@ class Placing:
             space.add(new + place, BUSES[model], takes=only)
         return [(new + place, model) for place, model in enumerate(models)]
 
-    def _take(self, field: str, x: Any) -> None:
-        if field == "controllers" and _is_part(x):
-            self._companion(x)
-            return
-        what = self._kind(field, x)
-        slot = self.space.take(what, (field, x), pack=what in PACKED)
-        if slot is None:
-            self.refuse(field, x, "there is no free PCI slot")
-        else:
-            self._put(x, slot)
+    def _add(self, added: dict[int, str]) -> None:
+        """Give new PCI controllers their slots; then it is known which slots they share."""
+        places: list[tuple[int, str, assign.Slot]] = []
+        for index, model in added.items():
+            usual = self.family.slots.get(model)
+            slot: assign.Slot | None
+            if usual is not None and self.space.free(0, usual):
+                slot = assign.Slot(0, usual)
+                self.space.claim(slot, f"controller {model} {index}")
+            else:
+                slot = self.space.take(model, f"controller {model} {index}", pack=model in PACKED)
+            if slot is not None:
+                places.append((index, model, slot))
+        for index, model, slot in places:
+            shared = True if not slot.function and self.space.shared(slot.bus, slot.slot) else None
+            self.d.add("controllers", _controller_at(index, model, _driver(model, self.caps), slot, shared))
 
-    def _companion(self, x: Any) -> None:
+    def _take(self, seat: Seat) -> None:
+        if seat.field == "controllers" and _is_part(seat.x):
+            self._companion(seat)
+            return
+        slot = self.space.take(seat.kind, seat, pack=seat.kind in PACKED)
+        if slot is None:
+            self.refuse(seat.field, seat.x, "there is no free PCI slot")
+        else:
+            _put(seat.x, slot)
+
+    def _companion(self, seat: Seat) -> None:
         """A part of a USB 2 controller: in the slot of the other parts, at its own function."""
+        x = seat.x
         function = assign.controllers.COMPANIONS[x.model][0]
-        for other in self.d.controllers:
-            if _is_part(other) and other.index == x.index and not _wanted(other):
-                slot: assign.Slot | None = assign.Slot(other.address.bus or 0, other.address.slot or 0, function)
-                try:
-                    self.space.claim(slot, ("controllers", x))  # type: ignore[arg-type]
-                except assign.Clash as clash:
-                    self.refuse("controllers", x, str(clash))
-                    return
-                break
+        others = (y for y in self.d.controllers if y.type == "usb" and y.index == x.index and _is_part(y))
+        at = next((y.address for y in others if not _wanted(y)), None)
+        slot: assign.Slot | None
+        if at is None:
+            slot = self.space.take(seat.kind, seat, function=function)
         else:
-            slot = self.space.take(self._kind("controllers", x), ("controllers", x), function=function)
+            slot = assign.Slot(at.bus or 0, at.slot or 0, function)
+            try:
+                self.space.claim(slot, seat)
+            except assign.Clash:
+                slot = None
         if slot is None:
-            self.refuse("controllers", x, "there is no free PCI slot")
-            return
-        self._put(x, slot, multifunction=None if function else True)
+            self.refuse("controllers", x, "there is no free PCI slot beside the other parts of the controller")
+        else:
+            _put(x, slot, multifunction=None if function else True)
 
-    def _put(self, x: Any, slot: assign.Slot, *, multifunction: bool | None = None) -> None:
-        at = x.address
-        multi = at.multifunction if isinstance(at, PciAddress) and at.multifunction is not None else multifunction
-        x.address = PciAddress(domain=0, bus=slot.bus, slot=slot.slot, function=slot.function, multifunction=multi)
 
-    def _finish(self) -> None:
-        """Say which slots have more than one function, and what PCI controllers are called in QEMU."""
-        for field in ORDER:
-            for x in self.d.many(field):
-                at = x.address
-                open_ = isinstance(at, PciAddress) and not at.function and at.multifunction is None
-                if open_ and self.space.shared(at.bus or 0, at.slot or 0):
-                    x.address = at.replace(multifunction=True)
-        for x in self.d.controllers:
-            if x.type == "pci" and x.model in DRIVERS:
-                _describe(x, self.caps)
+@lru_cache(1024)
+def _at(slot: assign.Slot, multifunction: bool | None) -> PciAddress:
+    """An address; the same one for all guests that have a device there."""
+    return PciAddress(domain=0, bus=slot.bus, slot=slot.slot, function=slot.function, multifunction=multifunction)
+
+
+@lru_cache(1024)
+def _controller_at(index: int, model: str, driver: str, slot: assign.Slot, multifunction: bool | None) -> Controller:
+    """A PCI controller; the same one for all guests that have it there."""
+    at = _at(slot, multifunction)
+    numbers = _numbers(model, index, at)
+    target = ControllerTarget(**numbers) if numbers else None
+    return Controller(type=ControllerType.PCI, index=index, model=model, pci_model=driver, target=target, address=at)
+
+
+def _put(x: Any, slot: assign.Slot, *, multifunction: bool | None = None) -> None:
+    at = x.address
+    multi = at.multifunction if at is not None and at.multifunction is not None else multifunction
+    x.address = _at(slot, multi)
+
+
+def _driver(model: str, caps: Caps) -> str:
+    """What QEMU calls a PCI controller."""
+    return "ioh3420" if model == "pcie-root-port" and not caps.has_device(model) else DRIVERS[model]
+
+
+def _numbers(model: str, index: int, at: Any) -> dict[str, Any]:
+    """Numbers that tell a PCI controller from others like it."""
+    if model == "pci-bridge":
+        return {"chassis_nr": index}
+    if model not in {"pcie-root-port", "pcie-switch-downstream-port"}:
+        return {}
+    slot = at.slot or 0
+    return {"chassis": index, "port": slot << 3 | (at.function or 0) if model == "pcie-root-port" else slot}
 
 
 def _describe(x: Any, caps: Caps) -> None:
     if x.pci_model is None:
-        generic = x.model != "pcie-root-port" or caps.has_device("pcie-root-port")
-        x.pci_model = DRIVERS[x.model] if generic else "ioh3420"
-    target, at = x.target or ControllerTarget(), x.address
-    changes: dict[str, Any] = {}
-    if x.model == "pci-bridge" and target.chassis_nr is None:
-        changes["chassis_nr"] = x.index
-    elif x.model in {"pcie-root-port", "pcie-switch-downstream-port"}:
-        if target.chassis is None:
-            changes["chassis"] = x.index
-        if target.port is None and isinstance(at, PciAddress):
-            slot, function = at.slot or 0, at.function or 0
-            changes["port"] = slot << 3 | function if x.model == "pcie-root-port" else slot
-    if changes:
-        x.target = target.replace(**changes)
+        x.pci_model = _driver(x.model, caps)
+    at, target = x.address, x.target
+    if isinstance(at, PciAddress):
+        numbers = _numbers(x.model, x.index, at)
+        open_ = {name: number for name, number in numbers.items() if target is None or getattr(target, name) is None}
+        if open_:
+            x.target = (target or ControllerTarget()).replace(**open_)
 
 
 def _wanted(x: Any) -> bool:
@@ -356,16 +416,6 @@ def _is_part(x: Any) -> bool:
     return x.type == "usb" and x.model in assign.controllers.COMPANIONS
 
 
-def _is_elsewhere(field: str, x: Any) -> bool:
-    """Whether a device gets its place at another time than others of its field."""
-    return (field == "controllers" and x.type == "pci") or (field == "interfaces" and x.type == "hostdev")
-
-
-def _room(space: assign.PciSpace) -> int:
-    """Free slots of the root."""
-    return sum(space.free(0, slot) for slot in range(1, 32))
-
-
 def _built_in(x: Any, family: Family) -> tuple[int, int] | None:
     if x.index:
         return None
@@ -376,16 +426,3 @@ def _built_in(x: Any, family: Family) -> tuple[int, int] | None:
     if family.ide and x.type == "usb" and x.model in {"piix3-uhci", None}:
         return 1, 2
     return None
-
-
-def _who(who: str | tuple[str, Any]) -> str:
-    if isinstance(who, str):
-        return who
-    field, x = who
-    if field == "controllers":
-        return f"controller {x.model if x.type == 'pci' else x.type} {x.index or 0}"
-    for name in ("target", "mac"):
-        value = getattr(x, name, None)
-        if isinstance(value, str):
-            return f"{field.rstrip('s')} {value}"
-    return field.rstrip("s")

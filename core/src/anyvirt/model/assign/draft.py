@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 from anyvirt.model.element import Element
-
-_set = object.__setattr__
 
 
 class Draft:
@@ -16,64 +13,70 @@ class Draft:
     What was not set is the element's, and an element with nothing changed stays the very same value.
     """
 
-    __slots__ = ("_changes", "_of")
+    _of: Element
 
     def __init__(self, of: Element) -> None:
-        _set(self, "_of", of)
-        _set(self, "_changes", {})
+        self.__dict__["_of"] = of
 
     def __getattr__(self, name: str) -> Any:
-        changes = self._changes
-        return changes[name] if name in changes else getattr(self._of, name)
+        # Asked once for each field: from then on it is found in the object itself.
+        value = self.__dict__[name] = getattr(self._of, name)
+        return value
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name in self._changes or getattr(self._of, name) is not value:
-            self._changes[name] = value
+        own = self.__dict__
+        own[name] = value
+        if "_set" in own:
+            own["_set"].add(name)
+        else:
+            own["_set"] = {name}
 
     def done(self) -> Any:
         """The element with what was set."""
-        of, changes = self._of, self._changes
+        own = self.__dict__
+        of = own["_of"]
+        if "_set" not in own:
+            return of
+        changes = {name: own[name] for name in own["_set"] if own[name] is not getattr(of, name)}
         return of.replace(**changes) if changes else of
 
 
-class Drafts(Draft):
+class Drafts:
     """A whole document: its lists of elements are lists of drafts, to which more can be added.
 
     A field that holds one element gives that element; ``many`` gives a list of one or no draft for it.
     """
 
-    __slots__ = ("_lists",)
+    _of: Element
+    _lists: dict[str, tuple[Any, list[Draft]]]
 
     def __init__(self, of: Element) -> None:
-        super().__init__(of)
-        _set(self, "_lists", {})
+        self.__dict__["_of"] = of
+        self.__dict__["_lists"] = {}
 
     def __getattr__(self, name: str) -> Any:
-        lists = self._lists
-        if name in lists:
-            return lists[name]
-        value = super().__getattr__(name)
-        if type(value) is not tuple:
-            return value
-        lists[name] = made = [Draft(x) for x in value]
-        return made
+        value = getattr(self._of, name)
+        if type(value) is tuple:
+            return self.many(name)
+        self.__dict__[name] = value
+        return value
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self._lists.pop(name, None)
-        super().__setattr__(name, value)
+        self.__dict__[name] = value
 
     def many(self, name: str) -> list[Draft]:
-        """Drafts of the elements of a field, also of one that holds one element or none, or that there is not."""
-        lists = self._lists
-        if name in lists:
-            return lists[name]  # type: ignore[no-any-return]
-        if name not in type(self._of)._fields:
-            return []
-        value = super().__getattr__(name)
-        if value is not None and type(value) is not tuple:
-            value = (value,)
-        lists[name] = made = [Draft(x) for x in value or ()]
-        return made
+        """Drafts of the elements of a field, also of one that holds one element or none."""
+        own = self.__dict__
+        value = own[name] if name in own else getattr(self._of, name)
+        if type(value) is list:
+            return value
+        if type(value) is tuple:
+            own[name] = made = [Draft(x) for x in value]
+            return made
+        known = self._lists.get(name)
+        if known is None or known[0] is not value:
+            known = self._lists[name] = (value, [] if value is None else [Draft(value)])
+        return known[1]
 
     def add(self, name: str, x: Element, at: int | None = None) -> Draft:
         """Add an element to a list, at its end or before place ``at``."""
@@ -84,19 +87,19 @@ class Drafts(Draft):
 
     def done(self) -> Any:
         """The document with everything that was set and added."""
-        changes = self._changes
-        for name, drafts in self._lists.items():
-            before = getattr(self._of, name)
-            if type(before) is not tuple:
-                after = drafts[0].done() if drafts else None
-                if after is not before:
-                    changes[name] = after
+        of, own = self._of, self.__dict__
+        for name, (value, drafts) in self._lists.items():
+            if drafts and own.get(name, value) is value:
+                own[name] = drafts[0].done()
+        changes: dict[str, Any] = {}
+        for name, value in own.items():
+            if name in {"_of", "_lists"}:
                 continue
-            after = tuple(_finished(drafts))
-            if len(after) != len(before) or any(x is not y for x, y in zip(after, before, strict=True)):
-                changes[name] = after
-        return super().done()
-
-
-def _finished(drafts: Iterable[Draft]) -> Iterable[Element]:
-    return (x.done() for x in drafts)
+            before = getattr(of, name)
+            if type(value) is list:
+                after = tuple([x.done() for x in value])
+                if len(after) != len(before) or any(x is not y for x, y in zip(after, before, strict=True)):
+                    changes[name] = after
+            elif value is not before:
+                changes[name] = value
+        return of.replace(**changes) if changes else of

@@ -93,6 +93,19 @@ class PciSpace:
         """Whether functions of the slot besides 0 are in use."""
         return bus in self._buses and self._buses[bus].slots[slot] > 1
 
+    def room(self, kind: str) -> int:
+        """How many slots with no function in use there are for this kind."""
+        return sum(x.slots[x.kind.first : x.kind.last + 1].count(0) for x in self._buses.values() if kind in x.takes)
+
+    def firsts(self) -> list[Any]:
+        """Who has function 0 of slots with more functions in use."""
+        return [
+            self._who[number, slot, 0]
+            for number, bus in self._buses.items()
+            for slot, used in enumerate(bus.slots)
+            if used & 1 and used > 1
+        ]
+
     def full(self) -> bool:
         """Whether each slot of each bus is in use."""
         return all(all(x.slots[x.kind.first : x.kind.last + 1]) for x in self._buses.values())
