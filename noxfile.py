@@ -143,6 +143,12 @@ def outside(session: nox.Session) -> None:
     python(session, "-m", "pytest", "-q", "tests/outside", *words)
 
 
+@nox.session(name="device-tree", venv_backend="none")
+def device_tree(session: nox.Session) -> None:
+    """Plans beside recorded command lines on a real QEMU: ``nox -s device-tree -- FOLDER --json FILE``."""
+    python(session, "-m", "tests.device_tree", *session.posargs)
+
+
 @shared
 def bench(session: nox.Session) -> None:
     """Side by side with libvirt: ``nox -s bench -- --json FILE``."""

@@ -1,0 +1,396 @@
+"""A world that a recorded command line can start in: scratch files, sockets and descriptors for those of its host.
+
+Both sides are put into it by the same rules. What a rule takes away from QEMU's eyes (the server of a network disk,
+the nodes of a NUMA host) is kept as a note, and the notes are compared like everything else.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from anyvirt_host.local import tap
+
+from tests.device_tree.line import Option, fields, text
+
+MIB: Final = 1 << 20
+# Protocols whose server is not here; the node becomes an empty one of the same place in the graph.
+REMOTE: Final = {"nbd", "rbd", "gluster", "iscsi", "http", "https", "ftp", "ftps", "tftp", "ssh", "nfs"}
+# Devices of a host that a file stands in for.
+DEVICES: Final = {"host_device": "file", "host_cdrom": "file"}
+# Ways to the host's speakers, which this QEMU or this host need not have.
+SPEAKERS: Final = {"alsa", "coreaudio", "dbus", "jack", "oss", "pa", "sdl"}
+# Formats that qemu-img makes; a raw image is just long enough for every slice.
+MADE: Final = {"qcow2", "qcow", "qed", "vmdk", "vdi", "vpc", "luks"}
+RAW_SIZE: Final = 1 << 30
+MADE_SIZE: Final = 16 * MIB
+SOCKET_MAX: Final = 100
+FLASH_SIZE: Final = 2 * MIB
+FILES: Final = {"-kernel", "-initrd", "-dtb", "-bios"}
+MASTER_KEY: Final = bytes(range(32))
+
+
+@dataclass
+class World:
+    """One scratch folder for one command line."""
+
+    folder: Path
+    cache: Path
+    secrets: dict[str, bytes] = field(default_factory=dict)
+    notes: list[Any] = field(default_factory=list)
+    fds: list[int] = field(default_factory=list)
+    keep: list[socket.socket] = field(default_factory=list)
+    _formats: dict[str, str] = field(default_factory=dict)
+    _flash: set[str] = field(default_factory=set)
+    _listens: set[str] = field(default_factory=set)
+    _locked: dict[str, str] = field(default_factory=dict)
+    _access: dict[str, int] = field(default_factory=dict)
+    _access_format: dict[str, str] = field(default_factory=dict)
+    _sets: dict[str, list[str]] = field(default_factory=dict)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        for number in self.fds:
+            os.close(number)
+        for one in self.keep:
+            one.close()
+        self.fds, self.keep = [], []
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def adapted(self, line: list[Option]) -> list[Option]:
+        """The command line as it can run here."""
+        self._look(line)
+        monitors = {fields(option.text).get("chardev") for option in line if option.flag == "-mon"}
+        found = []
+        for option in line:
+            if option.flag in ("-mon", "-sandbox", "-D", "-pidfile", "-msg"):
+                continue
+            if option.flag == "-chardev" and fields(option.text, "backend").get("id") in monitors:
+                continue
+            found.append(self._option(option))
+        return found
+
+    def _look(self, line: list[Option]) -> None:
+        """What an image has to be, by the name of the node that opens it; how a descriptor is used, by its set."""
+        for option in line:
+            if option.flag in ("-blockdev", "-chardev"):
+                found = fields(option.text, "backend")
+                name = str(found.get("filename", found.get("path", "")))
+                if name.startswith("/dev/fdset/"):
+                    write = os.O_WRONLY | os.O_APPEND if found.get("append") == "on" else os.O_RDWR
+                    self._access[name.rpartition("/")[2]] = write
+            if option.flag == "-blockdev":
+                node = fields(option.text)
+                if isinstance(node.get("file"), str):
+                    self._formats[node["file"]] = node["driver"]
+                    locked = node if node["driver"] == "luks" else node.get("encrypt", {})
+                    self._locked[node["file"]] = locked.get("key-secret", "")
+            if option.flag == "-netdev":
+                self._listens.add(str(fields(option.text).get("listen", "")))
+            if option.flag == "-add-fd":
+                self._sets.setdefault(str(fields(option.text)["set"]), []).append(option.text)
+            if option.flag == "-machine":
+                machine = fields(option.text, "type")
+                for key in ("pflash0", "pflash1"):
+                    self._flash.add(str(machine.get(key, "")))
+        for option in line:
+            if option.flag == "-blockdev":
+                node = fields(option.text)
+                if str(node.get("filename", "")).startswith("/dev/fdset/"):
+                    form = self._formats.get(node["node-name"], "raw")
+                    self._access_format[node["filename"].rpartition("/")[2]] = form
+                if node.get("node-name") in self._flash and isinstance(node.get("file"), str):
+                    self._flash.add(node["file"])
+
+    def _option(self, option: Option) -> Option:
+        if option.flag in FILES:
+            return Option(option.flag, str(self.file(option.text, b"", FLASH_SIZE)))
+        act = getattr(self, f"_{option.flag.strip('-').replace('-', '_')}", None)
+        if act is None:
+            return option
+        head = {"-cpu": "model", "-chardev": "backend", "-tpmdev": "backend", "-fsdev": "backend", "-vnc": "where"}.get(
+            option.flag, ""
+        )
+        found = act(fields(option.text, head))
+        return Option(option.flag, json.dumps(found) if option.json else text(found, head))
+
+    # --- rules by flag
+
+    def _accel(self, found: dict[str, Any]) -> dict[str, Any]:
+        return {"tcg": True, **{key: value for key, value in found.items() if key not in ("kvm", "tcg")}}
+
+    def _object(self, found: dict[str, Any]) -> dict[str, Any]:
+        kind = found.get("qom-type", "")
+        if kind == "secret" and "data" in found:
+            self.secrets[found["id"]] = self.decrypted(found)
+        if kind == "secret" and "file" in found:
+            return found | {"file": str(self.file(found["file"], MASTER_KEY))}
+        if kind == "memory-backend-file":
+            place = self.path(found["mem-path"])
+            if found["mem-path"].startswith("/dev/hugepages"):
+                place.mkdir(parents=True, exist_ok=True)
+            else:
+                place.parent.mkdir(parents=True, exist_ok=True)
+            found |= {"mem-path": str(place)}
+        if kind == "memory-backend-memfd":
+            self.notes.append({"memfd": {key: found.pop(key, None) for key in ("hugetlb", "hugetlbsize")}})
+        if kind.startswith("memory-backend"):
+            # Memory is not touched: a guest that never runs needs none of it.
+            self.notes.append({"memory": {key: found.pop(key, None) for key in ("prealloc", "host-nodes")}})
+            if "policy" in found and found["policy"] != "default":
+                self.notes.append({"policy": found.pop("policy")})
+            for key in ("prealloc-context", "prealloc-threads"):
+                self.notes.append({key: found.pop(key, None)})
+        if kind == "thread-context":
+            self.notes.append({"threads": found.pop("node-affinity", None)})
+        if kind.startswith("tls-creds"):
+            self.notes.append({"tls": found["dir"]})
+            found |= {"dir": str(self.certificates())}
+        return found
+
+    def _blockdev(self, found: dict[str, Any]) -> dict[str, Any]:
+        driver, name = found["driver"], found["node-name"]
+        if driver in REMOTE:
+            flash = name in self._flash
+            self.notes.append({"remote": {key: value for key, value in found.items() if key != "node-name"}})
+            kept = {key: found[key] for key in ("read-only", "auto-read-only", "discard", "cache") if key in found}
+            if self._formats.get(name, "raw") in MADE:  # an image is needed below a format
+                key = self.secrets.get(self._locked.get(name, ""))
+                place = self.image(f"/remote/{name}", self._formats[name], flash=flash, passphrase=key)
+                return {"driver": "file", "filename": str(place), "node-name": name} | kept
+            return {"driver": "null-co", "size": FLASH_SIZE if flash else RAW_SIZE, "node-name": name} | kept
+        if driver in DEVICES:
+            self.notes.append({"device": [driver, found["filename"]]})
+            found |= {"driver": DEVICES[driver]}
+        if "filename" in found and not str(found["filename"]).startswith("/dev/fdset/"):
+            form = self._formats.get(name, "raw")
+            # Recorded guests share images that QEMU's locks keep apart.
+            key = self.secrets.get(self._locked.get(name, ""))
+            found |= {"filename": str(self.image(found["filename"], form, flash=name in self._flash, passphrase=key))}
+            found |= {"locking": "off"} if found["driver"] == "file" else {}
+        if driver == "vvfat":
+            place = self.path(found["dir"])
+            place.mkdir(parents=True, exist_ok=True)
+            found |= {"dir": str(place)}
+        return found
+
+    def _audiodev(self, found: dict[str, Any]) -> dict[str, Any]:
+        if found["driver"] in SPEAKERS:
+            self.notes.append({"audio": found})
+            found = {"id": found["id"], "driver": "none"}
+        return found
+
+    def _cpu(self, found: dict[str, Any]) -> dict[str, Any]:
+        # Memory modules reach higher than a CPU of 40 bits sees; KVM would have shown those of its host.
+        return found if "phys-bits" in found or "host-phys-bits" in found else found | {"phys-bits": "52"}
+
+    def _chardev(self, found: dict[str, Any]) -> dict[str, Any]:
+        backend = found["backend"]
+        if "fd" in found:
+            found |= {"fd": self.listener(f"/fd/{found['id']}") if found.get("server") == "on" else self.connected()}
+        elif backend in ("file", "pipe", "serial", "parallel") and not found["path"].startswith("/dev/fdset/"):
+            found |= {"path": self._charfile(backend, found["path"])}
+        elif backend == "socket" and "path" in found:
+            place = self.path(found["path"])
+            place.parent.mkdir(parents=True, exist_ok=True)
+            if found.get("server") != "on":
+                self._serve(place)
+            found |= {"path": str(place)}
+        elif backend == "socket" and found.get("server") != "on":
+            self._serve_port(found["host"], int(found["port"]))
+        for key in ("logfile",):
+            if key in found and not found[key].startswith("/dev/fdset/"):
+                found |= {key: str(self.file(found[key], b""))}
+        return found
+
+    def _charfile(self, backend: str, path: str) -> str:
+        if backend == "pipe":
+            for tail in (".in", ".out"):
+                place = self.path(f"{path}{tail}")
+                place.parent.mkdir(parents=True, exist_ok=True)
+                os.mkfifo(place)
+            return str(self.path(path))
+        if backend in ("serial", "parallel"):
+            self.notes.append({backend: path})
+            if backend == "serial":
+                return self._terminal()
+        return str(self.file(path, b""))
+
+    def _terminal(self) -> str:
+        ours, theirs = os.openpty()
+        self.fds += [ours, theirs]
+        return os.ttyname(theirs)
+
+    def _add_fd(self, found: dict[str, Any]) -> dict[str, Any]:
+        name = str(found["set"])
+        place = self.image(f"/fd/{name}", self._access_format.get(name, "raw"))
+        # The first of several descriptors of an image is for reading it.
+        reads = len(self._sets[name]) > 1 and fields(self._sets[name][0]) == found
+        return found | {"fd": self.give(os.open(place, os.O_RDONLY if reads else self._access.get(name, os.O_RDWR)))}
+
+    def _netdev(self, found: dict[str, Any]) -> dict[str, Any]:
+        if found.get("type") == "tap":
+            self.notes.append({"tap": [found.pop("vhost", None), bool(found.pop("vhostfd", None))]})
+            return found | {"fd": str(self.give(tap.create().fds[0]))}
+        if found.get("type") == "socket" and "connect" in found:
+            host, _, port = found["connect"].rpartition(":")
+            if found["connect"] not in self._listens:
+                self._serve_port(host, int(port))
+        if found.get("type") == "stream":
+            place = self.path(found["addr"]["path"])
+            place.parent.mkdir(parents=True, exist_ok=True)
+            self._serve(place)
+            found["addr"]["path"] = str(place)
+        return found
+
+    def _fsdev(self, found: dict[str, Any]) -> dict[str, Any]:
+        place = self.path(found["path"])
+        place.mkdir(parents=True, exist_ok=True)
+        return found | {"path": str(place)}
+
+    def _vnc(self, found: dict[str, Any]) -> dict[str, Any]:
+        for key in ("where", "vnc"):
+            if str(found.get(key, "")).startswith("unix:"):
+                place = self.path(str(found[key]).removeprefix("unix:"))
+                place.parent.mkdir(parents=True, exist_ok=True)
+                found |= {key: f"unix:{place}"}
+        return found
+
+    def _spice(self, found: dict[str, Any]) -> dict[str, Any]:
+        if str(found.get("addr", "")).startswith("/"):
+            place = self.path(found["addr"])
+            place.parent.mkdir(parents=True, exist_ok=True)
+            found |= {"addr": str(place)}
+        if "x509-dir" in found:
+            found |= {"x509-dir": str(self.certificates())}
+        return found
+
+    def _drive(self, found: dict[str, Any]) -> dict[str, Any]:
+        return found | {"file": str(self.image(found["file"], found.get("format", "raw")))}
+
+    # --- what the rules are made of
+
+    def path(self, original: str) -> Path:
+        """Where a path of the recording host lies in this world."""
+        found = self.folder / original.lstrip("/")
+        if len(str(found)) > SOCKET_MAX:
+            return self.folder / "long" / hashlib.sha256(original.encode()).hexdigest()[:12]
+        return found
+
+    def file(self, original: str, content: bytes, size: int = 0) -> Path:
+        """A file with this content, or of this size."""
+        place = self.path(original)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        if not place.exists():
+            with place.open("wb") as out:
+                out.write(content)
+                out.truncate(size or len(content))
+        return place
+
+    def image(self, original: str, form: str, *, flash: bool = False, passphrase: bytes | None = None) -> Path:
+        """An image of a format; made once, then copied."""
+        place = self.path(original)
+        if place.exists():
+            return place
+        if form not in MADE:
+            return self.file(original, b"", FLASH_SIZE if flash else RAW_SIZE)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        size = FLASH_SIZE if flash else MADE_SIZE
+        kind = form if passphrase is None else f"{form}-{hashlib.sha256(passphrase).hexdigest()[:8]}"
+        made = self.cache / f"image-{size}.{kind}"
+        if not made.exists():
+            extra: list[str] = []
+            if passphrase is not None:
+                prefix = "" if form == "luks" else "encrypt."
+                chosen = "" if form == "luks" else "encrypt.format=luks,"
+                extra = ["--object", f"secret,id=s,format=base64,data={base64.b64encode(passphrase).decode()}"]
+                extra += ["-o", f"{chosen}{prefix}key-secret=s,{prefix}iter-time=100"]
+            argv = ["qemu-img", "create", "-q", "-f", form, *extra, str(made), str(size)]
+            for last in (False, False, False, False, True):  # at times it cannot time its own hashing, and gives up
+                if subprocess.run(argv, check=last, timeout=60).returncode == 0:
+                    break
+        shutil.copyfile(made, place)
+        return place
+
+    def decrypted(self, found: Mapping[str, Any]) -> bytes:
+        """What a secret object holds, by the master key that libvirt's tests have."""
+        data = str(found["data"])
+        if "keyid" not in found:
+            return base64.b64decode(data) if found.get("format") == "base64" else data.encode()
+        key, iv = MASTER_KEY.hex(), base64.b64decode(found["iv"]).hex()
+        argv = ["openssl", "enc", "-d", "-aes-256-cbc", "-K", key, "-iv", iv]
+        done = subprocess.run(argv, input=base64.b64decode(data), capture_output=True, check=True, timeout=10)
+        return done.stdout
+
+    def give(self, number: int) -> int:
+        """A descriptor that QEMU inherits under its own number."""
+        os.set_inheritable(number, True)
+        self.fds.append(number)
+        return number
+
+    def listener(self, name: str) -> int:
+        """A listening unix socket to inherit."""
+        place = self.path(name)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        one = socket.socket(socket.AF_UNIX)
+        one.bind(str(place))
+        one.listen()
+        return self.give(one.detach())
+
+    def connected(self) -> int:
+        """A connected unix socket to inherit."""
+        ours, theirs = socket.socketpair()
+        self.keep.append(ours)
+        return self.give(theirs.detach())
+
+    def _serve(self, place: Path) -> None:
+        one = socket.socket(socket.AF_UNIX)
+        one.bind(str(place))
+        one.listen()
+        self.keep.append(one)
+
+    def _serve_port(self, host: str, port: int) -> None:
+        one = socket.socket()
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        one.bind((host, port))
+        one.listen()
+        self.keep.append(one)
+
+    def certificates(self) -> Path:
+        """A folder with an authority and certificates for servers and clients."""
+        folder = self.cache / "tls"
+        if not folder.exists():
+            _certificates(folder)
+        return folder
+
+
+def _certificates(folder: Path) -> None:
+    part = folder.with_suffix(".part")
+    shutil.rmtree(part, ignore_errors=True)
+    part.mkdir(parents=True)
+    for argv in _openssl(part):
+        subprocess.run(argv, check=True, timeout=60, capture_output=True)
+    part.rename(folder)
+
+
+def _openssl(folder: Path) -> Iterator[list[str]]:
+    new = ["openssl", "req", "-newkey", "rsa:2048", "-nodes", "-days", "3650"]
+    ca = ["-CA", str(folder / "ca-cert.pem"), "-CAkey", str(folder / "ca-key.pem")]
+    yield [
+        *new, "-x509", "-subj", "/CN=authority", "-keyout", str(folder / "ca-key.pem"), "-out",
+        str(folder / "ca-cert.pem"), "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+    ]  # fmt: skip
+    for name in ("server", "client"):
+        yield [
+            *new, "-x509", "-subj", f"/CN={name}", *ca, "-keyout", str(folder / f"{name}-key.pem"), "-out",
+            str(folder / f"{name}-cert.pem"), "-addext", "basicConstraints=critical,CA:FALSE",
+        ]  # fmt: skip
