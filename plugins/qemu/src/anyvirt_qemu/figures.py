@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from contextlib import ExitStack, suppress
@@ -305,8 +304,8 @@ def _vcpus(pid: int, count: int, *, seen: bool) -> tuple[Vcpu, ...]:
     if not seen:
         return tuple(Vcpu(number=number, state="running") for number in range(count))
     tids = {}
-    for tid in _tids(pid):
-        number, _, rest = _name(pid, tid).removeprefix("CPU ").partition("/")
+    for tid, name in proc.names(pid).items():
+        number, _, rest = name.removeprefix("CPU ").partition("/")
         if rest and number.isdecimal():
             tids[tid] = int(number)
     used = proc.threads(pid, tids, wait=True)
@@ -318,21 +317,6 @@ def _vcpus(pid: int, count: int, *, seen: bool) -> tuple[Vcpu, ...]:
     if not found:  # all processors share one thread
         return tuple(Vcpu(number=number, state="running") for number in range(count))
     return tuple(sorted(found, key=lambda one: one.number))
-
-
-def _tids(pid: int) -> list[int]:
-    try:
-        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
-    except OSError:
-        return []
-
-
-def _name(pid: int, tid: int) -> str:
-    try:
-        with open(f"/proc/{pid}/task/{tid}/comm", encoding="ascii", errors="replace") as file:
-            return file.read(64).strip()
-    except OSError:
-        return ""
 
 
 def _devices() -> dict[str, tuple[int, ...]]:

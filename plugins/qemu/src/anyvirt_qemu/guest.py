@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Literal, Self
@@ -73,7 +73,8 @@ class Record:
 
     def to_bytes(self) -> bytes:
         """As it is written."""
-        return json.dumps({"format": FORMAT, **asdict(self)}).encode()
+        fields = {name: getattr(self, name) for name in type(self).__slots__}  # asdict would copy them deeply first
+        return json.dumps({"format": FORMAT, **fields}).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> Self:

@@ -87,7 +87,7 @@ class RunDir:
         """
         fd = -1
         try:
-            fd = os.open(root / name, DIRECTORY)
+            fd = os.open(f"{root}/{name}", DIRECTORY)
             if os.fstat(fd).st_uid != os.geteuid():
                 raise Denied(f"the run directory {name} belongs to another user")
             return cls(root, name, fd, os.open(GUEST, DIRECTORY, dir_fd=fd))
@@ -117,7 +117,7 @@ class RunDir:
     @property
     def guest_path(self) -> str:
         """Absolute path of the guest's part, for options that take no descriptor."""
-        return str(self.root / self.name / GUEST)
+        return f"{self.root}/{self.name}/{GUEST}"
 
     def listen(self, name: str) -> Listening:
         """A listening socket in the manager's part, for QEMU to inherit.

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
 PAGE = os.sysconf("SC_PAGE_SIZE")
+# in ms with a fraction, under either of its names
+WAIT = re.compile(rb"^(?:se\.statistics\.)?wait_sum\s*:\s*(\d+)(?:\.(\d+))?", re.MULTILINE)
+# whether the kernel counts it at all; it is not there where it cannot
+COUNTED = "/proc/sys/kernel/sched_schedstats"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,17 +70,26 @@ def threads(pid: int, tids: Iterable[int] | None = None, *, wait: bool = False) 
     :param tids: which ones; None for all.
     :param wait: read the scheduler's debug file, too (ten times the cost).
     """
-    if tids is None:
-        try:
-            tids = [int(name) for name in os.listdir(f"/proc/{pid}/task")]
-        except OSError:
-            return {}
+    wait = wait and (_read(COUNTED) or b"0").strip() != b"0"
     found = {}
-    for tid in tids:
+    for tid in _tids(pid) if tids is None else tids:
         one = _thread(pid, tid, wait=wait)
         if one is not None:
             found[tid] = one
     return found
+
+
+def names(pid: int) -> dict[int, str]:
+    """What the threads of a process call themselves, by thread id; empty when it is gone."""
+    texts = {tid: _read(f"/proc/{pid}/task/{tid}/comm") for tid in _tids(pid)}
+    return {tid: text.decode("ascii", "replace").rstrip("\n") for tid, text in texts.items() if text is not None}
+
+
+def _tids(pid: int) -> list[int]:
+    try:
+        return [int(name) for name in os.listdir(f"/proc/{pid}/task")]
+    except OSError:
+        return []
 
 
 def _thread(pid: int, tid: int, *, wait: bool) -> ThreadUsage | None:
@@ -92,13 +106,9 @@ def _thread(pid: int, tid: int, *, wait: bool) -> ThreadUsage | None:
 
 
 def _wait(text: bytes | None) -> int | None:
-    """``wait_sum`` in ms with a fraction, under either of its names, as ns."""
-    for line in (text or b"").splitlines():
-        name, _, value = line.partition(b":")
-        if name.strip() in {b"wait_sum", b"se.statistics.wait_sum"}:
-            whole, _, part = value.strip().partition(b".")
-            return int(whole) * 1_000_000 + int(part.ljust(6, b"0")[:6] or b"0")
-    return None
+    """``wait_sum`` in ns."""
+    found = WAIT.search(text or b"")
+    return None if found is None else int(found[1]) * 1_000_000 + int((found[2] or b"").ljust(6, b"0")[:6])
 
 
 def _read(path: str) -> bytes | None:
