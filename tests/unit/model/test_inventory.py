@@ -49,7 +49,7 @@ def test_content_that_is_open_by_intention_is_neither_declared_nor_missing() -> 
     one = counted("<domain type='kvm'><name>a</name><vcpu>1</vcpu></domain>")
     two = counted("<domain type='kvm'><name>a</name><vcpu>1</vcpu><metadata><x/></metadata></domain>")
     assert one.fraction == two.fraction == 1
-    assert counted("<domain type='kvm'><vcpus>1</vcpus></domain>").fraction == 2 / 3
+    assert counted("<domain type='kvm'><vcpuz>1</vcpuz></domain>").fraction == 2 / 3
 
 
 def test_a_value_that_does_not_fit_is_told_and_does_not_count_alone() -> None:
