@@ -165,6 +165,7 @@ class Followed:
     :param scanned: it was there when the watch began; its start may stand in the part of the log that is not read yet.
     :param gone: ``time.monotonic()`` when its QEMU was seen to have ended, or None.
     :param full: the journal had no room when it was read last.
+    :param removed: its run directory was seen to be gone.
     """
 
     record: Record
@@ -174,6 +175,7 @@ class Followed:
     scanned: bool
     gone: float | None
     full: bool = False
+    removed: bool = False
 
     def words(self) -> Iterator[Word]:
         """What QEMU told, from the beginning."""
@@ -413,6 +415,9 @@ class Following:
         with self._site.run(ref.key) as found:
             left = found is not None and found.record is not None and found.record.run == run
             record = found.record if left and found is not None else one.record
+        if not left and not one.removed:  # who took it away has told of the end before, maybe since we read the log
+            one.removed = True
+            return
         reason = stopped(one.words(), record)
         sure = left and record is not None and not record.ending
         if sure or time.monotonic() - one.gone >= PATIENCE:

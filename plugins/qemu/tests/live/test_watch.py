@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -11,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anyvirt.api import Connection, Event, Gap, Interrupted, State, open  # noqa: A004
+from anyvirt.api import Connection, Deadline, Event, Gap, Interrupted, State, open, within  # noqa: A004
 from anyvirt_qemu import watch
 from anyvirt_qemu.site import Site
 from anyvirt_qemu.watch import Place, of_run
@@ -227,6 +228,41 @@ def test_the_events_of_many_guests_are_told_by_one_watcher(connection: Connectio
             told[event.ref.name or ""].append(word(event))
     expected = ["defined.added", "started.booted", "stopped.destroyed"]
     assert all(happened == expected for happened in told.values()), told
+
+
+def test_an_end_that_is_written_down_while_the_watcher_looks_is_told_with_its_reason(
+    connection: Connection, xml: Callable[..., str], site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, killed, go = running(connection, xml), threading.Event(), threading.Event()
+    looked = os.statvfs
+
+    pid = qemu(site, one)
+
+    def step(name: str) -> None:
+        if name == "kill":
+            os.kill(pid, signal.SIGKILL)  # it says nothing of its end
+        if name == "tell":
+            killed.set()
+            go.wait(20)
+
+    def between(path: Any) -> Any:  # asked after the log was read, and before it is asked why a guest has ended
+        if killed.is_set() and time.monotonic() - began > 0.9 * watch.PATIENCE and not go.is_set():
+            go.set()
+            destroyed.join()
+        return looked(path)
+
+    with watch.Following(site) as following, within(Deadline(20)):
+        stream = following.events(None)
+        next(stream)
+        site.step = step
+        destroyed = threading.Thread(target=one.destroy)
+        destroyed.start()
+        assert killed.wait(10)
+        began = time.monotonic()
+        monkeypatch.setattr(os, "statvfs", between)
+        event = next(stream)
+        assert event is not None
+        assert word(event) == "stopped.destroyed"
 
 
 def test_a_watcher_ends_as_soon_as_it_is_told_to(connection: Connection, xml: Callable[..., str]) -> None:
