@@ -35,6 +35,7 @@ NAMES: Final[dict[str, str]] = {
         "JobChange Lifecycle Reboot RtcChange so_now stamped STOPPED_BY SUSPENDED_BY TrayChange WatchdogFired"
     ),
     "anyvirt.feed": "Feed",
+    "anyvirt.formats": "convert Format formats",
     "anyvirt.hooks.spec": "impl",
     "anyvirt.host": "Host",
     "anyvirt.identity": "ProcessId",
@@ -50,7 +51,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.capabilities": (
         "BandwidthControl BandwidthMonitoring BandwidthNode StartLabel CacheBank CacheControl CacheMonitoring "
         "Capabilities CapabilitiesGuest CapabilitiesHost GuestDomain GuestFeature GuestMachine HostCell HostCellCpu "
-        "HostCpu HostDistance HostPages MonitorFeature SecurityModel"
+        "HostCpu HostDistance HostPages MonitorFeature PageSize SecurityModel"
     ),
     "anyvirt.model.change": "add change get patch remove",
     "anyvirt.model.check": "check check_name",
@@ -64,15 +65,17 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.devices.controller": "Controller ControllerDriver ControllerTarget ControllerType",
     "anyvirt.model.devices.crypto": "Crypto",
     "anyvirt.model.devices.device": "Boot Device Rom Teaming VirtioOptions",
-    "anyvirt.model.devices.disk": "Disk DiskBus DiskCache DiskDevice DiskDriver IoTune",
-    "anyvirt.model.devices.filesystem": "Filesystem FilesystemType",
-    "anyvirt.model.devices.graphics": "Graphics GraphicsType Listen",
+    "anyvirt.model.devices.disk": (
+        "Disk DiskBus DiskCache DiskDevice DiskDriver DiskQueue DiskThread Geometry IoTune Mirror"
+    ),
+    "anyvirt.model.devices.filesystem": "Filesystem FilesystemBinary FilesystemDriver FilesystemType",
+    "anyvirt.model.devices.graphics": "Graphics GraphicsType Listen SpiceChannel",
     "anyvirt.model.devices.hostdev": "Hostdev HostdevSource HostdevType",
     "anyvirt.model.devices.hub": "Hub",
     "anyvirt.model.devices.input": "Input InputType",
     "anyvirt.model.devices.interface": (
-        "Bandwidth FilterParameter Interface InterfaceDriver InterfaceSource InterfaceType Ip Offloads Rate Route "
-        "VirtualPort Vlan VlanTag"
+        "ActualInterface Bandwidth FilterParameter Interface InterfaceDriver InterfaceSource InterfaceType Ip "
+        "Offloads PortForward PortRange Rate Route VirtualPort Vlan VlanTag"
     ),
     "anyvirt.model.devices.iommu": "Iommu",
     "anyvirt.model.devices.lease": "Lease",
@@ -85,9 +88,9 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.devices.rng": "Rng",
     "anyvirt.model.devices.shmem": "Shmem",
     "anyvirt.model.devices.smartcard": "Smartcard",
-    "anyvirt.model.devices.sound": "Audio Sound",
+    "anyvirt.model.devices.sound": "Audio AudioSettings AudioStream Sound SoundCodec",
     "anyvirt.model.devices.tpm": "Tpm TpmType",
-    "anyvirt.model.devices.video": "Video VideoType",
+    "anyvirt.model.devices.video": "Video VideoDriver VideoType",
     "anyvirt.model.devices.vsock": "Vsock",
     "anyvirt.model.devices.watchdog": "Watchdog WatchdogAction",
     "anyvirt.model.diff": "diff Difference",
@@ -142,7 +145,10 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.secret": "KeptSecret",
     "anyvirt.model.security": "IdMap IdRange KeyCipher PerfEvent S390Launch SevLaunch",
     "anyvirt.model.snapshot": "Checkpoint CheckpointDisk Snapshot SnapshotDisk SnapshotKind",
-    "anyvirt.model.source": "BackingStore Encryption Protocol SecretRef Source SourceHost SourceType",
+    "anyvirt.model.source": (
+        "BackingStore Cookie Encryption EncryptionCipher NodeName PassedFiles Protocol Reservations "
+        "SecretObject SecretRef SecurityLabel Slice Source SourceHost SourcePrivate SourceType"
+    ),
     "anyvirt.model.state": "Op Reason require State Status",
     "anyvirt.model.status": (
         "BlockJob DirtyBitmap DomainStatus DriverJob EmulatorFlag JobImage MigratedDisk MigrationParameter "
@@ -164,6 +170,7 @@ NAMES: Final[dict[str, str]] = {
     ),
     "anyvirt.model.words": "Arch DomainType",
     "anyvirt.model.write": "dump",
+    "anyvirt.model.written": "model_of text_of",
     "anyvirt.model.xml": "parse",
     "anyvirt.opening": "default_uri open open_async",
     "anyvirt.passwords": "with_passwords without_passwords",

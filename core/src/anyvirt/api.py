@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         stamped,
     )
     from anyvirt.feed import Feed
+    from anyvirt.formats import Format, convert, formats
     from anyvirt.hooks.spec import impl
     from anyvirt.host import Host
     from anyvirt.identity import ProcessId
@@ -111,6 +112,7 @@ if TYPE_CHECKING:
         HostDistance,
         HostPages,
         MonitorFeature,
+        PageSize,
         SecurityModel,
         StartLabel,
     )
@@ -146,13 +148,25 @@ if TYPE_CHECKING:
     from anyvirt.model.devices.controller import Controller, ControllerDriver, ControllerTarget, ControllerType
     from anyvirt.model.devices.crypto import Crypto
     from anyvirt.model.devices.device import Boot, Device, Rom, Teaming, VirtioOptions
-    from anyvirt.model.devices.disk import Disk, DiskBus, DiskCache, DiskDevice, DiskDriver, IoTune
-    from anyvirt.model.devices.filesystem import Filesystem, FilesystemType
-    from anyvirt.model.devices.graphics import Graphics, GraphicsType, Listen
+    from anyvirt.model.devices.disk import (
+        Disk,
+        DiskBus,
+        DiskCache,
+        DiskDevice,
+        DiskDriver,
+        DiskQueue,
+        DiskThread,
+        Geometry,
+        IoTune,
+        Mirror,
+    )
+    from anyvirt.model.devices.filesystem import Filesystem, FilesystemBinary, FilesystemDriver, FilesystemType
+    from anyvirt.model.devices.graphics import Graphics, GraphicsType, Listen, SpiceChannel
     from anyvirt.model.devices.hostdev import Hostdev, HostdevSource, HostdevType
     from anyvirt.model.devices.hub import Hub
     from anyvirt.model.devices.input import Input, InputType
     from anyvirt.model.devices.interface import (
+        ActualInterface,
         Bandwidth,
         FilterParameter,
         Interface,
@@ -161,6 +175,8 @@ if TYPE_CHECKING:
         InterfaceType,
         Ip,
         Offloads,
+        PortForward,
+        PortRange,
         Rate,
         Route,
         VirtualPort,
@@ -178,9 +194,9 @@ if TYPE_CHECKING:
     from anyvirt.model.devices.rng import Rng
     from anyvirt.model.devices.shmem import Shmem
     from anyvirt.model.devices.smartcard import Smartcard
-    from anyvirt.model.devices.sound import Audio, Sound
+    from anyvirt.model.devices.sound import Audio, AudioSettings, AudioStream, Sound, SoundCodec
     from anyvirt.model.devices.tpm import Tpm, TpmType
-    from anyvirt.model.devices.video import Video, VideoType
+    from anyvirt.model.devices.video import Video, VideoDriver, VideoType
     from anyvirt.model.devices.vsock import Vsock
     from anyvirt.model.devices.watchdog import Watchdog, WatchdogAction
     from anyvirt.model.diff import Difference, diff
@@ -380,7 +396,24 @@ if TYPE_CHECKING:
     from anyvirt.model.secret import KeptSecret
     from anyvirt.model.security import IdMap, IdRange, KeyCipher, PerfEvent, S390Launch, SevLaunch
     from anyvirt.model.snapshot import Checkpoint, CheckpointDisk, Snapshot, SnapshotDisk, SnapshotKind
-    from anyvirt.model.source import BackingStore, Encryption, Protocol, SecretRef, Source, SourceHost, SourceType
+    from anyvirt.model.source import (
+        BackingStore,
+        Cookie,
+        Encryption,
+        EncryptionCipher,
+        NodeName,
+        PassedFiles,
+        Protocol,
+        Reservations,
+        SecretObject,
+        SecretRef,
+        SecurityLabel,
+        Slice,
+        Source,
+        SourceHost,
+        SourcePrivate,
+        SourceType,
+    )
     from anyvirt.model.state import Op, Reason, State, Status, require
     from anyvirt.model.stats import GROUPS, Balloon, Block, BlockInfo, Cpu, DomainStats, Net, Vcpu
     from anyvirt.model.status import (
@@ -459,6 +492,7 @@ if TYPE_CHECKING:
     )
     from anyvirt.model.words import Arch, DomainType
     from anyvirt.model.write import dump
+    from anyvirt.model.written import model_of, text_of
     from anyvirt.model.xml import parse
     from anyvirt.opening import default_uri, open, open_async
     from anyvirt.passwords import with_passwords, without_passwords
@@ -478,6 +512,7 @@ if TYPE_CHECKING:
 
 _HOMES: Final = {
     "AcpiTable": "anyvirt.model.os",
+    "ActualInterface": "anyvirt.model.devices.interface",
     "Adapter": "anyvirt.model.storage",
     "AgentLifecycle": "anyvirt.events",
     "AhIpv6Match": "anyvirt.model.nwfilter",
@@ -500,6 +535,8 @@ _HOMES: Final = {
     "AsyncStream": "anyvirt.client.awaiting",
     "AsyncVolume": "anyvirt.client._generated_async",
     "Audio": "anyvirt.model.devices.sound",
+    "AudioSettings": "anyvirt.model.devices.sound",
+    "AudioStream": "anyvirt.model.devices.sound",
     "Auth": "anyvirt.auth",
     "AuthNeeded": "anyvirt.errors",
     "Autostart": "anyvirt.events",
@@ -567,6 +604,7 @@ _HOMES: Final = {
     "ControllerDriver": "anyvirt.model.devices.controller",
     "ControllerTarget": "anyvirt.model.devices.controller",
     "ControllerType": "anyvirt.model.devices.controller",
+    "Cookie": "anyvirt.model.source",
     "Cpu": "anyvirt.model.stats",
     "CpuFeature": "anyvirt.model.cpu",
     "CpuMode": "anyvirt.model.cpu",
@@ -599,7 +637,9 @@ _HOMES: Final = {
     "DiskDevices": "anyvirt.model.domaincaps",
     "DiskDriver": "anyvirt.model.devices.disk",
     "DiskModels": "anyvirt.model.domaincaps",
+    "DiskQueue": "anyvirt.model.devices.disk",
     "DiskSupport": "anyvirt.model.domaincaps",
+    "DiskThread": "anyvirt.model.devices.disk",
     "Dns": "anyvirt.model.network",
     "DnsForwarder": "anyvirt.model.network",
     "DnsHost": "anyvirt.model.network",
@@ -620,6 +660,7 @@ _HOMES: Final = {
     "EmulatorFlag": "anyvirt.model.status",
     "EmulatorProbe": "anyvirt.model.probe",
     "Encryption": "anyvirt.model.source",
+    "EncryptionCipher": "anyvirt.model.source",
     "Entry": "anyvirt.store.rows",
     "EspIpv6Match": "anyvirt.model.nwfilter",
     "EspMatch": "anyvirt.model.nwfilter",
@@ -634,6 +675,8 @@ _HOMES: Final = {
     "Feed": "anyvirt.feed",
     "Files": "anyvirt.transport.files",
     "Filesystem": "anyvirt.model.devices.filesystem",
+    "FilesystemBinary": "anyvirt.model.devices.filesystem",
+    "FilesystemDriver": "anyvirt.model.devices.filesystem",
     "FilesystemDrivers": "anyvirt.model.domaincaps",
     "FilesystemSupport": "anyvirt.model.domaincaps",
     "FilesystemType": "anyvirt.model.devices.filesystem",
@@ -643,6 +686,7 @@ _HOMES: Final = {
     "FilterRule": "anyvirt.model.nwfilter",
     "FirmwareFeature": "anyvirt.model.os",
     "Firmwares": "anyvirt.model.domaincaps",
+    "Format": "anyvirt.formats",
     "Forward": "anyvirt.model.network",
     "ForwardAddress": "anyvirt.model.network",
     "ForwardInterface": "anyvirt.model.network",
@@ -652,6 +696,7 @@ _HOMES: Final = {
     "FwCfgEntry": "anyvirt.model.sysinfo",
     "GROUPS": "anyvirt.model.stats",
     "Gap": "anyvirt.events",
+    "Geometry": "anyvirt.model.devices.disk",
     "GicSupport": "anyvirt.model.domaincaps",
     "GicVersions": "anyvirt.model.domaincaps",
     "Graphics": "anyvirt.model.devices.graphics",
@@ -768,6 +813,7 @@ _HOMES: Final = {
     "MigratedDisk": "anyvirt.model.status",
     "MigrationParameter": "anyvirt.model.status",
     "MigrationSource": "anyvirt.model.status",
+    "Mirror": "anyvirt.model.devices.disk",
     "MmioAddress": "anyvirt.model.address",
     "ModelBlockers": "anyvirt.model.domaincaps",
     "MonitorFeature": "anyvirt.model.capabilities",
@@ -785,6 +831,7 @@ _HOMES: Final = {
     "NetworkPort": "anyvirt.model.network",
     "NodeBandwidth": "anyvirt.model.tune",
     "NodeDevice": "anyvirt.model.node_device",
+    "NodeName": "anyvirt.model.source",
     "NotFound": "anyvirt.errors",
     "NumaBandwidth": "anyvirt.model.cpu",
     "NumaTune": "anyvirt.model.numa",
@@ -797,8 +844,10 @@ _HOMES: Final = {
     "OsType": "anyvirt.model.os",
     "Output": "anyvirt.transport.run",
     "Overview": "anyvirt.client.derived",
+    "PageSize": "anyvirt.model.capabilities",
     "Panic": "anyvirt.model.devices.panic",
     "Parallel": "anyvirt.model.devices.char",
+    "PassedFiles": "anyvirt.model.source",
     "PassthroughMigratable": "anyvirt.model.domaincaps",
     "PassthroughMode": "anyvirt.model.domaincaps",
     "PciAddress": "anyvirt.model.address",
@@ -818,7 +867,9 @@ _HOMES: Final = {
     "PoolSources": "anyvirt.model.storage",
     "PoolType": "anyvirt.model.storage",
     "PortBandwidth": "anyvirt.model.network",
+    "PortForward": "anyvirt.model.devices.interface",
     "PortGroup": "anyvirt.model.network",
+    "PortRange": "anyvirt.model.devices.interface",
     "ProbedCpu": "anyvirt.model.probe",
     "ProbedHostCpu": "anyvirt.model.probe",
     "ProbedMachine": "anyvirt.model.probe",
@@ -839,6 +890,7 @@ _HOMES: Final = {
     "Redirfilter": "anyvirt.model.devices.redirdev",
     "Ref": "anyvirt.ref",
     "Removable": "anyvirt.model.node_device",
+    "Reservations": "anyvirt.model.source",
     "Resource": "anyvirt.model.tune",
     "Rng": "anyvirt.model.devices.rng",
     "RngBackends": "anyvirt.model.domaincaps",
@@ -861,7 +913,9 @@ _HOMES: Final = {
     "SctpIpv6Match": "anyvirt.model.nwfilter",
     "SctpMatch": "anyvirt.model.nwfilter",
     "Secret": "anyvirt.auth",
+    "SecretObject": "anyvirt.model.source",
     "SecretRef": "anyvirt.model.source",
+    "SecurityLabel": "anyvirt.model.source",
     "SecurityModel": "anyvirt.model.capabilities",
     "Serial": "anyvirt.model.devices.char",
     "SerialTarget": "anyvirt.model.devices.char",
@@ -873,17 +927,21 @@ _HOMES: Final = {
     "Shmem": "anyvirt.model.devices.shmem",
     "ShutdownMode": "anyvirt.model.values",
     "Sibling": "anyvirt.model.cpu",
+    "Slice": "anyvirt.model.source",
     "Smartcard": "anyvirt.model.devices.smartcard",
     "Smbios": "anyvirt.model.sysinfo",
     "Snapshot": "anyvirt.model.snapshot",
     "SnapshotDisk": "anyvirt.model.snapshot",
     "SnapshotKind": "anyvirt.model.snapshot",
     "Sound": "anyvirt.model.devices.sound",
+    "SoundCodec": "anyvirt.model.devices.sound",
     "Source": "anyvirt.model.source",
     "SourceFormats": "anyvirt.model.pool_capabilities",
     "SourceHost": "anyvirt.model.source",
+    "SourcePrivate": "anyvirt.model.source",
     "SourceType": "anyvirt.model.source",
     "SpaprAddress": "anyvirt.model.address",
+    "SpiceChannel": "anyvirt.model.devices.graphics",
     "StartLabel": "anyvirt.model.capabilities",
     "State": "anyvirt.model.state",
     "Status": "anyvirt.model.state",
@@ -935,6 +993,7 @@ _HOMES: Final = {
     "VdpaCapability": "anyvirt.model.node_device",
     "VendorField": "anyvirt.model.node_device",
     "Video": "anyvirt.model.devices.video",
+    "VideoDriver": "anyvirt.model.devices.video",
     "VideoModels": "anyvirt.model.domaincaps",
     "VideoSupport": "anyvirt.model.domaincaps",
     "VideoType": "anyvirt.model.devices.video",
@@ -972,6 +1031,7 @@ _HOMES: Final = {
     "check": "anyvirt.model.check",
     "check_document": "anyvirt.model.check_documents",
     "check_name": "anyvirt.model.check",
+    "convert": "anyvirt.formats",
     "current": "anyvirt.deadline",
     "deadline": "anyvirt",
     "default_uri": "anyvirt.opening",
@@ -979,6 +1039,7 @@ _HOMES: Final = {
     "dump": "anyvirt.model.write",
     "fan_out": "anyvirt.lanes",
     "fingerprint": "anyvirt.model.canonical",
+    "formats": "anyvirt.formats",
     "from_json": "anyvirt.model.form",
     "from_row": "anyvirt.events",
     "get": "anyvirt.model.change",
@@ -989,6 +1050,7 @@ _HOMES: Final = {
     "left": "anyvirt.deadline",
     "line": "anyvirt.model.heed",
     "meaningless": "anyvirt.model.heed",
+    "model_of": "anyvirt.model.written",
     "open": "anyvirt.opening",
     "open_async": "anyvirt.opening",
     "parse": "anyvirt.model.xml",
@@ -1003,6 +1065,7 @@ _HOMES: Final = {
     "require": "anyvirt.model.state",
     "so_now": "anyvirt.events",
     "stamped": "anyvirt.events",
+    "text_of": "anyvirt.model.written",
     "to_json": "anyvirt.model.form",
     "unheeded": "anyvirt.model.heed",
     "unix": "anyvirt.transport",
@@ -1018,6 +1081,7 @@ __all__ = [
     "STOPPED_BY",
     "SUSPENDED_BY",
     "AcpiTable",
+    "ActualInterface",
     "Adapter",
     "AgentLifecycle",
     "AhIpv6Match",
@@ -1040,6 +1104,8 @@ __all__ = [
     "AsyncStream",
     "AsyncVolume",
     "Audio",
+    "AudioSettings",
+    "AudioStream",
     "Auth",
     "AuthNeeded",
     "Autostart",
@@ -1106,6 +1172,7 @@ __all__ = [
     "ControllerDriver",
     "ControllerTarget",
     "ControllerType",
+    "Cookie",
     "Cpu",
     "CpuFeature",
     "CpuMode",
@@ -1138,7 +1205,9 @@ __all__ = [
     "DiskDevices",
     "DiskDriver",
     "DiskModels",
+    "DiskQueue",
     "DiskSupport",
+    "DiskThread",
     "Dns",
     "DnsForwarder",
     "DnsHost",
@@ -1159,6 +1228,7 @@ __all__ = [
     "EmulatorFlag",
     "EmulatorProbe",
     "Encryption",
+    "EncryptionCipher",
     "Entry",
     "EspIpv6Match",
     "EspMatch",
@@ -1173,6 +1243,8 @@ __all__ = [
     "Feed",
     "Files",
     "Filesystem",
+    "FilesystemBinary",
+    "FilesystemDriver",
     "FilesystemDrivers",
     "FilesystemSupport",
     "FilesystemType",
@@ -1182,6 +1254,7 @@ __all__ = [
     "FilterRule",
     "FirmwareFeature",
     "Firmwares",
+    "Format",
     "Forward",
     "ForwardAddress",
     "ForwardInterface",
@@ -1190,6 +1263,7 @@ __all__ = [
     "FwCfg",
     "FwCfgEntry",
     "Gap",
+    "Geometry",
     "GicSupport",
     "GicVersions",
     "Graphics",
@@ -1306,6 +1380,7 @@ __all__ = [
     "MigratedDisk",
     "MigrationParameter",
     "MigrationSource",
+    "Mirror",
     "MmioAddress",
     "ModelBlockers",
     "MonitorFeature",
@@ -1323,6 +1398,7 @@ __all__ = [
     "NetworkPort",
     "NodeBandwidth",
     "NodeDevice",
+    "NodeName",
     "NotFound",
     "NumaBandwidth",
     "NumaTune",
@@ -1335,8 +1411,10 @@ __all__ = [
     "OsType",
     "Output",
     "Overview",
+    "PageSize",
     "Panic",
     "Parallel",
+    "PassedFiles",
     "PassthroughMigratable",
     "PassthroughMode",
     "PciAddress",
@@ -1356,7 +1434,9 @@ __all__ = [
     "PoolSources",
     "PoolType",
     "PortBandwidth",
+    "PortForward",
     "PortGroup",
+    "PortRange",
     "ProbedCpu",
     "ProbedHostCpu",
     "ProbedMachine",
@@ -1377,6 +1457,7 @@ __all__ = [
     "Redirfilter",
     "Ref",
     "Removable",
+    "Reservations",
     "Resource",
     "Rng",
     "RngBackends",
@@ -1397,7 +1478,9 @@ __all__ = [
     "SctpIpv6Match",
     "SctpMatch",
     "Secret",
+    "SecretObject",
     "SecretRef",
+    "SecurityLabel",
     "SecurityModel",
     "Serial",
     "SerialTarget",
@@ -1409,17 +1492,21 @@ __all__ = [
     "Shmem",
     "ShutdownMode",
     "Sibling",
+    "Slice",
     "Smartcard",
     "Smbios",
     "Snapshot",
     "SnapshotDisk",
     "SnapshotKind",
     "Sound",
+    "SoundCodec",
     "Source",
     "SourceFormats",
     "SourceHost",
+    "SourcePrivate",
     "SourceType",
     "SpaprAddress",
+    "SpiceChannel",
     "StartLabel",
     "State",
     "Status",
@@ -1471,6 +1558,7 @@ __all__ = [
     "VdpaCapability",
     "VendorField",
     "Video",
+    "VideoDriver",
     "VideoModels",
     "VideoSupport",
     "VideoType",
@@ -1508,6 +1596,7 @@ __all__ = [
     "check",
     "check_document",
     "check_name",
+    "convert",
     "current",
     "deadline",
     "default_uri",
@@ -1515,6 +1604,7 @@ __all__ = [
     "dump",
     "fan_out",
     "fingerprint",
+    "formats",
     "from_json",
     "from_row",
     "get",
@@ -1525,6 +1615,7 @@ __all__ = [
     "left",
     "line",
     "meaningless",
+    "model_of",
     "open",
     "open_async",
     "parse",
@@ -1539,6 +1630,7 @@ __all__ = [
     "require",
     "so_now",
     "stamped",
+    "text_of",
     "to_json",
     "unheeded",
     "unix",

@@ -6,7 +6,7 @@ from typing import Literal
 
 from anyvirt.model.element import Element, at
 from anyvirt.model.source import Source
-from anyvirt.model.types import Count, TcpPort, YesNo
+from anyvirt.model.types import Count, Hostname, TcpPort, YesNo
 
 
 class BackupDisk(Element, tag="disk"):
@@ -35,7 +35,7 @@ class Backup(Element, tag="domainbackup"):
     id: Count | None = at("@id", "Number of the job", default=None)
     incremental: str | None = at("incremental", "Checkpoint that it starts from", default=None)
     transport: Literal["tcp", "unix"] | None = at("server/@transport", "How clients of a pull connect", default=None)
-    server: str | None = at("server/@name", "Address that the server listens on", default=None)
+    server: Hostname | None = at("server/@name", "Address that the server listens on", default=None)
     port: TcpPort | None = at("server/@port", "Port that the server listens on", default=None)
     socket: str | None = at("server/@socket", "Unix socket that the server listens on", default=None)
     tls: YesNo | None = at("server/@tls", "Clients must use TLS", default=None)

@@ -11,6 +11,12 @@ from anyvirt.model.types import UUID, Count, CpuSet, Integer, OnOff, Present, Si
 from anyvirt.model.words import Arch, DomainType
 
 
+class PageSize(Element, tag="pages"):
+    """A size of page that guests can use."""
+
+    size: Size | None = at("@size", "The size", default=None, key=True)
+
+
 class HostPages(Element, tag="pages"):
     """Pages of one size."""
 
@@ -59,7 +65,7 @@ class HostCpu(CpuSpec, tag="cpu"):
     signature_family: Count | None = at("signature/@family", "Family", default=None)
     signature_model: Count | None = at("signature/@model", "Model", default=None)
     signature_stepping: Count | None = at("signature/@stepping", "Stepping", default=None)
-    pages: tuple[HostPages, ...] = at("pages", "Page sizes that a guest can use", default=())
+    pages: tuple[PageSize, ...] = at("pages", "Page sizes that a guest can use", default=())
 
 
 class StartLabel(Element, tag="baselabel"):
