@@ -9,7 +9,7 @@ from anyvirt.model.element import Element, at
 from anyvirt.model.types import Count, YesNo
 
 
-class Codec(Element, tag="codec"):
+class SoundCodec(Element, tag="codec"):
     """A codec of an HD audio card."""
 
     type: Literal["duplex", "micro", "output"] | None = at("@type", "What it does", default=None)
@@ -22,7 +22,7 @@ class Sound(Device, tag="sound"):
         "@model", "Model", default=None
     )
     multichannel: YesNo | None = at("@multichannel", "More than two channels, usb only", default=None)
-    codecs: tuple[Codec, ...] = at("codec", "Codecs of an HD audio card", default=())
+    codecs: tuple[SoundCodec, ...] = at("codec", "Codecs of an HD audio card", default=())
     audio: Count | None = at("audio/@id", "Audio back end", default=None)
 
 
