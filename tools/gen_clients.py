@@ -19,13 +19,13 @@ from typing import Any, Final
 
 import anyvirt.client.derived as derived_module
 from anyvirt.hooks.spec import Spec
-from anyvirt.hooks.table import SPECS
+from anyvirt.hooks.table import OPENERS, SPECS
 
 CLIENT: Final = Path(derived_module.__file__).parent
 HOOKS: Final = CLIENT.parent / "hooks"
 
 # hooks that only core calls
-INTERNAL: Final = {"connect_open", "service_open", "connect_ready", "connect_close", "job_recover", "events_follow"}
+INTERNAL: Final = {*OPENERS, "connect_ready", "connect_close", "job_recover", "events_follow"}
 
 # kind of a ref -> (handle, its sentence)
 HANDLES: Final = {

@@ -22,9 +22,10 @@ DRIVERS: Final = "anyvirt.drivers"
 SERVICES: Final = "anyvirt.services"
 WRAPPERS: Final = "anyvirt.wrappers"
 NAMESPACES: Final = "anyvirt.namespaces"
+FORMATS: Final = "anyvirt.formats"
 KEPT: Final = 16  # files of the cache
 KEPT_SECONDS: Final = 30 * 86400
-GROUPS: Final = (DRIVERS, SERVICES, WRAPPERS, NAMESPACES)
+GROUPS: Final = (DRIVERS, SERVICES, WRAPPERS, NAMESPACES, FORMATS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +116,7 @@ def _stamp() -> list[object]:
             marks.append([entry, os.stat(entry or ".").st_mtime_ns])
         except OSError:
             continue
-    return [sys.version, marks]
+    return [sys.version, list(GROUPS), marks]
 
 
 def _place(settings: Settings) -> Path:

@@ -26,12 +26,14 @@ GROUPS: Final = {
 ORDER: Final = (
     "list", "define", "create", "start", "shutdown", "reboot", "reset", "destroy", "suspend", "resume", "undefine",
     "info", "state", "stats", "blkinfo", "console", "events", "wait", "dumpxml", "edit", "rename", "autostart",
-    "plan", "apply", "validate", "schema", "save", "restore", "jobs", "recover", "import-libvirt", "drivers", "help",
+    "plan", "apply", "validate", "schema", "convert", "save", "restore", "jobs", "recover", "import-libvirt",
+    "drivers", "help",
     "host info", "host capabilities", "host facts",
     "pool list", "pool info", "pool dumpxml", "pool define", "pool undefine", "pool start", "pool stop",
     "vol list", "vol info", "vol dumpxml", "vol path", "vol create", "vol create-as", "vol delete",
     "net list", "net info", "net dumpxml", "iface list", "iface dumpxml",
     "domstats", "domblkstat", "domifstat", "dommemstat", "domid", "domuuid", "domname", "domblklist", "domiflist",
+    "domxml-from-native", "domxml-to-native",
     "vcpucount", "vncdisplay", "hostname", "uri", "version",
 )
 # fmt: on

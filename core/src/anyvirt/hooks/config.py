@@ -1,0 +1,33 @@
+"""Hooks of formats: definitions as another program writes them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from anyvirt.hooks.spec import spec
+
+if TYPE_CHECKING:
+    from anyvirt.document import Document
+    from anyvirt.model.domain import Domain
+
+
+class ConfigSpec:
+    """A format is a module named in the entry point group ``anyvirt.formats``, under the format's name.
+
+    The module has one of these functions, or both. No connection is open when they are called: what they need
+    stands in the document. What a format cannot say, or core's model cannot, is an error by path or line.
+    """
+
+    @spec("config", access="read", covers={"virConnectDomainXMLFromNative": ()})
+    def config_import(self, data: bytes) -> Document[Domain]:
+        """Read a definition of this format.
+
+        :raises Invalid: with every problem, with lines where the format has lines.
+        """
+
+    @spec("config", access="read", covers={"virConnectDomainXMLToNative": ()})
+    def config_export(self, config: Document[Domain]) -> bytes:
+        """Write a definition in this format.
+
+        :raises Invalid: what the format cannot say, with paths.
+        """
