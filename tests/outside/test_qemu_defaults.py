@@ -10,8 +10,11 @@ anew, and they are no part of the comparison: ports of USB devices, ports of vir
 
 from __future__ import annotations
 
+import itertools
+import json
 import os
 import re
+import shlex
 import tomllib
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +24,7 @@ from typing import Any
 
 import pytest
 from anyvirt.errors import Invalid
-from anyvirt.model.address import UsbAddress, VirtioSerialAddress
+from anyvirt.model.address import PciAddress, UsbAddress, VirtioSerialAddress
 from anyvirt.model.diff import diff
 from anyvirt.model.domain import Domain
 from anyvirt.model.xml import parse
@@ -32,6 +35,7 @@ LEDGER = tomllib.loads(Path(__file__).with_name("qemu_defaults.toml").read_text(
 ARCHES = ("x86_64", "i686", None)
 OTHER = re.compile(r"\.[a-z0-9_]+-(latest|[0-9.]+)$")
 LATEST = ".x86_64-latest"
+LEAST = 0.9
 OPEN = (UsbAddress, VirtioSerialAddress)
 
 pytestmark = pytest.mark.skipif(not FOLDER, reason="ANYVIRT_OUTSIDE_DATA names no folder of libvirt's documents")
@@ -88,6 +92,8 @@ def cases() -> list[Case]:
         given = INPUTS / f"{name}.xml"
         if not given.exists():
             given = INPUTS / f"{re.sub('-(in)?active$', '', name)}.xml"
+        if not given.exists():
+            continue
         arch = re.search(r"<type[^>]*arch=['\"](\w+)", given.read_text(encoding="utf-8"))
         if (arch and arch[1]) in ARCHES:
             found.append(Case(name, given, path, path.name.endswith(f"{LATEST}.xml"), name.endswith("-active")))
@@ -138,14 +144,23 @@ def difference(case: Case) -> str:
     return "; ".join(str(one) for one in diff(expected, made))
 
 
+def hold(what: str, names: list[str], failed: dict[str, str]) -> None:
+    """Say how many passed; in the folder that the ledger is about, all that it does not list must have."""
+    passed = len(names) - len(failed)
+    print(f"{passed} of {len(names)} {what}: {passed / max(1, len(names)):.1%}")
+    known = LEDGER[what]
+    surprising = {name: reason for name, reason in failed.items() if name not in known}
+    if len(names) == LEDGER["count"][what]:
+        assert surprising == {}
+    else:
+        print(f"another folder; not in the ledger: {surprising}")
+        assert passed >= LEAST * len(names)
+    assert sorted(name for name in known if name in names and name not in failed) == [], "these pass now"
+
+
 def test_definitions_are_completed_as_libvirt_completes_them() -> None:
     failed = {case.name: reason for case in cases() if (reason := difference(case))}
-    passed = len(cases()) - len(failed)
-    print(f"{passed} of {len(cases())} documents completed as libvirt does: {passed / len(cases()):.1%}")
-    known = LEDGER["expected"]
-    here = {case.name for case in cases()}
-    assert {name: reason for name, reason in failed.items() if name not in known} == {}
-    assert sorted(name for name in known if name in here and name not in failed) == [], "these pass now"
+    hold("documents", [case.name for case in cases()], failed)
 
 
 def test_completing_a_second_time_changes_nothing() -> None:
@@ -172,7 +187,7 @@ def test_what_libvirt_has_completed_is_complete() -> None:
     changed = {}
     for case in cases():
         there = parse(case.expected.read_bytes(), Domain)
-        if case.name in LEDGER["expected"]:
+        if case.name in LEDGER["documents"] or difference(case):
             continue
         caps = probed(case, there)
         made = complete(there, caps, Random(1).randbytes, policy=policy, live=case.live, stored=True)
@@ -180,3 +195,67 @@ def test_what_libvirt_has_completed_is_complete() -> None:
         if found:
             changed[case.name] = [str(one) for one in found]
     assert changed == {}
+
+
+Places = dict[str, tuple[str, int, str]]
+
+
+def told(words: list[str]) -> Places:
+    """Places on PCI, USB and virtio-serial that a command line of QEMU gives to devices, by their ids."""
+    places: Places = {}
+    for option, value in itertools.pairwise(words):
+        if option != "-device":
+            continue
+        parts = value.split(",")
+        device = json.loads(value) if value[0] == "{" else dict(part.split("=", 1) for part in parts[1:])
+        bus = re.fullmatch(r"(pci|usb|virtio-serial)e?\.?(\d*)(?:\.0)?", device.get("bus", ""))
+        place = next((str(device[key]) for key in ("addr", "port", "nr") if key in device), None)
+        if bus and place is not None and "id" in device:
+            places[device["id"]] = (bus[1], int(bus[2] or 0), place.removesuffix(".0x0"))
+    return places
+
+
+def given(domain: Domain) -> Places:
+    """The same of a definition whose devices have names."""
+    places: Places = {}
+    for field in type(domain)._fields:
+        value = getattr(domain, field)
+        for x in value if type(value) is tuple else (value,):
+            at, name = getattr(x, "address", None), str(getattr(x, "alias", None))
+            if isinstance(at, PciAddress):
+                function = f".{at.function:#x}" if at.function else ""
+                places[name] = ("pci", at.bus or 0, f"{at.slot or 0:#x}{function}")
+            elif isinstance(at, UsbAddress):
+                places[name] = ("usb", at.bus or 0, str(at.port))
+            elif isinstance(at, VirtioSerialAddress):
+                places[name] = ("virtio-serial", at.controller or 0, str(at.port))
+    return places
+
+
+def test_devices_sit_where_libvirts_command_lines_have_them() -> None:
+    from anyvirt_qemu.defaults import complete
+    from anyvirt_qemu.filling import Policy
+    from anyvirt_qemu.naming import named
+
+    names, failed = [], {}
+    for path in sorted(INPUTS.glob(f"*{LATEST}.args")):
+        name = path.name.removesuffix(f"{LATEST}.args")
+        source = INPUTS / f"{name}.xml"
+        if not source.exists():
+            continue
+        domain = parse(source.read_bytes(), Domain)
+        caps = probed(Case(name, source, path, latest=True, live=False), domain)
+        if caps.arch not in ARCHES:
+            continue
+        names.append(name)
+        try:
+            policy = Policy(spare_ports=1, vnc_socket=False)
+            ours = given(named(complete(domain, caps, Random(1).randbytes, policy=policy)))
+        except Invalid as error:
+            failed[name] = str(error)
+            continue
+        places = told(shlex.split(path.read_text(encoding="utf-8").replace("\\\n", " ")))
+        wrong = {alias: (place, ours.get(alias)) for alias, place in places.items() if ours.get(alias) != place}
+        if wrong:
+            failed[name] = str(wrong)
+    hold("command-lines", names, failed)

@@ -19,6 +19,7 @@ SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecon
 # devices that may need no id in QEMU, being part of the machine or of another device
 ALIASED: Final = ("controllers", "consoles", "inputs", "videos", "watchdogs", "panics")
 PARTS: Final[Mapping[str, Callable[[Build, Any], None]]] = {
+    "hubs": misc.hub,  # before what is plugged into them
     "disks": disk.disk,
     "interfaces": net.interface,
     "serials": char.serial,

@@ -303,7 +303,7 @@ def test_the_live_definition_has_all_aliases_and_keeps_those_of_the_user(planned
         "<disk><source file='/b'/><target dev='vda'/><alias name='ua-mine'/></disk><serial type='pty'/>"
     )
     live = planned(text).domain
-    assert [disk.alias for disk in live.disks] == ["virtio-disk2", "ua-mine"]
+    assert [disk.alias for disk in live.disks] == ["ua-mine", "virtio-disk2"]
     assert live.serials[0].alias == live.consoles[0].alias == "serial0"
     assert {x.alias for x in live.controllers} >= {"pcie.0", "pci.1", "usb", "sata0"}
 

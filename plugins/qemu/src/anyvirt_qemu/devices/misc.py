@@ -1,13 +1,13 @@
-"""Balloon, random numbers, watchdog, panic notifier, vsock, TPM."""
+"""Balloon, random numbers, watchdog, panic notifier, vsock, TPM, USB hubs."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from anyvirt.api import Domain, Memballoon, Panic, Rng, Vsock, meaningless
+from anyvirt.api import Domain, Hub, Memballoon, Panic, Rng, Vsock, meaningless
 
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.devices.common import pci, tuned, virtio
+from anyvirt_qemu.devices.common import pci, tuned, usb, virtio
 
 WATCHDOG_ACTIONS: Final = ("reset", "shutdown", "poweroff", "pause", "none", "inject-nmi")
 CID_LOWEST: Final = 3
@@ -24,6 +24,12 @@ def balloon(b: Build, x: Memballoon) -> None:
     if x.stats_period is not None:
         path = f"/machine/peripheral/{x.alias}"
         b.step("qom-set", {"path": path, "property": "guest-stats-polling-interval", "value": x.stats_period})
+
+
+def hub(b: Build, x: Hub) -> None:
+    """A USB hub with eight ports."""
+    meaningless(x, "type")
+    b.device({"driver": b.has(x, "", "usb-hub"), **usb(b, x), "id": x.alias})
 
 
 def rng(b: Build, x: Rng) -> None:
