@@ -17,12 +17,12 @@ from anyvirt.deadline import Deadline, current
 from anyvirt.errors import BadDriver, Interrupted, Unsupported, VirtError
 from anyvirt.hooks.spec import PROJECT, Spec, pluggy_specs
 from anyvirt.hooks.table import SPECS
-from anyvirt.jobs import Job
 from anyvirt.lanes import Call, lanes
 from anyvirt.ref import Answer, Ref
 
 if TYPE_CHECKING:
     from anyvirt.host import Host
+    from anyvirt.jobs import Job
     from anyvirt.uri import Uri
 
 Timeout: TypeAlias = float | EllipsisType | None
@@ -187,6 +187,8 @@ class Session:
 
     def job(self, hook: str, arguments: dict[str, Any], timeout: Timeout = None) -> Job[Any]:
         """Begin a job; its start has the connection's deadline, then each step its own."""
+        from anyvirt.jobs import Job  # few calls are jobs
+
         spec, arguments = self.prepare(hook, arguments)
         ref = arguments.get("ref")
         return Job(

@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import (
     Answer,
-    Autostart,
-    Change,
     Document,
     DomainFacts,
     Invalid,
-    Lifecycle,
     NotFound,
     Op,
     Ref,
@@ -106,6 +103,8 @@ class Definitions:
 
     @impl
     def domain_define(self, config: Document[Domain]) -> Ref:
+        from anyvirt.api import Change, Lifecycle
+
         from anyvirt_qemu.summary import gist
 
         site = self._site
@@ -130,6 +129,8 @@ class Definitions:
 
     @impl
     def domain_undefine(self, ref: Ref, keep_nvram: bool) -> None:
+        from anyvirt.api import Change
+
         site = self._site
         with site.hold(ref, "undefine", ask=False) as row:
             if row.transient:
@@ -145,7 +146,7 @@ class Definitions:
 
     @impl
     def domain_rename(self, ref: Ref, name: str) -> Ref:
-        from anyvirt.api import check_name  # brings the models in
+        from anyvirt.api import Change, check_name  # brings the models in
 
         from anyvirt_qemu.summary import gist
 
@@ -166,6 +167,8 @@ class Definitions:
 
     @impl
     def domain_set_autostart(self, ref: Ref, on: bool) -> None:
+        from anyvirt.api import Autostart
+
         site = self._site
         with site.hold(ref, "autostart") as row:
             if row.transient:

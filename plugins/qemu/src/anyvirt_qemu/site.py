@@ -10,11 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import (
-    Change,
     Document,
     Entry,
     Host,
-    Lifecycle,
     NotFound,
     Reason,
     Ref,
@@ -24,13 +22,11 @@ from anyvirt.api import (
     Uri,
 )
 
-from anyvirt_qemu.guest import Run
-
 if TYPE_CHECKING:
-    from anyvirt.api import Domain, Row, Scope, Store
+    from anyvirt.api import Change, Domain, Lifecycle, Row, Scope, Store
 
     from anyvirt_qemu.capability import Capability
-    from anyvirt_qemu.guest import Record
+    from anyvirt_qemu.guest import Record, Run
     from anyvirt_qemu.macs import Macs
 
 DRIVER: Final = "qemu"
@@ -121,6 +117,8 @@ class Site:
     @contextmanager
     def run(self, uuid: str) -> Iterator[Run | None]:
         """The run of a guest, open inside the block; None where it has none."""
+        from anyvirt_qemu.guest import Run  # not needed where nothing runs
+
         run = Run.open(self.runs, uuid)
         try:
             yield run
@@ -174,6 +172,8 @@ def ref_of(row: Row) -> Ref:
 
 def lifecycle(row: Row, change: Change, detail: str, *, run: str = "") -> Lifecycle:
     """An event of a domain, for the log."""
+    from anyvirt.api import Lifecycle
+
     return Lifecycle(ref=ref_of(row), change=change, detail=detail, run=run)
 
 
