@@ -200,18 +200,20 @@ class _Loop(Generic[K]):
         return pause if remaining is None else min(pause, remaining)
 
     def _late(self) -> Iterator[tuple[K, Answers | VirtError]]:
+        """Give up those whose time is over, after one more look: it may have been us, or our caller, who was late."""
         now = time.monotonic()
         standing, self._standing = self._standing, []
         for talk in standing:
-            if now < talk.until:
-                yield from self._seat(talk, talk.until - self._seat_wait)
-            else:
-                holder = "other readers"
-                error = Busy(
-                    talk.target.name, holder=holder, purpose="its monitors", hint="try again, or ask less often"
-                )
-                yield talk.target.key, talk.refused or error
-        for talk in [talk for talk in self._talks if now >= talk.until]:
+            yield from self._seat(talk, talk.until - self._seat_wait)
+        for talk in [talk for talk in self._standing if now >= talk.until]:
+            self._standing.remove(talk)
+            holder, hint = "other readers", "try again, or ask less often"
+            busy = Busy(talk.target.name, holder=holder, purpose="its monitors", hint=hint)
+            yield talk.target.key, talk.refused or busy
+        late = [talk for talk in self._talks if now >= talk.until]
+        if late:
+            yield from self._turn(0)
+        for talk in self._talks.intersection(late):
             stage = "greeting" if talk.exchange.greeting is None else "answer"
             hint = "QEMU hangs, or a disk of the guest does: destroy it if it stays so"
             yield self._end(talk, Unreachable(f"the monitor of {talk.target.name}", stage, hint=hint))
