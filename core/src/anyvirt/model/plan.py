@@ -6,7 +6,7 @@ import types
 from typing import Any, Final, Union, get_args, get_origin, get_type_hints
 
 from anyvirt.model.element import MISSING, At, Element
-from anyvirt.model.types import Codec, Opaque, codec_of
+from anyvirt.model.types import Codec, CpuNumbers, Opaque, codec_of
 
 GROUP, ELEMENT, ELEMENTS, TEXTS, OPAQUE = range(5)
 
@@ -212,12 +212,15 @@ def plan_of(cls: type[Element]) -> Plan:
     return plan
 
 
+_NUMBERS: Final = CpuNumbers()
+
+
 def key_of(x: Any) -> str:
     """What identifies an element among its siblings, ``""`` where nothing does."""
     if not isinstance(x, Element):
         return ""
     plan = plan_of(type(x))
     values = [getattr(x, name) for name in plan.keys]
-    if not values or any(value is None or value == "" for value in values):
+    if not values or any(value in (None, "", frozenset()) for value in values):
         return ""
-    return ",".join(str(value) for value in values)
+    return ",".join(_NUMBERS.write(value) if type(value) is frozenset else str(value) for value in values)
