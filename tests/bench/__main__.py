@@ -28,6 +28,10 @@ Samples = dict[str, dict[str, list[float]]]
 
 def main() -> int:
     """Run it all; 2 where something is missing."""
+    if sys.argv[1:2] == ["documents"]:
+        from tests.bench import documents
+
+        return documents.main(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write ratios, figures and context there")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="fresh processes of each side (%(default)s)")
