@@ -98,7 +98,7 @@ class Plan:
         self.nested = tuple(field for field in self.fields if field.classes)
         self.many = tuple(field.index for field in self.fields if field.many)
         self.keys = tuple(field.name for field in self.fields if field.at.key)
-        self.defaults = [None if field.at.default is MISSING else field.at.default for field in self.fields]
+        self.defaults: list[Any] = [None if field.at.default is MISSING else field.at.default for field in self.fields]
         for field in self.fields:
             if field.at.required and field.codec is not None and field.absent == "":
                 self.defaults[field.index] = ""
