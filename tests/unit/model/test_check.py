@@ -332,6 +332,177 @@ def graphics(*tags: str) -> dict[str, str]:
             "config.range",
             "/devices/input[0]/address/@port",
         ),
+        (
+            {"devices": "<input type='mouse'><address type='usb' bus='0' port='1.1.1.1.1'/></input>"},
+            "config.range",
+            "/devices/input[0]/address/@port",
+        ),
+        (
+            {"devices": "<controller type='usb' model='none'/><input type='tablet' bus='usb'/>"},
+            "config.reference",
+            "/devices/input[tablet,usb]/@bus",
+        ),
+        ({"top": "<seclabel model='dac'/><seclabel model='dac'/>"}, "config.duplicate", "/seclabel[dac]"),
+        (
+            {"top": "<sysinfo type='smbios'><bios><entry name='date'>99/1/2020</entry></bios></sysinfo>"},
+            "config.invalid",
+            "/sysinfo[smbios]/bios/entry[date]",
+        ),
+        (
+            {
+                "top": "<uuid>c7a5fdbd-edaf-9455-926a-d65c16db1809</uuid><sysinfo type='smbios'><system>"
+                "<entry name='uuid'>d7a5fdbd-edaf-9455-926a-d65c16db1809</entry></system></sysinfo>"
+            },
+            "config.conflict",
+            "/sysinfo[smbios]/system/entry[uuid]",
+        ),
+        *[
+            ({"top": f"<vcpu>2</vcpu><iothreads>1</iothreads>{top}"}, code, path)
+            for top, code, path in (
+                ("<cputune><vcpupin vcpu='2' cpuset='0'/></cputune>", "config.reference", "/cputune/vcpupin[2]/@vcpu"),
+                (
+                    "<cputune><vcpupin vcpu='1' cpuset='0'/><vcpupin vcpu='1' cpuset='1'/></cputune>",
+                    "config.duplicate",
+                    "/cputune/vcpupin[1]",
+                ),
+                (
+                    "<cputune><iothreadpin iothread='2' cpuset='0'/></cputune>",
+                    "config.reference",
+                    "/cputune/iothreadpin[2]/@iothread",
+                ),
+                (
+                    "<cputune><vcpusched vcpus='0-1' scheduler='rr' priority='1'/><vcpusched vcpus='1'/></cputune>",
+                    "config.duplicate",
+                    "/cputune/vcpusched[1]/@vcpus",
+                ),
+                (
+                    "<cputune><iothreadsched iothreads='2' scheduler='idle'/></cputune>",
+                    "config.reference",
+                    "/cputune/iothreadsched[2]/@iothreads",
+                ),
+                (
+                    "<cputune><emulatorsched scheduler='fifo'/></cputune>",
+                    "config.missing",
+                    "/cputune/emulatorsched/@priority",
+                ),
+                (
+                    "<cputune><vcpusched vcpus='0' scheduler='batch' priority='3'/></cputune>",
+                    "config.conflict",
+                    "/cputune/vcpusched[0]/@priority",
+                ),
+                (
+                    "<memtune><hard_limit>2</hard_limit><swap_hard_limit>1</swap_hard_limit></memtune>",
+                    "config.conflict",
+                    "/memtune/swap_hard_limit",
+                ),
+                (
+                    "<blkiotune><device><path>/d</path></device><device><path>/d</path></device></blkiotune>",
+                    "config.duplicate",
+                    "/blkiotune/device[/d]",
+                ),
+                ("<resource><partition>x</partition></resource>", "config.invalid", "/resource/partition"),
+                (
+                    "<numatune><memory mode='strict' placement='static'/></numatune>",
+                    "config.missing",
+                    "/numatune/memory/@nodeset",
+                ),
+                (
+                    "<numatune><memnode cellid='0' mode='strict' nodeset='0'/></numatune>",
+                    "config.reference",
+                    "/numatune/memnode[0]/@cellid",
+                ),
+                (
+                    "<iothreadids><iothread id='3'/><iothread id='3'/></iothreadids>",
+                    "config.duplicate",
+                    "/iothreadids/iothread[3]",
+                ),
+            )
+        ],
+        (disk("<driver iothread='4'/>"), "config.reference", "/devices/disk[vda]/driver/@iothread"),
+        *[
+            ({"devices": devices, "top": "<maxMemory slots='2'>99999999</maxMemory>"}, code, path)
+            for devices, code, path in (
+                (
+                    "<memory model='dimm'><target><size>1</size><node>1</node></target></memory>",
+                    "config.reference",
+                    "/devices/memory[0]/target/node",
+                ),
+                ("<memory model='dimm'/>", "config.missing", "/devices/memory[0]/target/size"),
+                (
+                    "<memory model='virtio-mem'><target><size>4</size><requested>8</requested></target></memory>",
+                    "config.range",
+                    "/devices/memory[0]/target/requested",
+                ),
+                (
+                    (
+                        "<memory model='virtio-mem'><target><size>8</size><block>4</block>"
+                        "<requested>5</requested></target></memory>"
+                    ),
+                    "config.range",
+                    "/devices/memory[0]/target/requested",
+                ),
+                (
+                    "<memory model='dimm'><target><size>1</size></target><address type='dimm' slot='2'/></memory>",
+                    "config.range",
+                    "/devices/memory[0]/address/@slot",
+                ),
+                (
+                    (
+                        "<memory model='dimm'><target><size>1</size></target><address type='dimm' slot='1'/></memory>"
+                        "<memory model='dimm'><target><size>1</size></target><address type='dimm' slot='1'/></memory>"
+                    ),
+                    "config.duplicate",
+                    "/devices/memory[1]/address/@slot",
+                ),
+            )
+        ],
+        (
+            {"devices": "<memory model='dimm'><target><size>1</size></target></memory>"},
+            "config.missing",
+            "/devices/memory[0]",
+        ),
+        *[
+            ({"devices": devices}, code, path)
+            for devices, code, path in (
+                ("<hostdev type='pci'/>", "config.missing", "/devices/hostdev[0]/source"),
+                ("<hostdev type='pci'><source/></hostdev>", "config.missing", "/devices/hostdev[0]/source/address"),
+                (
+                    "<hostdev type='usb'><source><vendor id='0x1234'/></source></hostdev>",
+                    "config.missing",
+                    "/devices/hostdev[0]/source",
+                ),
+                (
+                    "<hostdev type='mdev' model='vfio-pci'><source><address/></source></hostdev>",
+                    "config.missing",
+                    "/devices/hostdev[0]/source/address/@uuid",
+                ),
+                (
+                    (
+                        "<hostdev type='usb'><source><address bus='1' device='2'/></source></hostdev>"
+                        "<hostdev type='usb'><source><address bus='1' device='2'/></source></hostdev>"
+                    ),
+                    "config.duplicate",
+                    "/devices/hostdev[1]/source",
+                ),
+                (
+                    (
+                        "<hostdev type='mdev' model='vfio-ccw'><source>"
+                        "<address uuid='c7a5fdbd-edaf-9455-926a-d65c16db1809'/></source>"
+                        "<address type='pci' slot='9'/></hostdev>"
+                    ),
+                    "config.conflict",
+                    "/devices/hostdev[0]/address/@type",
+                ),
+                (
+                    (
+                        "<hostdev type='mdev' model='vfio-pci' display='on'><source>"
+                        "<address uuid='c7a5fdbd-edaf-9455-926a-d65c16db1809'/></source></hostdev>"
+                    ),
+                    "config.missing",
+                    "/devices/hostdev[0]/@display",
+                ),
+            )
+        ],
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )

@@ -6,12 +6,14 @@ from anyvirt.errors import Problem
 from anyvirt.model.checks.boot import boot
 from anyvirt.model.checks.devices import devices
 from anyvirt.model.checks.disks import disks
+from anyvirt.model.checks.hostdevs import hostdevs
 from anyvirt.model.checks.interfaces import interfaces
 from anyvirt.model.checks.memory import memory
 from anyvirt.model.checks.names import check_name, identity
 from anyvirt.model.checks.places import addresses, numbers
 from anyvirt.model.checks.processors import processors
 from anyvirt.model.checks.screens import screens
+from anyvirt.model.checks.tuning import tuning
 from anyvirt.model.domain import Domain
 from anyvirt.model.walk import walk
 
@@ -28,11 +30,13 @@ def check(domain: Domain) -> tuple[Problem, ...]:
         *identity(domain),
         *memory(domain),
         *processors(domain),
+        *tuning(domain),
         *boot(domain, steps),
         *disks(domain),
         *interfaces(domain),
         *screens(domain),
         *devices(domain),
+        *hostdevs(domain),
         *addresses(steps),
         *numbers(domain, steps),
     ]

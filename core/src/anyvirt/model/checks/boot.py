@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from anyvirt.errors import Problem
-from anyvirt.model.checks.found import conflict, duplicate, missing
+from anyvirt.model.checks.found import conflict, duplicate, missing, wrong
 from anyvirt.model.devices.device import Boot
 from anyvirt.model.domain import Domain
 from anyvirt.model.element import line_of
 from anyvirt.model.os import Os
+from anyvirt.model.sysinfo import Smbios
 from anyvirt.model.walk import Step
+
+DATE: Final = re.compile(r"(\d{1,2})/(\d{1,2})/(\d{2}|\d{4})", re.ASCII)
 
 
 def boot(domain: Domain, steps: Sequence[Step]) -> Iterator[Problem]:
@@ -34,6 +39,7 @@ def boot(domain: Domain, steps: Sequence[Step]) -> Iterator[Problem]:
     if os.type is None and domain.bootloader is None:
         yield missing("/os/type", line_of(os), "the type is missing", "such as <type>hvm</type>")
     yield from _kernel(domain, os)
+    yield from _tables(domain)
     yield from _firmware(os)
 
 
@@ -42,6 +48,29 @@ def _kernel(domain: Domain, os: Os) -> Iterator[Problem]:
         for name in ("cmdline", "initrd"):
             if getattr(os, name):
                 yield missing(f"/os/{name}", line_of(os, name), f"{name} needs a kernel", "give the kernel, too")
+
+
+def _tables(domain: Domain) -> Iterator[Problem]:
+    for table in domain.sysinfos:
+        if not isinstance(table, Smbios):
+            continue
+        for entry in table.bios:
+            if entry.name == "date" and not _is_date(entry.value):
+                text = f"{entry.value!r} is no date"
+                yield wrong("/sysinfo[smbios]/bios/entry[date]", line_of(entry), text, "write mm/dd/yyyy")
+        for item in table.system:
+            if item.name == "uuid" and domain.uuid and item.value.strip().lower() != domain.uuid:
+                text = "the machine's UUID is not the domain's"
+                yield conflict("/sysinfo[smbios]/system/entry[uuid]", line_of(item), text, "leave one of both out")
+
+
+def _is_date(text: str) -> bool:
+    """Whether a text is ``mm/dd/yy`` or ``mm/dd/yyyy``."""
+    found = DATE.fullmatch(text)
+    if found is None:
+        return False
+    month, day, year = (int(part) for part in found.groups())
+    return 1 <= month <= 12 and 1 <= day <= 31 and (year < 100 or year >= 1900)
 
 
 def _firmware(os: Os) -> Iterator[Problem]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from anyvirt.errors import Problem
-from anyvirt.model.checks.found import dangling, duplicate, missing, outside
+from anyvirt.model.address import DimmAddress
+from anyvirt.model.checks.found import dangling, duplicate, each, missing, outside
 from anyvirt.model.domain import Domain
 from anyvirt.model.element import line_of
 
@@ -25,6 +26,35 @@ def memory(domain: Domain) -> Iterator[Problem]:
     elif domain.max_memory_slots is not None:
         yield missing("/maxMemory", line_of(domain, "maxMemory"), "slots need a size", "give the maximum memory")
     yield from _pages(domain)
+    yield from _modules(domain)
+
+
+def _modules(domain: Domain) -> Iterator[Problem]:
+    cells = len(domain.cpu.cells) if domain.cpu else 0
+    slots: dict[int, str] = {}
+    for path, module in each(domain, "memory_devices"):
+        line = line_of(module)
+        if module.size is None:
+            yield missing(f"{path}/target/size", line, "the size of the module is missing", "give its size")
+        if module.model != "sgx-epc" and domain.max_memory is None:
+            hint = "such as <maxMemory slots='16' unit='GiB'>8</maxMemory>"
+            yield missing(f"{path}", line, "memory modules need room above the memory at boot", hint)
+        if module.node is not None and module.node >= max(cells, 1):
+            yield dangling(f"{path}/target/node", line, f"the guest has no cell {module.node}", "correct the number")
+        if module.requested is not None and module.size is not None and module.requested > module.size:
+            text = f"{module.requested} of {module.size} bytes are requested"
+            yield outside(f"{path}/target/requested", line, text, "lower it")
+        if module.block and module.requested is not None and module.requested % module.block:
+            text = f"{module.requested} bytes are no whole number of blocks of {module.block}"
+            yield outside(f"{path}/target/requested", line, text, "use a multiple of the block")
+        if isinstance(module.address, DimmAddress) and module.address.slot is not None:
+            slot = module.address.slot
+            if slot in slots:
+                yield duplicate(f"{path}/address/@slot", line, f"slot {slot} is taken by {slots[slot]}", "use another")
+            slots.setdefault(slot, path)
+            if domain.max_memory_slots is not None and slot >= domain.max_memory_slots:
+                text = f"slot {slot} of {domain.max_memory_slots}"
+                yield outside(f"{path}/address/@slot", line, text, "lower it, or raise the number of slots")
 
 
 def _pages(domain: Domain) -> Iterator[Problem]:

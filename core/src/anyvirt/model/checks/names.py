@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from anyvirt.errors import Problem
-from anyvirt.model.checks.found import missing, wrong
+from anyvirt.model.checks.found import duplicate, missing, wrong
 from anyvirt.model.domain import Domain
 from anyvirt.model.element import line_of
 
@@ -31,9 +31,15 @@ def check_name(name: str, line: int | None = None, path: str = "/name") -> Itera
 
 
 def identity(domain: Domain) -> Iterator[Problem]:
-    """Name, title and type."""
+    """Name, title, labels and type."""
     yield from check_name(domain.name, line_of(domain, "name"))
     if domain.title is not None and "\n" in domain.title:
         yield wrong("/title", line_of(domain, "title"), "the title holds a line break", "use the description")
+    models: set[str] = set()
+    for label in domain.seclabels:
+        if label.model in models:
+            text = f"two labels of model {label.model}"
+            yield duplicate(f"/seclabel[{label.model}]", line_of(label), text, "keep one for each model")
+        models |= {label.model} if label.model else set()
     if domain.type is None:
         yield missing("/@type", line_of(domain), "the type is missing", "such as type='kvm' or type='qemu'")

@@ -16,6 +16,7 @@ from anyvirt.model.element import Element, line_of
 from anyvirt.model.walk import Step
 
 HUB_PORTS = 8
+DEEPEST = 4
 
 
 def addresses(steps: Sequence[Step]) -> Iterator[Problem]:
@@ -93,6 +94,10 @@ def _usb(domain: Domain, steps: Sequence[Step]) -> Iterator[Problem]:
     controllers = [item for item in each(domain, "controllers") if item[1].type == ControllerType.USB]
     off = [item for item in controllers if item[1].model == "none"]
     if off:
+        for path, pointer in each(domain, "inputs"):
+            if pointer.bus == "usb":
+                text = "USB is switched off by a controller of model 'none'"
+                yield dangling(f"{path}/@bus", line_of(pointer), text, "use another bus, or remove that controller")
         for path, controller in controllers:
             if controller.model != "none":
                 text = "USB is switched off by a controller of model 'none'"
@@ -107,6 +112,8 @@ def _usb(domain: Domain, steps: Sequence[Step]) -> Iterator[Problem]:
             yield dangling(path, line, "USB is switched off, so there is no port", "remove the controller 'none'")
         elif where in taken:
             yield duplicate(path, line, f"USB port {port} of bus {where[0]} is taken by {taken[where]}", "use another")
+        elif port.count(".") >= DEEPEST:
+            yield outside(f"{path}/@port", line, f"port {port} is behind too many hubs", f"use {DEEPEST} numbers")
         elif "." in port and int(port.rpartition(".")[2]) > HUB_PORTS:
             text = f"a hub has no port {port.rpartition('.')[2]}"
             yield outside(f"{path}/@port", line, text, f"use 1 to {HUB_PORTS}")
