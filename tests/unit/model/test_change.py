@@ -147,6 +147,7 @@ def test_several_members_go_at_once_by_the_numbers_that_they_had() -> None:
     )
     assert remove(WEB, "/os/initarg[0]", "/os/initarg[1]").os == WEB.os.replace(initargs=())  # type: ignore[union-attr]
     assert remove(WEB, "/cpu").cpu is None
+    assert remove(WEB, "/devices/disk", "/devices/interface[0]") == WEB.replace(disks=(), interfaces=WEB.interfaces[1:])
 
 
 def test_nothing_cannot_be_removed() -> None:

@@ -80,7 +80,11 @@ def remove(x: M, *paths: str) -> M:
         if value is None or value == ():
             _refuse("config.missing", path, "there is nothing here")
         gone.append(Difference(path, value, None))
-    return patch(x, gone)
+    x = patch(x, (item for item in gone if not isinstance(item.old, tuple)))
+    for item in gone:
+        if isinstance(item.old, tuple):
+            x = change(x, item.path, None)
+    return x
 
 
 def patch(x: M, differences: Iterable[Difference]) -> M:
