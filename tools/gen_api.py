@@ -57,6 +57,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.check": "check check_name",
     "anyvirt.model.check_documents": "check_document",
     "anyvirt.model.clock": "Clock ClockOffset Timer TimerName",
+    "anyvirt.model.choices": "GROUPS ShutdownMode Which",
     "anyvirt.model.container": "ContainerCapabilities",
     "anyvirt.model.cpu": ("Cell CellCache CpuFeature CpuMode CpuPolicy CpuSpec Latency NumaBandwidth Sibling Topology"),
     "anyvirt.model.devices.char": (
@@ -149,12 +150,12 @@ NAMES: Final[dict[str, str]] = {
         "BackingStore Cookie Encryption EncryptionCipher NodeName PassedFiles Protocol Reservations "
         "SecretObject SecretRef SecurityLabel Slice Source SourceHost SourcePrivate SourceType"
     ),
-    "anyvirt.model.state": "Op Reason require State Status",
+    "anyvirt.model.state": "DomainFacts Op Reason require State Status",
     "anyvirt.model.status": (
         "BlockJob DirtyBitmap DomainStatus DriverJob EmulatorFlag JobImage MigratedDisk MigrationParameter "
         "MigrationSource NamedDevice Taint VcpuThread"
     ),
-    "anyvirt.model.stats": "Balloon Block BlockInfo Cpu DomainStats GROUPS Net Vcpu",
+    "anyvirt.model.stats": "Balloon Block BlockInfo Cpu DomainStats Net Vcpu",
     "anyvirt.model.storage": (
         "Adapter Extent FreeExtent Permissions Pool PoolDevice PoolFormat PoolHost PoolSource PoolSources PoolType "
         "Timestamps Volume VolumeBackingStore VolumeFormat VolumeSourceDevice VolumeTarget VolumeType"
@@ -165,9 +166,7 @@ NAMES: Final[dict[str, str]] = {
         "BandwidthMonitor BlkioDevice BlkioTune CacheAllocation CacheMonitor CacheTune CpuTune IoThreadPin "
         "IoThreadSchedule MemoryTune MemTune NodeBandwidth Resource VcpuPin VcpuSchedule"
     ),
-    "anyvirt.model.values": (
-        "DomainFacts Fact HostInfo Imported JobRecord NetworkInfo PoolInfo ShutdownMode VolumeInfo Which"
-    ),
+    "anyvirt.model.values": "Fact HostInfo Imported JobRecord NetworkInfo PoolInfo VolumeInfo",
     "anyvirt.model.words": "Arch DomainType",
     "anyvirt.model.write": "dump",
     "anyvirt.model.written": "model_of text_of",

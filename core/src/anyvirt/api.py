@@ -119,6 +119,7 @@ if TYPE_CHECKING:
     from anyvirt.model.change import add, change, get, patch, remove
     from anyvirt.model.check import check, check_name
     from anyvirt.model.check_documents import check_document
+    from anyvirt.model.choices import GROUPS, ShutdownMode, Which
     from anyvirt.model.clock import Clock, ClockOffset, Timer, TimerName
     from anyvirt.model.container import ContainerCapabilities
     from anyvirt.model.cpu import (
@@ -414,8 +415,8 @@ if TYPE_CHECKING:
         SourcePrivate,
         SourceType,
     )
-    from anyvirt.model.state import Op, Reason, State, Status, require
-    from anyvirt.model.stats import GROUPS, Balloon, Block, BlockInfo, Cpu, DomainStats, Net, Vcpu
+    from anyvirt.model.state import DomainFacts, Op, Reason, State, Status, require
+    from anyvirt.model.stats import Balloon, Block, BlockInfo, Cpu, DomainStats, Net, Vcpu
     from anyvirt.model.status import (
         BlockJob,
         DirtyBitmap,
@@ -478,18 +479,7 @@ if TYPE_CHECKING:
         VcpuPin,
         VcpuSchedule,
     )
-    from anyvirt.model.values import (
-        DomainFacts,
-        Fact,
-        HostInfo,
-        Imported,
-        JobRecord,
-        NetworkInfo,
-        PoolInfo,
-        ShutdownMode,
-        VolumeInfo,
-        Which,
-    )
+    from anyvirt.model.values import Fact, HostInfo, Imported, JobRecord, NetworkInfo, PoolInfo, VolumeInfo
     from anyvirt.model.words import Arch, DomainType
     from anyvirt.model.write import dump
     from anyvirt.model.written import model_of, text_of
@@ -648,7 +638,7 @@ _HOMES: Final = {
     "Document": "anyvirt.document",
     "Domain": "anyvirt.model.domain",
     "DomainCapabilities": "anyvirt.model.domaincaps",
-    "DomainFacts": "anyvirt.model.values",
+    "DomainFacts": "anyvirt.model.state",
     "DomainLabel": "anyvirt.model.label",
     "DomainStats": "anyvirt.model.stats",
     "DomainStatus": "anyvirt.model.status",
@@ -694,7 +684,7 @@ _HOMES: Final = {
     "FreeExtent": "anyvirt.model.storage",
     "FwCfg": "anyvirt.model.sysinfo",
     "FwCfgEntry": "anyvirt.model.sysinfo",
-    "GROUPS": "anyvirt.model.stats",
+    "GROUPS": "anyvirt.model.choices",
     "Gap": "anyvirt.events",
     "Geometry": "anyvirt.model.devices.disk",
     "GicSupport": "anyvirt.model.domaincaps",
@@ -925,7 +915,7 @@ _HOMES: Final = {
     "SgxSection": "anyvirt.model.domaincaps",
     "SgxSupport": "anyvirt.model.domaincaps",
     "Shmem": "anyvirt.model.devices.shmem",
-    "ShutdownMode": "anyvirt.model.values",
+    "ShutdownMode": "anyvirt.model.choices",
     "Sibling": "anyvirt.model.cpu",
     "Slice": "anyvirt.model.source",
     "Smartcard": "anyvirt.model.devices.smartcard",
@@ -1021,7 +1011,7 @@ _HOMES: Final = {
     "Watchdog": "anyvirt.model.devices.watchdog",
     "WatchdogAction": "anyvirt.model.devices.watchdog",
     "WatchdogFired": "anyvirt.events",
-    "Which": "anyvirt.model.values",
+    "Which": "anyvirt.model.choices",
     "WrongState": "anyvirt.errors",
     "Xml": "anyvirt.model.rest",
     "add": "anyvirt.model.change",

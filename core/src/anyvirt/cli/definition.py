@@ -100,7 +100,7 @@ def dumpxml(
     run. Passwords of displays are left out unless they are asked for.
     """
     from anyvirt.cli.source import show
-    from anyvirt.model.values import Which
+    from anyvirt.model.choices import Which
 
     which = Which.CONFIG if inactive else Which.LIVE if live else Which.EFFECTIVE
     one = cli.connection.lookup(domain)

@@ -144,7 +144,7 @@ def _tell_emulated(cli: Invocation, refs: Sequence[Ref]) -> None:
         return
     import re
 
-    from anyvirt.model.values import Which
+    from anyvirt.model.choices import Which
 
     with suppress(VirtError):  # they run; that is what was asked for
         answers = cli.connection.domain_config(refs, Which.CONFIG).values()
@@ -159,7 +159,7 @@ def _mode(text: str) -> Any:
     if not text:
         return None
     from anyvirt.cli.usage import Usage
-    from anyvirt.model.values import ShutdownMode
+    from anyvirt.model.choices import ShutdownMode
 
     words = [word for mode in ShutdownMode for word in (mode.value,)]
     if text not in words:

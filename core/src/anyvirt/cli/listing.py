@@ -10,8 +10,7 @@ from anyvirt.cli.invocation import Invocation
 
 if TYPE_CHECKING:
     from anyvirt.client.derived import Overview
-    from anyvirt.model.state import Status
-    from anyvirt.model.values import DomainFacts
+    from anyvirt.model.state import DomainFacts, Status
 
 COLORS: Final = {"running": "green", "paused": "yellow", "crashed": "red", "unknown": "red"}
 _STATES: Final = ("running", "paused", "shut off")
@@ -90,7 +89,7 @@ def _wanted(yes: bool, no: bool) -> set[bool]:
 
 
 def _facts(row: Overview) -> DomainFacts:
-    from anyvirt.model.values import DomainFacts
+    from anyvirt.model.state import DomainFacts
 
     return row.facts.value or DomainFacts()
 

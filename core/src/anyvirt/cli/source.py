@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.errors import Denied, Invalid, NotFound
-from anyvirt.model.values import Which
+from anyvirt.model.choices import Which
 
 if TYPE_CHECKING:
     from anyvirt.cli.invocation import Invocation

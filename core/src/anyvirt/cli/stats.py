@@ -33,7 +33,7 @@ def stats(
     be asked is shown with the error, the others with their figures, and the exit status
     is 1.
     """
-    from anyvirt.model.stats import GROUPS
+    from anyvirt.model.choices import GROUPS
 
     wrong = [name for name in groups if name not in GROUPS]
     if wrong:

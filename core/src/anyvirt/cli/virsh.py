@@ -104,7 +104,7 @@ def vcpucount(
 ) -> None:
     """Count a domain's virtual processors: at most and plugged in, now and at the next boot."""
     from anyvirt.errors import WrongState
-    from anyvirt.model.values import Which
+    from anyvirt.model.choices import Which
 
     one, counts = cli.connection.lookup(domain), {}
     for state, which, only in (("config", Which.CONFIG, config), ("live", Which.LIVE, live)):
@@ -136,7 +136,7 @@ def vcpucount(
 def vncdisplay(cli: Invocation, domain: Annotated[str, domain()]) -> None:
     """Print where a running domain shows its screen by VNC: HOST:DISPLAY, or a socket's path."""
     from anyvirt.errors import NotFound
-    from anyvirt.model.values import Which
+    from anyvirt.model.choices import Which
 
     one = cli.connection.lookup(domain)
     for screen in one.config(Which.LIVE).model.graphics:
@@ -154,7 +154,7 @@ def vncdisplay(cli: Invocation, domain: Annotated[str, domain()]) -> None:
 
 
 def _model(cli: Invocation, name: str, *, inactive: bool) -> DomainModel:
-    from anyvirt.model.values import Which
+    from anyvirt.model.choices import Which
 
     return cli.connection.lookup(name).config(Which.CONFIG if inactive else Which.EFFECTIVE).model
 

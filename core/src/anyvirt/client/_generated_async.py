@@ -7,18 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyvirt.client import derived
 from anyvirt.client.link import AsyncLink, Handle, admitted, ref_of, refs_of, statuses
-from anyvirt.model.stats import Balloon, Block, BlockInfo, Cpu, DomainStats, GROUPS, Net, Vcpu
-from anyvirt.model.values import (
-    DomainFacts,
-    Fact,
-    HostInfo,
-    Imported,
-    NetworkInfo,
-    PoolInfo,
-    ShutdownMode,
-    VolumeInfo,
-    Which,
-)
+from anyvirt.model.choices import GROUPS, ShutdownMode, Which
 
 if TYPE_CHECKING:
     from anyvirt.client.awaiting import AsyncJob, AsyncStream
@@ -27,8 +16,10 @@ if TYPE_CHECKING:
     from anyvirt.errors import Problem
     from anyvirt.model.capabilities import Capabilities
     from anyvirt.model.domain import Domain as DomainModel
-    from anyvirt.model.state import State, Status
+    from anyvirt.model.state import DomainFacts, State, Status
+    from anyvirt.model.stats import Balloon, Block, BlockInfo, Cpu, DomainStats, Net, Vcpu
     from anyvirt.model.storage import Pool as PoolModel, Volume as VolumeModel
+    from anyvirt.model.values import Fact, HostInfo, Imported, NetworkInfo, PoolInfo, VolumeInfo
     from anyvirt.ref import Answer, Ref
     from anyvirt.session import Timeout
 

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from anyvirt.deadline import current
 from anyvirt.errors import Ambiguous, Interrupted, Invalid, NotFound, VirtError
-from anyvirt.model.state import State, Status
-from anyvirt.model.stats import GROUPS, BlockInfo, DomainStats
-from anyvirt.model.values import DomainFacts, Fact
+from anyvirt.model.choices import GROUPS
+from anyvirt.model.state import DomainFacts, State, Status
 from anyvirt.ref import Answer, Ref
 
 if TYPE_CHECKING:
     from anyvirt.client._generated_sync import Connection
     from anyvirt.document import Document
+    from anyvirt.model.stats import BlockInfo, DomainStats
+    from anyvirt.model.values import Fact
     from anyvirt.session import Pending
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -173,6 +174,8 @@ def stats(
     asked = [handle.ref for handle in calls.domain_list()] if refs is None else list(refs)
     if "stats_collect" in calls.supports:
         return calls.stats_collect(asked, frozenset(groups))
+    from anyvirt.model.stats import DomainStats  # not for a list
+
     answers: dict[Ref, Answer[DomainStats]] = {ref: Answer(DomainStats()) for ref in asked}
     begun = _begin(calls, [hook for group, hook in _SINGLE.items() if group in groups], asked)
     if "state" in groups and "domain_state" in calls.supports:
@@ -194,6 +197,8 @@ def _begin(calls: Connection, hooks: Sequence[str], refs: Sequence[Ref]) -> dict
 
 
 def _merge(answers: dict[Ref, Answer[DomainStats]], group: str, ask: Callable[[], Mapping[Ref, Answer[Any]]]) -> None:
+    from anyvirt.model.stats import DomainStats
+
     try:
         part = ask()
     except VirtError as error:
@@ -251,6 +256,8 @@ def wait_for(calls: Connection, ref: Ref, states: Collection[State]) -> Status:
 @derived("host_facts")
 def facts(calls: Connection) -> tuple[Fact, ...]:
     """What every plug-in of the connection found out about the host."""
+    from anyvirt.model.values import Fact
+
     found: list[Fact] = []
     for name, answer in calls.host_facts().items():
         if answer.error is not None:

@@ -6,15 +6,14 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from anyvirt.hooks.spec import spec
-from anyvirt.model.values import ShutdownMode, Which
+from anyvirt.model.choices import ShutdownMode, Which
 
 if TYPE_CHECKING:
     from anyvirt.document import Document
     from anyvirt.errors import Problem
     from anyvirt.model.domain import Domain
-    from anyvirt.model.state import State, Status
+    from anyvirt.model.state import DomainFacts, State, Status
     from anyvirt.model.stats import BlockInfo
-    from anyvirt.model.values import DomainFacts
     from anyvirt.progress import Progress
     from anyvirt.ref import Answer, Ref
     from anyvirt.transport.stream import Stream

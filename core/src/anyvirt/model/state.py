@@ -143,6 +143,22 @@ class Status:
         return number, reasons.index(self.reason) if self.reason in reasons else 0
 
 
+@dataclass(frozen=True, slots=True)
+class DomainFacts:
+    """What is so of a domain beside its state, cheap to ask for.
+
+    :param id: the number of the running domain; None when it does not run.
+    :param foreign: who else manages it, in words; empty for one of our own.
+    """
+
+    id: int | None = None
+    persistent: bool = True
+    autostart: bool | None = None
+    title: str | None = None
+    managed_save: bool | None = None
+    foreign: str = ""
+
+
 class Op(Enum):
     """What can be asked of a domain that exists."""
 

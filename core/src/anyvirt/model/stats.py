@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any, ClassVar, Final, Literal, dataclass_transform
+from typing import Any, ClassVar, Literal, dataclass_transform
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +192,3 @@ class DomainStats:
                 for index, member in enumerate(members):
                     out |= {f"{name}.{index}.{wire}": value for wire, value in member.pairs()}
         return out
-
-
-GROUPS: Final = ("state", "cpu", "vcpu", "balloon", "interface", "block")

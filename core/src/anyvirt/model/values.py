@@ -1,47 +1,12 @@
-"""Small values that cross hooks: what a host is, what a domain is beside its state."""
+"""Small values that cross hooks: what a host is, what its pools, volumes and networks are."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from anyvirt.ref import Ref
-
-
-class Which(Enum):
-    """Which definition of a domain is meant."""
-
-    CONFIG = "config"
-    LIVE = "live"
-    EFFECTIVE = "effective"
-
-
-class ShutdownMode(Enum):
-    """How the guest is asked to shut down or reboot; a driver takes its own best way when none is named."""
-
-    ACPI = "acpi"
-    AGENT = "agent"
-    INITCTL = "initctl"
-    SIGNAL = "signal"
-    PARAVIRT = "paravirt"
-
-
-@dataclass(frozen=True, slots=True)
-class DomainFacts:
-    """What is so of a domain beside its state, cheap to ask for.
-
-    :param id: the number of the running domain; None when it does not run.
-    :param foreign: who else manages it, in words; empty for one of our own.
-    """
-
-    id: int | None = None
-    persistent: bool = True
-    autostart: bool | None = None
-    title: str | None = None
-    managed_save: bool | None = None
-    foreign: str = ""
 
 
 @dataclass(frozen=True, slots=True)

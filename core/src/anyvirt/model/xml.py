@@ -93,7 +93,7 @@ class _Found:
 
 
 def _element(node: Any, plan: Plan) -> Element:
-    values = plan.defaults.copy()
+    values: list[Any] = plan.defaults.copy()
     found = _Found()
     _node(node, plan.root, values, found)
     values.pop()  # of the attribute that the class stands for

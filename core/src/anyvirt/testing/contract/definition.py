@@ -8,8 +8,8 @@ import pytest
 
 from anyvirt.client._generated_sync import Connection, Domain
 from anyvirt.errors import Exists, Invalid, NotFound, WrongState
+from anyvirt.model.choices import Which
 from anyvirt.model.state import State
-from anyvirt.model.values import Which
 from anyvirt.testing.guests import Guests
 from anyvirt.testing.marks import needs, proves
 

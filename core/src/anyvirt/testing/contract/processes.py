@@ -13,8 +13,8 @@ import pytest
 
 from anyvirt.client._generated_sync import Connection
 from anyvirt.events import Change
+from anyvirt.model.choices import Which
 from anyvirt.model.state import State
-from anyvirt.model.values import Which
 from anyvirt.testing.guests import Guests, Watch
 from anyvirt.testing.killing import PHASES, killed_at_phase
 from anyvirt.testing.marks import needs, proves

@@ -13,8 +13,9 @@ import pytest
 
 from anyvirt.client._generated_sync import Connection, Domain
 from anyvirt.errors import Invalid
+from anyvirt.model.choices import GROUPS
 from anyvirt.model.state import State
-from anyvirt.model.stats import GROUPS, Balloon, Block, Cpu, DomainStats, Net, Stats, Vcpu
+from anyvirt.model.stats import Balloon, Block, Cpu, DomainStats, Net, Stats, Vcpu
 from anyvirt.testing.guests import Guests
 from anyvirt.testing.marks import each, needs, proves
 
