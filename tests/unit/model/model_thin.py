@@ -16,17 +16,29 @@ Way = tuple[type[Element], Field]
 def thin() -> Iterator[tuple[str, str, Any]]:
     """Root tag, ``Class.field`` and a document that has that field; each field of each class once."""
     done: set[type[Element]] = set()
-    for tag, root in [(name, cls) for name in ROOTS for cls in classes_of(name)]:
-        ways: dict[type[Element], Way | None] = {root: None}
-        queue = [root]
-        for cls in queue:  # it grows while it is walked
-            for field in plan_of(cls).fields:
-                for member in field.classes:
-                    if member is not Element and member not in ways:
-                        ways[member] = (cls, field)
-                        queue.append(member)
-        yield from _fields(tag, ways, done)
-        done |= set(ways)
+    for tag in ROOTS:
+        for root in classes_of(tag):
+            ways = _ways(root)
+            yield from _fields(tag, ways, done)
+            done |= set(ways)
+
+
+def reached() -> set[type[Element]]:
+    """Every class that stands in some document."""
+    return {cls for tag in ROOTS for root in classes_of(tag) for cls in _ways(root)}
+
+
+def _ways(root: type[Element]) -> dict[type[Element], Way | None]:
+    """From each class below a root to the one that holds it, by the shortest way."""
+    ways: dict[type[Element], Way | None] = {root: None}
+    queue = [root]
+    for cls in queue:  # it grows while it is walked
+        for field in plan_of(cls).fields:
+            for member in field.classes:
+                if member is not Element and member not in ways:
+                    ways[member] = (cls, field)
+                    queue.append(member)
+    return ways
 
 
 def _fields(
@@ -34,10 +46,15 @@ def _fields(
 ) -> Iterator[tuple[str, str, Any]]:
     for cls in ways:
         for field in plan_of(cls).fields if cls not in done else ():
-            if field.codec is not None:
-                value = plain(field.codec, field.tag, 0)
+            for value in _values(field):
                 x = bare(cls, **{field.name: (value,) if field.many else value})
                 yield tag, f"{cls.__name__}.{field.name}", _wrapped(x, ways)
+
+
+def _values(field: Field) -> list[Any]:
+    if field.codec is not None:
+        return [plain(field.codec, field.tag, 0)]
+    return [bare(member) for member in field.classes if member is not Element]
 
 
 def _wrapped(x: Any, ways: dict[type[Element], Way | None]) -> Any:
