@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -93,6 +95,37 @@ def test_a_run_directory_without_a_domain_is_swept_away(connection: Connection) 
     assert len(connection.recover()) == 2
     assert list(runs.iterdir()) == []
     assert connection.recover() == ()
+
+
+LAUNCHER = """
+import json, os, sys, time
+from anyvirt.api import ProcessId
+time.sleep(0.5)
+with open("process.json", "w", opener=lambda name, flags: os.open(name, flags, dir_fd=int(sys.argv[1]))) as out:
+    json.dump(ProcessId.own().to_json(), out)
+os.close(int(sys.argv[1]))
+time.sleep(60)
+"""
+
+
+def test_a_launcher_that_outlives_its_starter_is_waited_for_and_what_it_started_is_ended(
+    connection: Connection,
+) -> None:
+    runs = connection.session.host.scope.folder("qemu", run=True)
+    ref = connection.domain_define(GUEST).ref
+    connection.session.host.scope.store("qemu").set_run("domain", ref.key, "r")
+    with RunDir.create(runs, ref.key) as place:
+        place.write("status.json", record(uuid=ref.key, phase="starting").to_bytes())
+        place.hold()
+        argv = [sys.executable, "-c", LAUNCHER, str(place.fd)]
+        launched = subprocess.Popen(argv, pass_fds=[place.fd])  # and its starter is killed now
+    try:
+        assert connection.recover() == ("one: its start had been cut off; rolled back",)
+        assert launched.wait(5) == -signal.SIGTERM
+    finally:
+        launched.kill()
+        launched.wait()
+    assert list(runs.iterdir()) == []
 
 
 def test_a_crash_is_read_at_once_and_written_down_by_the_next_change(connection: Connection) -> None:

@@ -33,6 +33,7 @@ def settle(site: Site, uuid: str, *, ask: bool = True) -> str | None:
     with site.run(uuid) as run:
         if run is None:
             return _without_run(site, uuid, row)
+        run.launched()
         alive = run.alive()
         if alive is None:
             raise Busy(row.name if row else uuid, holder="a process in another pid namespace", purpose="running it")
@@ -52,6 +53,7 @@ def roll_back(site: Site, uuid: str) -> None:
         if run is None:
             _without_run(site, uuid, row)
             return
+        run.launched()
         if run.alive():
             _end(run)
         finish(site, row, run)

@@ -136,6 +136,15 @@ class Run:
         """Whether QEMU runs; None where that cannot be told (another pid namespace): then nothing may be changed."""
         return False if self.process is None else self.process.alive()
 
+    def launched(self) -> None:
+        """Wait for a launcher that is left of a start that was cut off, and see whom it has started.
+
+        :raises Busy: it hangs.
+        """
+        if self.process is None:
+            self.place.launched()
+            self.process = _process(self.place)
+
     def note(self, **changes: Any) -> None:
         """Change the record, on disk first."""
         assert self.record is not None

@@ -13,6 +13,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import time
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +30,8 @@ GUEST: Final = "q"
 DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 READ_MAX: Final = 16 << 20
 DEPTH_MAX: Final = 20
+LAUNCH: Final = 5.0  # seconds that a launcher may outlive whoever started it
+LOOK: Final = 0.005
 
 
 class Listening(Protocol):
@@ -170,6 +173,31 @@ class RunDir:
             return os.pread(fd, limit, max(start, found.st_size - limit)).decode(errors="replace")
         finally:
             os.close(fd)
+
+    def hold(self) -> None:
+        """Mark a launch: until ``release``, or until this process and every launcher that has ``fd`` are gone."""
+        fcntl.flock(self.fd, fcntl.LOCK_EX)
+
+    def release(self) -> None:
+        """The launch is over."""
+        fcntl.flock(self.fd, fcntl.LOCK_UN)
+
+    def launched(self, seconds: float = LAUNCH) -> None:
+        """Wait until nobody launches here: a launcher outlives whoever started it, ends by itself, or becomes QEMU.
+
+        :raises Busy: it goes on.
+        """
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                fcntl.flock(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                if time.monotonic() > end:
+                    raise Busy(self.name, holder="a launcher that hangs", purpose="starting it") from error
+                time.sleep(LOOK)
+            else:
+                fcntl.flock(self.fd, fcntl.LOCK_UN)
+                return
 
     def remove(self) -> None:
         """Take everything away, whatever the guest's user has put there; links are removed, not followed.

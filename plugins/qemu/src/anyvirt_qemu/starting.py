@@ -85,6 +85,7 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
         fds = _descriptors(plan, place, ours, nets)
         record = _written(place, record, nets=nets)
         site.step("launch")
+        place.hold()
         process = launch(
             Spec(
                 argv=plan.argv,
@@ -96,6 +97,7 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
             ),
             name=row.name,
         )
+        place.release()
     site.step("connect")
     with _connected(place, process, row.name) as monitor:
         site.step("configure")
