@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -113,6 +113,10 @@ class Invocation:
     def line(self, text: str = "") -> None:
         """Print a line; what would control a terminal is shown instead."""
         print(paper.clean(text), file=self.out)
+
+    def lines(self, texts: Iterable[str]) -> None:
+        """Print many lines as ``line`` does."""
+        self.out.write("".join([f"{paper.clean(text)}\n" for text in texts]))
 
     def document(self, text: str) -> None:
         """Print a document as it is."""

@@ -41,6 +41,8 @@ def fields(pairs: Sequence[tuple[str, Any]]) -> Iterator[str]:
 
 def clean(value: Any) -> str:
     """Text that cannot play tricks on a terminal: what controls it is shown, not sent."""
+    if isinstance(value, str) and value.isprintable():
+        return value
     if value is None:
         return "-"
     if isinstance(value, bool):

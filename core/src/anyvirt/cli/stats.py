@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 from anyvirt.cli.declare import arg, command, domain, domains, opt
@@ -101,15 +101,18 @@ def _show(cli: Invocation, schema: str, names: Sequence[str], groups: Sequence[s
 def _print(cli: Invocation, schema: str, rows: Sequence[dict[str, Any]]) -> None:
     if cli.json(schema, domains=rows):
         return
-    for row in rows:
-        cli.line(f"Domain: '{row['name']}'")
-        if "error" in row:
-            cli.line(f"  error[{row['error']['code']}]: {row['error']['message']}")
-        for name, value in row.get("stats", {}).items():
-            cli.line(f"  {name}={value}")
-        cli.line()
+    cli.lines(line for row in rows for line in _lines(row))
     if not rows:
         cli.note(f"no domains to show on {cli.connection.uri}")
+
+
+def _lines(row: Mapping[str, Any]) -> Iterator[str]:
+    yield f"Domain: '{row['name']}'"
+    if "error" in row:
+        yield f"  error[{row['error']['code']}]: {row['error']['message']}"
+    for name, value in row.get("stats", {}).items():
+        yield f"  {name}={value}"
+    yield ""
 
 
 @command(
