@@ -179,14 +179,16 @@ class Definitions:
 
     @contextmanager
     def completing(self, config: Document[Domain]) -> Iterator[Domain]:
-        """``completed``; nobody else chooses a vsock address inside the block, where one had to be chosen.
+        """``completed``; nobody else chooses an address that must be unique inside the block, where one had to be.
 
-        Other addresses are random; these are small numbers, and the first that is free is taken.
+        A vsock address is the first that is free; a MAC is random, and yet none that is defined.
         """
-        vsock = config.model.vsock
+        domain = config.model
+        vsock = domain.vsock
+        choosing = (vsock is not None and vsock.cid is None) or any(x.mac is None for x in domain.interfaces)
         with ExitStack() as alone:
-            if vsock is not None and vsock.cid is None:
-                alone.enter_context(self._site.scope.locks.hold("vsock", "choosing a vsock address"))
+            if choosing:
+                alone.enter_context(self._site.scope.locks.hold("addresses", "choosing addresses"))
             yield self.completed(config)
 
     def completed(self, config: Document[Domain]) -> Domain:
