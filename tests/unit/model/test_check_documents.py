@@ -358,3 +358,19 @@ def test_every_kind_that_has_rules_is_a_model() -> None:
     from anyvirt.model.roots import ROOTS, classes_of
 
     assert set(RULES) <= {cls.__name__ for tag in ROOTS for cls in classes_of(tag)}
+
+
+def test_a_value_that_cannot_be_read_is_told_of_once_and_with_its_unit() -> None:
+    text = "<domain type='kvm'><name>a</name><memory unit='{}'>{}</memory><os><type>hvm</type></os></domain>"
+    found = problems_of(parse(text.format("MB", "half")))
+    assert [(one.code, one.path) for one in found] == [("xml.value", "/memory")]
+    assert "'half' is no number" in found[0].text
+    found = problems_of(parse(text.format("XB", "5")))
+    assert [(one.code, one.path) for one in found] == [("xml.value", "/memory")]
+    assert "unknown unit 'XB'" in found[0].text
+
+
+def test_unknown_content_is_let_through_and_contradictions_are_not() -> None:
+    x = parse("<domain type='kvm'><name>a/b</name><memory>1</memory><os><type>hvm</type></os><vcpuz/></domain>")
+    assert {one.code for one in problems_of(x)} == {"xml.unknown-element", "config.invalid"}
+    assert [one.path for one in problems_of(x, keep_unknown=True)] == ["/name"]

@@ -85,6 +85,7 @@ def apply(
 
 def _step(cli: Invocation, file: str, *, keep_unknown: bool) -> Step:
     from anyvirt.cli.source import given
+    from anyvirt.model.check_documents import problems_of
     from anyvirt.model.domain import Domain
     from anyvirt.model.write import dump
     from anyvirt.model.xml import parse
@@ -95,9 +96,7 @@ def _step(cli: Invocation, file: str, *, keep_unknown: bool) -> Step:
         text = document.decode("utf-8", "replace") if isinstance(document, bytes) else dump(document)
         wanted: DomainModel = parse(document, Domain) if isinstance(document, bytes) else document
         step.name, step.uuid = wanted.name, None if wanted.uuid is None else str(wanted.uuid)
-        from anyvirt.cli.validate import problems
-
-        wrong = [one for one in problems(wanted) if not (keep_unknown and one.code.startswith("xml."))]
+        wrong = problems_of(wanted, keep_unknown=keep_unknown)
         if wrong:
             raise Invalid(wrong)
         _compare(cli, step, wanted, text)

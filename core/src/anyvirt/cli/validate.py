@@ -12,7 +12,6 @@ from anyvirt.errors import Invalid, VirtError
 
 if TYPE_CHECKING:
     from anyvirt.errors import Problem
-    from anyvirt.model.element import Element
 
 _COVERAGE = "Tell how much of what is in these files and folders the models know, and list the rest."
 _VERBOSE = "With --coverage: list also the paths that are any text."
@@ -62,6 +61,7 @@ def validate(
 
 
 def _checked(cli: Invocation, name: str, form: str, *, canonical: bool) -> dict[str, Any]:
+    from anyvirt.model.check_documents import problems_of
     from anyvirt.model.plan import plan_of
     from anyvirt.model.written import model_of
 
@@ -77,21 +77,12 @@ def _checked(cli: Invocation, name: str, form: str, *, canonical: bool) -> dict[
         row["error"] = cli.row_error(error)
         return row
     row["kind"] = plan_of(type(model)).tag
-    row["problems"] = [_plain(problem) for problem in problems(model)]
+    row["problems"] = [_plain(problem) for problem in problems_of(model)]
     if canonical:
         from anyvirt.model.write import dump
 
         row["canonical"] = dump(model, canonical=True)
     return row
-
-
-def problems(model: Element) -> list[Problem]:
-    """What a document has that is not known, and what contradicts itself, in the order of lines."""
-    from anyvirt.model.check_documents import check_document
-    from anyvirt.model.strict import unknown
-
-    found = [*unknown(model), *check_document(model)]
-    return sorted(found, key=lambda problem: problem.line or 0)
 
 
 def _plain(problem: Problem) -> dict[str, Any]:

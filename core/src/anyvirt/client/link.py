@@ -218,18 +218,14 @@ def admitted(what: Any, kind: str, *, keep_unknown: bool) -> Document[Any]:
     :param kind: its root element.
     :raises Invalid: with every problem, by path and line.
     """
-    from anyvirt.model.check import check
-    from anyvirt.model.domain import Domain
-    from anyvirt.model.strict import unknown
+    from anyvirt.model.check_documents import problems_of
 
     given: Document[Any] = Document.of(what)
     root = type(given.model)._tag  # noqa: SLF001 - a model's fields are its XML's, so it has no public ones
     if root != kind:
         text = f"this is a <{root}>, and a <{kind}> is wanted"
         raise Invalid([Problem("config.invalid", f"/{root}", 1, text, f"give a document whose root is <{kind}>")])
-    problems = () if keep_unknown else unknown(given.model)
-    if isinstance(given.model, Domain):
-        problems = (*problems, *check(given.model))
+    problems = problems_of(given.model, keep_unknown=keep_unknown)
     if problems:
         raise Invalid(problems)
     return given

@@ -39,3 +39,17 @@ def check_document(x: Element) -> tuple[Problem, ...]:
     module, _, name = place.partition(":")
     rules = cast("Callable[[Element], Iterator[Problem]]", getattr(import_module(module), name))
     return tuple(sorted(rules(x), key=lambda problem: problem.line or 0))
+
+
+def problems_of(x: Element, *, keep_unknown: bool = False) -> tuple[Problem, ...]:
+    """Everything that keeps a document from being taken: what is not known, and what contradicts itself, by line.
+
+    :param keep_unknown: let through what no field claims.
+    """
+    from anyvirt.model.strict import unknown
+
+    strange = () if keep_unknown else unknown(x)
+    # A value that cannot be read is there, if wrong: that it is missing, too, would help nobody.
+    unread = {problem.path for problem in strange if problem.code == "xml.value"}
+    broken = (one for one in check_document(x) if not (one.code == "config.missing" and one.path in unread))
+    return tuple(sorted((*strange, *broken), key=lambda problem: problem.line or 0))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Final
 
 from anyvirt.errors import Problem
 from anyvirt.model.element import Element, line_of, rest_of
-from anyvirt.model.plan import GROUP, Node, Plan, plan_of
+from anyvirt.model.plan import GROUP, Field, Node, Plan, plan_of
 from anyvirt.model.rest import Attribute, Stray
 from anyvirt.model.walk import elements, walk
 
+Units = Mapping[tuple[str, str], str]
 _INSIDE: Final = re.compile(r"<[^<>]*>([^<>]*)</[^<>]*>")
 
 
@@ -25,18 +27,29 @@ def unknown(x: Element) -> tuple[Problem, ...]:
         if rest is None:
             continue
         plan = plan_of(type(element))
-        found += [_attribute(element, plan, path, item) for item in rest.attributes]
-        found += [_stray(plan, path, item) for item in rest.strays]
+        # The unit of a value that cannot be read is told of with the value.
+        units = {(item.node, item.name): item.value for item in rest.attributes if _is_beside(plan, item)}
+        found += [_attribute(element, plan, path, x, units) for x in rest.attributes if (x.node, x.name) not in units]
+        found += [_stray(plan, path, item, units) for item in rest.strays]
     return tuple(sorted(found, key=lambda problem: problem.line or 0))
 
 
-def _attribute(x: Element, plan: Plan, path: str, item: Attribute) -> Problem:
+def _is_beside(plan: Plan, item: Attribute) -> bool:
+    field = _field_at(plan, item.node, item.name)
+    return item.why == "value" and field is not None and item.name != field.attribute
+
+
+def _field_at(plan: Plan, node: str, attribute: str) -> Field | None:
+    return next((field for field in plan.fields if (node, attribute) in field.places), None)
+
+
+def _attribute(x: Element, plan: Plan, path: str, item: Attribute, units: Units) -> Problem:
     here = "/".join(part for part in (path, item.node, f"@{item.name}") if part)
     here = here if here.startswith("/") else f"/{here}"
     line = line_of(x, item.node)
     node = node_at(plan, item.node)
     if item.why == "value":
-        return Problem("xml.value", here, line, *_wrong(plan, item.node, item.name, item.value))
+        return Problem("xml.value", here, line, *_wrong(plan, item.node, item.name, item.value, units))
     known = sorted({*node.attributes, *node.beside}) if node else []
     owner = item.node.rpartition("/")[2] or plan.tag
     return Problem(
@@ -44,20 +57,20 @@ def _attribute(x: Element, plan: Plan, path: str, item: Attribute) -> Problem:
     )
 
 
-def _stray(plan: Plan, path: str, item: Stray) -> Problem:
+def _stray(plan: Plan, path: str, item: Stray, units: Units) -> Problem:
     here = "/".join(part for part in (path, item.node, item.tag) if part)
     here = here if here.startswith("/") else f"/{here}"
     owner = item.node.rpartition("/")[2] or plan.tag
     if item.why == "text" or (item.why == "value" and not item.tag):
         if item.why == "value":
-            return Problem("xml.value", here, item.line, *_wrong(plan, item.node, "", item.text))
+            return Problem("xml.value", here, item.line, *_wrong(plan, item.node, "", item.text, units))
         return Problem(
             "xml.value", here, item.line, f"<{owner}> takes no text, but has {_short(item.text)}", "remove it"
         )
     if item.why == "value":
         inner = f"{item.node}/{item.tag}".lstrip("/")
         text = _INSIDE.fullmatch(item.text)
-        return Problem("xml.value", here, item.line, *_wrong(plan, inner, "", text[1] if text else item.text))
+        return Problem("xml.value", here, item.line, *_wrong(plan, inner, "", text[1] if text else item.text, units))
     if item.why == "repeat":
         return Problem("xml.unknown-element", here, item.line, f"<{item.tag}> stands here a second time", "keep one")
     if item.why == "foreign":
@@ -70,9 +83,9 @@ def _stray(plan: Plan, path: str, item: Stray) -> Problem:
     )
 
 
-def _wrong(plan: Plan, node: str, attribute: str, value: str) -> tuple[str, str]:
+def _wrong(plan: Plan, node: str, attribute: str, value: str, units: Units) -> tuple[str, str]:
     """Text and hint for a value that its field does not take."""
-    field = next((field for field in plan.fields if (node, attribute) in field.places), None)
+    field = _field_at(plan, node, attribute)
     if field is None or field.codec is None:
         if field is not None and field.classes:
             kinds = sorted(cls._when[1] for cls in field.classes if cls._when)
@@ -83,7 +96,7 @@ def _wrong(plan: Plan, node: str, attribute: str, value: str) -> tuple[str, str]
     must = f"use one of {', '.join(words)}" if words else f"must be: {field.codec.name}{such}"
     hint = near(value, list(words)) or must
     try:
-        field.codec.read(value, *(None for _ in field.codec.beside))
+        field.codec.read(value, *(units.get((node, name)) for name in field.codec.beside))
     except ValueError as error:
         return f"{_short(value)} {error}", hint
     return f"{_short(value)} is no {field.codec.name}", hint
