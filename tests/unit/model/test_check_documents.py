@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from anyvirt.errors import CODES
-from anyvirt.model.check_documents import RULES, check_document
+from anyvirt.model.check_documents import RULES, check_document, problems_of
 from anyvirt.model.strict import unknown
 from anyvirt.model.xml import parse
 
