@@ -26,9 +26,9 @@ def kept(connection: Connection, tmp_path_factory: pytest.TempPathFactory) -> It
 
 @pytest.fixture
 def small(kept: Small) -> Small:
-    """At its prompt, with a dead power button and its agent on the channel."""
+    """At its prompt, with a dead power button and its agent, which starts meanwhile, on the channel."""
     kept.booted().run("killall acpid")
-    kept.run("pidof qemu-ga || qemu-ga -d -p /dev/vport0p1 -t /var/run")
+    kept.run("until ls -l /proc/$(pidof qemu-ga)/fd | grep -q vport0p1; do usleep 50000; done")
     return kept
 
 
