@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import inspect
+import json
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -32,6 +33,7 @@ def write(folder: Path) -> None:
         **{f"errors/{code}.rst": error(code) for code in CODES},
         "xml.rst": xml(),
         "support.rst": support(),
+        "figures.txt": figures(),
         "cli.rst": cli(),
     }
     for name, text in pages.items():
@@ -156,6 +158,17 @@ def support() -> str:
         rows.append((f"``{name}``", *cells))
     out.append(table(("hook", *(driver.name for driver in drivers)), rows))
     return "".join(out)
+
+
+def figures() -> str:
+    """What ``nox -s outside`` measured last, with the date."""
+    found = json.loads((Path(__file__).parents[1] / "tests/outside/figures.json").read_text("utf-8"))
+    rows = [(row["about"], _share(row["done"], row["total"])) for row in found["figures"].values()]
+    return table((f"measured on {found['date']}", ""), rows, "70 30")
+
+
+def _share(done: int, total: int | None) -> str:
+    return f"{done}" if total is None else f"{done} of {total} ({done / (total or 1):.2%})"
 
 
 def cli() -> str:

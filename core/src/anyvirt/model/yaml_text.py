@@ -18,7 +18,7 @@ DEEPEST: Final = 100
 _WORDS: Final = {"true": True, "false": False, "null": None, "~": None, "": None}
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,39})")
 # What no YAML of any version takes for something else than text.
-_SAFE: Final = re.compile(r"[A-Za-z/][A-Za-z0-9 _./@+-]*(?<! )")
+_SAFE: Final = re.compile(r"[A-Za-z/$][A-Za-z0-9 _./@+-]*(?<! )")
 _TAKEN: Final = re.compile(r"(?i:y|n|yes|no|on|off|true|false|null|none|nan|inf)")
 _TEXT_TAG: Final = "tag:yaml.org,2002:str"
 
