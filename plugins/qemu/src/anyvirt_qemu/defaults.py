@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from anyvirt.api import Controller, ControllerType, Domain, Invalid, Os, Problem, assign
 
-from anyvirt_qemu import address, filling, machines
+from anyvirt_qemu import address, equipping, filling, machines
 from anyvirt_qemu.filling import Policy
 from anyvirt_qemu.inactive import inactive
 from anyvirt_qemu.plan import Caps, Machine
@@ -52,8 +52,10 @@ def complete(
     d = assign.Drafts(domain if live else inactive(domain))
     if d.uuid is None:
         d.uuid = assign.fresh.uuid(random) if old is None or old.uuid is None else old.uuid
+    if d.genid == "":
+        d.genid = assign.fresh.uuid(random)
     filling.identity(d, caps, machine, stored=stored)
-    filling.devices(d, caps, family, policy)
+    equipping.devices(d, caps, family, policy)
     if old is not None:
         _inherit(d, old, machine)
     _unique(d, random, old, taken, cids)

@@ -150,6 +150,112 @@ def test_what_is_so_only_at_run_time_is_not_defined(guest: Guest) -> None:
     assert "/b" in text
 
 
+# what a definition says -> what it says when it is complete
+UUID = "53764d0e-85a0-42b4-af5c-2046b460b1dc"
+FILLED = [
+    ("<clock offset='variable'/>", "<clock offset='variable' adjustment='0' basis='utc'/>"),
+    ("<clock offset='localtime' adjustment='60'/>", "<clock offset='variable' adjustment='60' basis='localtime'/>"),
+    ("<clock offset='utc' adjustment='reset'/>", "<clock offset='utc' adjustment='reset'/>"),
+    ("<features><hyperv><relaxed state='on'/></hyperv></features>", "<hyperv mode='custom'>"),
+    (
+        "<cpu><topology sockets='1' cores='1' threads='1'/></cpu>",
+        "<topology sockets='1' dies='1' cores='1' threads='1'/>",
+    ),
+    ("<cpu mode='host-passthrough'/>", "<cpu mode='host-passthrough' check='none' migratable='on'/>"),
+    ("<cpu mode='host-model'/>", "<cpu mode='host-model' check='partial'/>"),
+    ("<cpu><model>Nehalem</model></cpu>", "<cpu mode='custom' match='exact' check='partial'>"),
+    ("<cpu><model>Nehalem</model><feature name='vmx'/></cpu>", "<feature policy='require' name='vmx'/>"),
+    ("<numatune><memory nodeset='0'/></numatune>", "<memory mode='strict' nodeset='0'/>"),
+    ("<numatune><memory placement='auto'/></numatune>", "<vcpu placement='auto'>1</vcpu>"),
+    ("<vcpu placement='auto'>1</vcpu>", "<memory mode='strict' placement='auto'/>"),
+    ("<seclabel type='dynamic' model='dac'/>", "<seclabel type='dynamic' model='dac' relabel='yes'/>"),
+    ("<seclabel type='static' model='dac'/>", "<seclabel type='static' model='dac' relabel='no'/>"),
+]
+FITTED = [
+    ("<graphics type='vnc'/>", "<listen type='socket'/>"),
+    ("<graphics type='vnc' autoport='yes'/>", "<graphics type='vnc' port='-1' autoport='yes'>"),
+    ("<graphics type='vnc' port='5903'/>", "<graphics type='vnc' port='5903' autoport='no'>"),
+    (
+        "<graphics type='vnc' port='5903' listen='::1'/>",
+        "<graphics type='vnc' port='5903' autoport='no' listen='::1'>",
+    ),
+    ("<graphics type='vnc' socket='/s'/>", "<listen type='socket' socket='/s'/>"),
+    ("<graphics type='spice'/>", "<listen type='none'/>"),
+    ("<graphics type='spice' port='5903' tlsPort='-1' autoport='yes'/>", "<graphics type='spice' autoport='yes'>"),
+    ("<graphics type='spice'/>", "<audio id='1' type='spice'/>"),
+    ("<graphics type='egl-headless'/>", "<model type='cirrus' vram='16384' heads='1' primary='yes'/>"),
+    ("<video><model type='qxl'/></video>", "ram='65536' vram='65536' vgamem='16384' heads='1' primary='yes'"),
+    ("<interface type='direct'><source dev='eth0'/></interface>", "<source dev='eth0' mode='vepa'/>"),
+    ("<interface type='user'><model type='Virtio'/></interface>", "<model type='virtio'/>"),
+    ("<interface type='vdpa'><source dev='/dev/vhost-vdpa-0'/></interface>", "<model type='virtio'/>"),
+    ("<rng model='virtio'><backend model='random'/></rng>", "<backend model='random'>/dev/urandom</backend>"),
+    ("<tpm><backend type='emulator'/></tpm>", "<backend type='emulator' version='2.0'/>"),
+    ("<tpm><backend type='passthrough'/></tpm>", "<device path='/dev/tpm0'/>"),
+    ("<panic/>", "<panic model='isa'/>"),
+    ("<panic><address type='isa'/></panic>", "<address type='isa' iobase='0x505'/>"),
+    ("<watchdog model='ib700'/>", "<watchdog model='ib700' action='reset'/>"),
+    ("<shmem name='a'/>", "<model type='ivshmem-plain'/>"),
+    (
+        "<channel type='spicevmc'><target type='virtio'/></channel>",
+        "<target type='virtio' name='com.redhat.spice.0'/>",
+    ),
+    ("<redirdev type='spicevmc'/>", "<redirdev bus='usb' type='spicevmc'>"),
+    ("<smartcard mode='host'/>", "<address type='ccid' controller='0' slot='0'/>"),
+    (
+        f"<hostdev type='mdev' model='vfio-pci'><source><address uuid='{UUID}'/></source></hostdev>",
+        "<hostdev mode='subsystem' type='mdev' managed='no' model='vfio-pci' display='off'>",
+    ),
+    ("<memory model='dimm'><target><size>1024</size></target></memory>", "<address type='dimm' slot='0'/>"),
+    (
+        "<disk type='network'><source protocol='nbd'><host name='a' transport='tcp'/></source>"
+        "<target dev='vda'/></disk>",
+        "<host name='a' port='10809'/>",
+    ),
+    ("<disk device='floppy'><source file='/a'/><target dev='fda'/></disk>", "<controller type='fdc' index='0'/>"),
+]
+
+
+@pytest.mark.parametrize(("given", "filled"), [*FILLED, *FITTED])
+def test_what_is_left_open_is_filled_in(given: str, filled: str, complete: Complete, guest: Guest) -> None:
+    text = guest() if (given, filled) in FILLED else guest(given)
+    if (given, filled) in FILLED:
+        kept = "" if given.startswith("<features") else "<features><acpi/></features>"
+        text = text.replace("<features><acpi/></features>", kept + given)
+    made = complete(text)
+    assert filled in dump(made)
+    assert complete(made) == made
+
+
+def test_a_limit_that_is_none_is_left_out(complete: Complete, guest: Guest) -> None:
+    limit = "<memtune><hard_limit>9007199254740991</hard_limit>{}</memtune>"
+    assert complete(guest(extra=limit.format(""))).memtune is None
+    some = complete(guest(extra=limit.format("<soft_limit>1024</soft_limit>"))).memtune
+    assert some is not None
+    assert (some.hard_limit, some.soft_limit) == (None, 1 << 20)
+
+
+def test_memory_is_that_of_all_cells_and_modules(complete: Complete, guest: Guest) -> None:
+    cells = "<vcpu>3</vcpu><cpu><numa><cell id='0' cpus='0' memory='1024'/><cell cpus='1' memory='2048'/></numa></cpu>"
+    module = "<memory model='dimm'><target><size>1024</size><node>0</node></target></memory>"
+    made = complete(guest(module, extra=cells))
+    assert made.memory == 4 << 20
+    assert made.cpu is not None
+    assert [(cell.id, cell.cpus) for cell in made.cpu.cells] == [(0, {0, 2}), (1, {1})]
+    assert complete(guest(module, extra=cells), stored=True).memory == 64 << 20
+
+
+def test_disks_of_one_bus_stand_in_the_order_of_their_names(complete: Complete, guest: Guest) -> None:
+    disk = "<disk><source file='/a'/><target dev='{}'/></disk>"
+    made = complete(guest("".join(disk.format(name) for name in ("vdc", "sda", "vda", "vdb"))))
+    assert [x.target for x in made.disks] == ["vda", "vdb", "vdc", "sda"]
+
+
+def test_an_empty_generation_id_gets_a_value(complete: Complete, guest: Guest) -> None:
+    made = complete(guest(extra="<genid/>"))
+    assert made.genid
+    assert complete(made).genid == made.genid
+
+
 @pytest.mark.parametrize(
     ("change", "text"),
     [
