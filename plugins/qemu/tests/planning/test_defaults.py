@@ -207,8 +207,10 @@ FITTED = [
     ),
     ("<memory model='dimm'><target><size>1024</size></target></memory>", "<address type='dimm' slot='0'/>"),
     (
-        "<disk type='network'><source protocol='nbd'><host name='a' transport='tcp'/></source>"
-        "<target dev='vda'/></disk>",
+        (
+            "<disk type='network'><source protocol='nbd'><host name='a' transport='tcp'/></source>"
+            "<target dev='vda'/></disk>"
+        ),
         "<host name='a' port='10809'/>",
     ),
     ("<disk device='floppy'><source file='/a'/><target dev='fda'/></disk>", "<controller type='fdc' index='0'/>"),
