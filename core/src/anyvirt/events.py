@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
 from enum import Enum
+from functools import cache
 from typing import Any, ClassVar, Final
 
 from anyvirt.model.state import Reason, State, Status
@@ -91,9 +92,14 @@ class Event:
 
     def detail_row(self) -> dict[str, Any]:
         """The fields of this kind alone, as plain data for a log."""
-        common = len(fields(Event))  # they come first
-        values = ((f.name, getattr(self, f.name)) for f in fields(self)[common:])
+        values = ((name, getattr(self, name)) for name in self._own())
         return {name: value.value if isinstance(value, Enum) else value for name, value in values}
+
+    @classmethod
+    @cache
+    def _own(cls) -> tuple[str, ...]:
+        """The names of the fields of this kind alone."""
+        return tuple(f.name for f in fields(cls)[len(fields(Event)) :])  # the common ones come first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

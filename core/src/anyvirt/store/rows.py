@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from anyvirt.ref import Ref
@@ -146,9 +147,14 @@ def entries(given: Told | Iterable[Told] | None) -> tuple[Told, ...]:
 
 def plain(data: Any) -> str:
     """``data`` as JSON on one line."""
+    return _encode()(data)
+
+
+@cache
+def _encode() -> Callable[[Any], str]:
     import json
 
-    return json.dumps(data, ensure_ascii=True, separators=(",", ":"))
+    return json.JSONEncoder(ensure_ascii=True, separators=(",", ":")).encode
 
 
 def plain_of(text: str) -> Any:
