@@ -12,10 +12,14 @@ import yaml
 from anyvirt.errors import Invalid, Unsupported
 from anyvirt.model.check import check
 from anyvirt.model.domain import Domain
+from anyvirt.model.form import from_json
 from anyvirt.model.roots import ROOTS, class_of
+from anyvirt.model.write import dump
 from anyvirt.model.written import FORMS, form_of, model_of, text_of
 from anyvirt.model.xml import parse
 from anyvirt.model.yaml_text import load, save
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from model_samples import made
 
 XML = """<domain type='kvm'><name>web</name><memory unit='MiB'>64</memory><vcpu>2</vcpu>
@@ -85,6 +89,7 @@ def test_only_truth_values_and_decimal_numbers_are_more_than_text(
         ("a: \x01", "no YAML"),
         ("? [a]\n: b", "key must be a text"),
         ("a: " + "[" * 5000, "nested too deep"),
+        ("- a\n" * 300_000, "more than 200000 values"),
     ],
 )
 def test_what_yaml_has_beyond_json_is_refused_with_its_line(text: str, said: str) -> None:
@@ -127,6 +132,50 @@ def test_what_is_wrong_in_json_is_told_with_path() -> None:
     assert problems("[1]") == [("xml.value", "/", None)]
     assert problems('{"$kind": "lamp"}') == [("xml.unknown-element", "/lamp", 1)]
     assert problems('{"$kind": 7}') == [("xml.value", "/$kind", None)]
+
+
+@pytest.mark.parametrize(
+    ("text", "path"),
+    [
+        ('{"name": "a", "memory": true}', "/memory"),
+        ('{"name": "a", "features": {"acpi": 7}}', "/features/acpi"),
+        ('{"name": "a", "vcpu_cpuset": ["a"]}', "/vcpu/@cpuset"),
+        ('{"name": "a", "vcpu_cpuset": [true]}', "/vcpu/@cpuset"),
+        ('{"name": null}', "/name"),
+        ('{"name": "a", "$unknown": {"attributes": [["", "x><y", "z", "unknown"]], "content": [], "bare": []}}', ""),
+        ('{"name": "a", "$unknown": {"attributes": [["", "x", "\\u0000", "unknown"]], "content": [], "bare": []}}', ""),
+        (
+            '{"name": "a", "$unknown": {"attributes": [["no/such", "x", "1", "unknown"]], "content": [], "bare": []}}',
+            "",
+        ),
+        (
+            '{"name": "a", "$unknown": {"attributes": [], "content": [["", "", 0, "unknown", "q", "<q"]], "bare": []}}',
+            "",
+        ),
+    ],
+)
+def test_json_holds_nothing_that_would_become_something_else(text: str, path: str) -> None:
+    assert problems(text) == [("xml.value", path or "/$unknown", None)]
+
+
+def test_a_chain_of_images_too_long_to_be_read_is_refused() -> None:
+    deep: dict[str, Any] = {}
+    for _ in range(900):
+        deep = {"backing_store": deep}
+    with pytest.raises(Invalid) as caught:
+        from_json(Domain, {"name": "a", "disks": [deep]})
+    assert [problem.code for problem in caught.value.problems] == ["xml.limits"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.text(alphabet="{}[]:,-'\"&*!|>#?% \n\t\\0n\u20ac$kindamevcpu", max_size=60) | st.binary(max_size=60))
+def test_no_text_raises_anything_but_invalid(text: str | bytes) -> None:
+    data = text if isinstance(text, bytes) else text.encode()
+    for form in FORMS:
+        try:
+            dump(model_of(data, form))
+        except Invalid as error:
+            assert error.problems  # noqa: PT017 - any input may be refused
 
 
 def test_a_file_that_is_no_utf_8_is_told_with_its_line() -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, TypeVar
 
 from anyvirt.errors import Invalid, Problem
 from anyvirt.model.element import Element, conceal, rest_of
-from anyvirt.model.plan import Field, plan_of
+from anyvirt.model.plan import Field, Plan, plan_of
 from anyvirt.model.rest import Attribute, Rest, Stray, Xml
-from anyvirt.model.types import Codec, Text
+from anyvirt.model.types import Bytes, Codec, Integer, Presence, Switch, Text, Words
 from anyvirt.model.walk import place
 
 E = TypeVar("E", bound=Element)
+_NAME: Final = re.compile(r"(\{[^{}\s\"'<>&]+\})?[^\W\d][\w.-]*")
+_ILLEGAL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 KIND: Final = "$kind"
 UNKNOWN: Final = "$unknown"
 
@@ -78,7 +81,10 @@ def from_json(cls: type[E], data: Mapping[str, Any]) -> E:
         ``Object`` and ``Items``.
     """
     problems: list[Problem] = []
-    made = _element(cls, data, "", problems)
+    try:
+        made = _element(cls, data, "", problems)
+    except RecursionError as error:
+        raise Invalid([Problem("xml.limits", "", None, "the document is nested too deep to be read")]) from error
     if problems or made is None:
         raise Invalid(problems or [Problem("xml.value", "/", None, "must be an object")])
     return made
@@ -110,7 +116,7 @@ def _element(cls: type[E], data: Any, path: str, problems: list[Problem], line: 
     if problems:
         return None
     made = cls(**values)
-    rest = _rest(data[UNKNOWN], path, problems) if UNKNOWN in data else None
+    rest = _rest(plan, data[UNKNOWN], path, problems) if UNKNOWN in data else None
     own = {_home(plan.by_name[name]): lines[name] for name in lines if name in values}
     conceal(made, rest, None, {**own, "": line} if own else line)
     return made
@@ -124,7 +130,11 @@ def _field(field: Field, value: Any, path: str, problems: list[Problem], line: i
         lines = value.lines if isinstance(value, Items) else [line] * len(value)
         items = enumerate(zip(value, lines, strict=True))
         return tuple(_item(field, item, f"{path}[{index}]", problems, own) for index, (item, own) in items)
-    return None if value is None else _item(field, value, path, problems, line)
+    if value is None:
+        if field.at.required:
+            problems.append(Problem("xml.value", path, line, "is missing", field.at.doc))
+        return field.at.default if not field.at.required else None
+    return _item(field, value, path, problems, line)
 
 
 def _item(field: Field, value: Any, path: str, problems: list[Problem], line: int | None) -> Any:
@@ -139,15 +149,24 @@ def _item(field: Field, value: Any, path: str, problems: list[Problem], line: in
     try:
         if isinstance(value, str) and codec.name != "text":
             read = Xml(value) if codec.name == "any XML" else codec.read(value, *(None for _ in codec.beside))
-        elif isinstance(value, list):
-            read = frozenset(value)
         else:
-            read = value
+            read = frozenset(value) if isinstance(value, list) else value
+            _fits(codec, value)
         codec.write(read)
     except (ValueError, TypeError) as error:
         problems.append(Problem("xml.value", path, line, f"{value!r} {error}", _way_out(codec, value)))
         return None
     return read
+
+
+def _fits(codec: Codec, value: Any) -> None:
+    """Python takes a truth value for a number, and any value for a truth value; a document may not."""
+    if isinstance(value, bool) and isinstance(codec, (Integer, Bytes)):
+        raise ValueError("is a truth value")  # noqa: TRY004 - what a codec raises
+    if type(value) is int and isinstance(codec, (Words, Presence, Switch)):
+        raise ValueError("is a number")
+    if isinstance(value, list) and not all(type(one) is int for one in value):
+        raise ValueError("is no list of numbers")
 
 
 def _home(field: Field) -> str:
@@ -180,18 +199,41 @@ def _class(field: Field, value: Any) -> type[Element] | None:
     return next((cls for cls in classes if kind == kind_of(cls)), None)
 
 
-def _rest(data: Any, path: str, problems: list[Problem]) -> Rest | None:
-    from anyvirt.model.xml import sound
-
+def _rest(plan: Plan, data: Any, path: str, problems: list[Problem]) -> Rest | None:
     try:
         attributes = tuple(Attribute(*map(str, item)) for item in data["attributes"])
-        strays = []
-        for node, after, index, why, tag, text in data["content"]:
-            wrong = sound(text) if tag else ""
-            if wrong:
-                problems.append(Problem("xml.value", f"{path}/{UNKNOWN}", None, wrong))
-            strays.append(Stray(node, after, int(index), why, tag, Xml(text) if tag else text, None))
-        return Rest(attributes, tuple(strays), tuple(data["bare"]))
+        content = [
+            (str(node), str(after), int(number), str(why), str(tag), str(text))
+            for node, after, number, why, tag, text in data["content"]
+        ]
+        bare = tuple(map(str, data["bare"]))
     except (KeyError, TypeError, ValueError) as error:
         problems.append(Problem("xml.value", f"{path}/{UNKNOWN}", None, f"is not as written by to_json: {error!r}"))
         return None
+    wrong = _wrong_rest(plan, attributes, content, bare)
+    problems += [Problem("xml.value", f"{path}/{UNKNOWN}", None, text, "write what to_json gave") for text in wrong]
+    strays = [Stray(*item[:5], Xml(item[5]) if item[4] else item[5], None) for item in content]
+    return Rest(attributes, tuple(strays), bare)
+
+
+def _wrong_rest(
+    plan: Plan,
+    attributes: Sequence[Attribute],
+    content: Sequence[tuple[str, str, int, str, str, str]],
+    bare: Sequence[str],
+) -> Iterator[str]:
+    """What could not be written as XML, or would be lost."""
+    from anyvirt.model.strict import node_at
+    from anyvirt.model.xml import sound
+
+    for node in {*(item.node for item in attributes), *(item[0] for item in content), *bare}:
+        if node_at(plan, node) is None:
+            yield f"there is no element {node!r} to hold it"
+    for item in attributes:
+        if not _NAME.fullmatch(item.name) or _ILLEGAL.search(item.value):
+            yield f"{item.name!r} is no attribute that XML can carry"
+    for _, _, _, _, tag, text in content:
+        if tag and (reason := sound(text)):
+            yield reason
+        elif not tag and _ILLEGAL.search(text):
+            yield f"{text!r} holds a character that XML cannot carry"

@@ -15,6 +15,7 @@ from anyvirt.model.form import Items, Object
 
 LARGEST: Final = 4 << 20
 DEEPEST: Final = 100
+MOST: Final = 200_000
 _WORDS: Final = {"true": True, "false": False, "null": None, "~": None, "": None}
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]{0,39})")
 # What no YAML of any version takes for something else than text.
@@ -94,7 +95,7 @@ class _Builder:
         self._yaml = yaml
         self._open: list[Object | Items] = []  # containers that are not closed yet
         self._keys: list[str | None] = []  # the key that waits for its value, of each
-        self._documents = 0
+        self._documents = self._values = 0
         self.result: Any = None
 
     def take(self, event: Any) -> None:
@@ -138,6 +139,9 @@ class _Builder:
         self._keys[-1] = name
 
     def _put(self, value: Any, line: int) -> None:
+        self._values += 1
+        if self._values > MOST:
+            raise _invalid(line, f"the document has more than {MOST} values", code="xml.limits")
         if not self._open:
             self.result = value
             return
