@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from anyvirt.deadline import Deadline, within
@@ -13,7 +14,7 @@ from anyvirt.locks import Locks
 from anyvirt.store.files import FileStore
 from anyvirt.store.rows import Entry, LogGap
 from anyvirt.transport.files import FarFiles
-from anyvirt.transport.run import LocalRun
+from anyvirt.transport.run import LocalRun, Output
 
 MakeStore = Callable[[], FileStore]
 
@@ -74,6 +75,32 @@ def test_a_lock_that_the_host_keeps_makes_the_far_end_busy(near: MakeStore, far:
         far().define("domain", "b", "two", "<b/>")
     assert [row.name for row in near().rows("domain")] == ["one"]
     assert not list((tmp_path / "xen").rglob(".new-*")), "no draft is left"
+
+
+class Killed(LocalRun):
+    """Kills the far shell when the log has its line and nothing is done so far."""
+
+    def __call__(self, *argv: str, **rest: Any) -> Output:
+        words = [word.replace("while [ $# -gt 0 ]", "kill -9 $$; while [ $# -gt 0 ]") for word in argv]
+        return super().__call__(*words, **rest)
+
+
+@pytest.mark.parametrize("end", ["near", "far"])
+def test_a_far_shell_that_is_killed_between_telling_and_doing_is_finished_by_whoever_comes_next(
+    near: MakeStore, far: MakeStore, tmp_path: Path, end: str
+) -> None:
+    run = Killed()
+    cut = FileStore.far(
+        run, FarFiles(LocalRun()), str(tmp_path / "xen"), "xen", str(tmp_path / "locks/store-xen"), boot="now"
+    )
+    far().define("domain", "b", "other", "<b/>")
+    with pytest.raises(VirtError):
+        cut.define("domain", "a", "one", "<a/>", event=Entry("added"))
+    assert [item.kind for item in near().events() if isinstance(item, Entry)] == ["added"]
+    assert [row.name for row in near().rows("domain")] == ["other"]
+    (near if end == "near" else far)().set_autostart("domain", "b", on=True)
+    assert [row.name for row in near().rows("domain")] == ["one", "other"]
+    assert not list((tmp_path / "xen/domain").glob(".new-*"))
 
 
 def test_a_lost_event_is_noted_on_the_far_host(near: MakeStore, far: MakeStore) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -125,3 +127,57 @@ def test_a_head_that_a_power_loss_emptied_costs_nothing_but_ids(store: FileStore
     store.set_autostart("domain", A, on=True)
     assert store.next_id() == 1
     assert store.get("domain", A).autostart
+
+
+CUT_OFF = """
+import os, signal, sys
+from pathlib import Path
+from anyvirt.locks import Locks
+from anyvirt.store.files import FileStore
+from anyvirt.store.rows import Entry
+folder, at = Path(sys.argv[1]), int(sys.argv[2])
+store = FileStore.local(folder, "fake", Locks(folder / "locks").lock("store"), boot="now")
+def audit(event, arguments):
+    global at
+    if event in {"os.rename", "os.remove"}:
+        at -= 1
+        if at < 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+sys.addaudithook(audit)
+store.define("domain", "a", "new", "<a/>", event=Entry("added"))
+store.rename("domain", "b", "other", xml="<c/>", event=Entry("renamed"))
+store.undefine("domain", "c", event=Entry("removed"))
+"""
+
+
+def test_a_writer_that_is_killed_between_telling_and_doing_is_finished_by_the_next(tmp_path: Path) -> None:
+    for at in range(40):
+        folder = tmp_path / str(at)
+        (folder / "locks").mkdir(parents=True)
+        store = FileStore.local(folder, "fake", Locks(folder / "locks").lock("store"), boot="now")
+        store.define("domain", "b", "one", "<b/>")
+        store.define("domain", "c", "two", "<c/>")
+        assert store.next_id() == 1
+        killed = subprocess.run([sys.executable, "-c", CUT_OFF, str(folder), str(at)], check=False).returncode
+        assert store.next_id() == 2  # whatever comes next
+        told = {item.kind for item in store.events() if isinstance(item, Entry)}
+        rows = {row.uuid: (row.name, row.xml) for row in store.rows("domain", xml=True)}
+        assert rows.get("a") == (("new", "<a/>") if "added" in told else None), at
+        assert rows["b"] == (("other", "<c/>") if "renamed" in told else ("one", "<b/>")), at
+        assert ("c" in rows) == ("removed" not in told), at
+        store.append(Entry("last"))
+        assert [item.kind for item in store.events() if isinstance(item, Entry)][-1] == "last"
+        if not killed:
+            assert at >= 6
+            assert told == {"added", "renamed", "removed"}
+            return
+    pytest.fail("it never comes to its end")
+
+
+def test_a_definition_made_anew_is_not_taken_for_what_a_killed_writer_left(store: FileStore, folder: Path) -> None:
+    store.define("domain", "a", "one", "<a/>", event=Entry("added"))
+    store.undefine("domain", "a", event=Entry("removed"))
+    store.define("domain", "a", "one", "<b/>")
+    (folder / "head.json").write_bytes(b"")  # a power loss
+    store.next_id()
+    assert [row.xml for row in store.rows("domain", xml=True)] == ["<b/>"]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from anyvirt.deadline import Deadline, current
 from anyvirt.errors import Busy, NotFound, VirtError
 from anyvirt.store.faults import failed, full
-from anyvirt.store.place import DRAFT, Drop, Move, Put, Seen, Step
+from anyvirt.store.place import DRAFT, Drop, Move, Put, Seen, Step, draft, renames
 
 if TYPE_CHECKING:
     from anyvirt.transport.files import Files
@@ -20,6 +20,8 @@ _MISSING: Final = 44
 _LOST: Final = 75
 _KEPT: Final = 73
 _FULL: Final = 74
+_TOLD: Final = 76
+_KILLED: Final = 128
 _WAIT: Final = 30.0
 _LOOK: Final = 1.0
 _WIDTH: Final = 20
@@ -82,10 +84,10 @@ class FarPlace:
         current().check(purpose)
         yield
 
-    def change(self, seen: Seen, append: bytes, steps: Sequence[Step]) -> bool:
+    def change(self, seen: Seen, append: bytes, steps: Sequence[Step], nonce: str = "") -> bool:
         drafts: list[str] = []
         try:
-            words, lines = self._staged(append, steps, drafts)
+            words, lines = self._staged(append, steps, nonce or secrets.token_hex(8), drafts)
         except VirtError as error:
             self._clear(drafts)
             if error.code == "file.no-space":
@@ -108,7 +110,8 @@ class FarPlace:
         )
         if out.code == 0:
             return True
-        self._clear(drafts)
+        if out.code != _TOLD and 0 < out.code < _KILLED:  # else they may be needed to finish it
+            self._clear(drafts)
         if out.code == _LOST:
             return False
         if out.code == _KEPT:
@@ -117,33 +120,34 @@ class FarPlace:
             raise full(self.folder)
         raise failed("store.io", f"{self.folder}: {out.err.decode('utf-8', 'replace').strip()}", status=out.code)
 
-    def _staged(self, append: bytes, steps: Sequence[Step], drafts: list[str]) -> tuple[list[str], str]:
+    def _staged(self, append: bytes, steps: Sequence[Step], nonce: str, drafts: list[str]) -> tuple[list[str], str]:
         """The steps as words, after what has to be written is on that host: drafts that a rename makes real."""
+        for number, step in enumerate(steps):
+            if isinstance(step, Put):
+                self._draft(draft(step, number, nonce), step.data, drafts)
         words: list[str] = []
         folders: dict[str, None] = {}
-        for step in steps:
-            folder = step.path.rpartition("/")[0]
+        for step in renames(steps, nonce):
             match step:
-                case Put():
-                    words += ["move", self._draft(folder, step.data, drafts), step.path]
                 case Drop():
                     words += ["drop", step.path]
                 case Move():
                     words += ["move", step.path, step.to]
-            folders[folder or "."] = None
+            folders[step.path.rpartition("/")[0] or "."] = None
         for folder in folders:
             words += ["sync", folder]
-        return words, self._draft("", append, drafts) if append else ""
+        lines = f"{DRAFT}{nonce}-lines" if append else ""
+        if append:
+            self._draft(lines, append, drafts)
+        return words, lines
 
-    def _draft(self, folder: str, data: bytes, drafts: list[str]) -> str:
-        draft = f"{folder}/{DRAFT}{secrets.token_hex(8)}".lstrip("/")
+    def _draft(self, path: str, data: bytes, drafts: list[str]) -> None:
         try:
-            self._files.write(f"{self.folder}/{draft}", data)
+            self._files.write(f"{self.folder}/{path}", data)
         except NotFound:
-            self._make(f"{self.folder}/{folder}".rstrip("/"))
-            self._files.write(f"{self.folder}/{draft}", data)
-        drafts.append(draft)
-        return draft
+            self._make(f"{self.folder}/{path.rpartition('/')[0]}".rstrip("/"))
+            self._files.write(f"{self.folder}/{path}", data)
+        drafts.append(path)
 
     def _make(self, folder: str) -> None:
         try:
@@ -153,9 +157,9 @@ class FarPlace:
             self._files.mkdir(folder)
 
     def _clear(self, drafts: Sequence[str]) -> None:
-        for draft in drafts:
+        for path in drafts:
             with suppress(VirtError):
-                self._files.remove(f"{self.folder}/{draft}")
+                self._files.remove(f"{self.folder}/{path}")
 
 
 class FarBell:

@@ -15,7 +15,7 @@ from anyvirt.store.bell import Bell
 from anyvirt.store.faults import corrupt
 from anyvirt.store.log import Rings, follow
 from anyvirt.store.names import check_key, check_kind, check_name, check_ref, check_text, quote, unquote
-from anyvirt.store.place import HEAD, Drop, LocalPlace, Move, Place, Put, Seen, Step
+from anyvirt.store.place import HEAD, Drop, LocalPlace, Move, Place, Put, Seen, Step, renames
 from anyvirt.store.rows import Defined, Entry, LogGap, Row, Token, Told, entries, job_data, job_of, plain, plain_of
 from anyvirt.store.schema import OLDEST_WRITER, SCHEMA
 from anyvirt.store.shelf import Flags, Item, items, new_item
@@ -37,6 +37,22 @@ class _Plan(NamedTuple, Generic[T]):
     steps: list[Step]
     told: tuple[Told, ...] = ()
     ids: Mapping[str, Any] | None = None
+
+
+class _Head(NamedTuple):
+    """What the last change has left in its file.
+
+    :param seq: the log's last number then; None where a power loss, or an earlier version, left it open.
+    """
+
+    data: bytes
+    ids: Mapping[str, Any]
+    seq: int | None
+
+
+def _head_step(nonce: str, ids: Mapping[str, Any], seq: int, *, new: bool = False) -> Put:
+    # The first one lasts: where there is none, nothing has been done since the log's last line.
+    return Put(HEAD, plain({"nonce": nonce, "ids": ids, "seq": seq}).encode(), lasting=new)
 
 
 class FileStore:
@@ -291,46 +307,60 @@ class FileStore:
         while True:
             with self._place.locked(purpose):
                 store = self._id(make=True)
-                head, ids = self._head()
-                plan = decide()
-                if not plan.steps and not plan.told and plan.ids is None:
-                    return plan.result, ""
-                nonce = {"nonce": secrets.token_hex(8), "ids": ids if plan.ids is None else plan.ids}
-                last, done = self._written(head, plain(nonce).encode(), plan)
-            if done:
-                self._bell.ring()
-                return plan.result, str(Token(store, last, self._bell.lost())) if plan.told else ""
-            if not patience.nap():
+                head = self._head()
+                end = journal.end_of(self._place)
+                if head.seq is not None and end.seq > head.seq:  # a writer was killed when he had told of his change
+                    done = self._finished(head, end)
+                else:
+                    plan = decide()
+                    if not plan.steps and not plan.told and plan.ids is None:
+                        return plan.result, ""
+                    last, done = self._written(head, end, plan)
+                    if done:
+                        break
+            if not done and not patience.nap():
                 raise Busy(f"the store of {self.driver}", holder="another process", purpose="writing")
+        self._bell.ring()
+        return plan.result, str(Token(store, last, self._bell.lost())) if plan.told else ""
 
-    def _written(self, seen: bytes, head: bytes, plan: _Plan[Any]) -> tuple[int, bool]:
+    def _written(self, head: _Head, end: journal.End, plan: _Plan[Any]) -> tuple[int, bool]:
         """Take the steps of a plan: the log's last number then, and whether nobody else was first."""
-        steps: list[Step] = [Put(HEAD, head, lasting=False), *plan.steps]
-        if not plan.told:
-            return 0, self._place.change(Seen(seen, -1), b"", steps)
-        end = journal.end_of(self._place)
-        last = end.seq + len(plan.told)
-        aged = journal.aged(self._place, end, last)
-        if aged:
-            self._place.change(Seen(seen, end.size), b"", aged)
+        nonce, last = secrets.token_hex(8), end.seq + len(plan.told)
+        ids = head.ids if plan.ids is None else plan.ids
+        if plan.told and (aged := journal.aged(self._place, end, last)):
+            self._place.change(Seen(head.data, end.size), b"", aged)
             end = journal.end_of(self._place)
-        lines = journal.lines_for(plan.told, end)
-        return last, self._place.change(Seen(seen, end.size), lines, [*steps, *journal.full(end, last)])
+        # The head comes last: until it knows of the log's last line, the steps of that line are to be taken again.
+        steps: list[Step] = [*plan.steps, *journal.full(end, last), _head_step(nonce, ids, last, new=not head.data)]
+        lines = journal.lines_for(plan.told, end, renames(steps, nonce) if plan.steps else ())
+        return last, self._place.change(Seen(head.data, end.size if lines else -1), lines, steps, nonce)
+
+    def _finished(self, head: _Head, end: journal.End) -> bool:
+        """Take the steps that the log's last line tells of; whether nobody else was first."""
+        seen, steps = Seen(head.data, end.size), end.steps()
+        if steps and not self._place.change(seen, b"", steps):
+            return False
+        now = self._head()
+        if now.seq == end.seq:
+            return True
+        return self._place.change(Seen(now.data, end.size), b"", [_head_step(secrets.token_hex(8), now.ids, end.seq)])
 
     def _next(self, kind: str) -> tuple[int, Mapping[str, Any]]:
         """The next numeric id, and all counters once it is taken."""
-        ids = self._head()[1]
+        ids = self._head().ids
         boot, last = ids.get(kind, ("", 0))
         number = last + 1 if boot == self._boot else 1
         return number, {**ids, kind: (self._boot, number)}
 
-    def _head(self) -> tuple[bytes, Mapping[str, Any]]:
-        data = self._place.read(HEAD) or b""
+    def _head(self) -> _Head:
+        data = self._place.read(HEAD)
+        if data is None:  # the first change has not come so far
+            return _Head(b"", {}, 0)
         try:
-            ids = plain_of(data.decode())["ids"] if data else {}
-        except (ValueError, KeyError, TypeError):
-            ids = {}  # cut by a power loss, and ids begin anew after one
-        return data, ids
+            found = plain_of(data.decode())
+            return _Head(data, found.get("ids", {}), found.get("seq"))
+        except (ValueError, AttributeError):
+            return _Head(data, {}, None)  # cut by a power loss, and ids begin anew after one
 
     def _id(self, *, make: bool = False) -> str:
         """The store's id; raises where this version may not use the store."""

@@ -17,24 +17,34 @@ _AGE_EVERY: Final = 512
 
 
 class End(NamedTuple):
-    """How a log ends: its size in bytes, its last number, whether its last line was cut."""
+    """How a log ends: its size in bytes, its last number, whether its last line was cut, the last whole line."""
 
     size: int
     seq: int
     torn: bool
+    line: bytes = b""
+
+    def steps(self) -> list[Step]:
+        """What was to be done when the last line was written; see ``place.renames``."""
+        try:
+            words = plain_of(self.line.decode()).get("todo", ())
+            return [Drop(paths[0]) if word == "drop" else Move(*paths) for word, *paths in words]
+        except (ValueError, TypeError, AttributeError, IndexError):
+            return []  # somebody else has written into it
 
 
 def end_of(place: Place) -> End:
     """How the log ends now."""
-    size, torn, last = 0, False, None
+    size, torn, last, end = 0, False, None, b""
     for path in (LOG, OLD_LOG):
         found, data = _last_lines(place, path)
         if path == LOG:
             size, torn = found, bool(data) and not data.endswith(b"\n")
-        last = next((seq for line in reversed(data.split(b"\n")) if (seq := _number(line)) is not None), None)
+        end = next((line for line in reversed(data.split(b"\n")) if _number(line) is not None), b"")
+        last = _number(end)
         if last is not None:
             break
-    return End(size, last or 0, torn)
+    return End(size, last or 0, torn, end)
 
 
 def _last_lines(place: Place, path: str) -> tuple[int, bytes]:
@@ -49,11 +59,17 @@ def _last_lines(place: Place, path: str) -> tuple[int, bytes]:
         count *= 8
 
 
-def lines_for(told: Sequence[Told], end: End) -> bytes:
-    """The lines to append after ``end``, in one write."""
+def lines_for(told: Sequence[Told], end: End, steps: Sequence[Step] = ()) -> bytes:
+    """The lines to append after ``end``, in one write.
+
+    :param steps: what is done next; the last line says so, so that whoever comes after a kill can do it.
+    """
     out = []
+    todo = [["drop", step.path] if isinstance(step, Drop) else ["move", *step] for step in steps]
     for seq, (at, run, ref, kind, detail) in enumerate(map(encoded, told), end.seq + 1):
-        rest = {"at": at, "run": run, "kind": kind, "ref": plain_of(ref), "detail": plain_of(detail)}
+        rest: dict[str, Any] = {"at": at, "run": run, "kind": kind, "ref": plain_of(ref), "detail": plain_of(detail)}
+        if todo and seq == end.seq + len(told):
+            rest["todo"] = todo
         out.append(f'{{"seq":{seq},{plain(rest)[1:]}\n'.encode())
     # A line that a killed writer left half is ended first; it stays, so that readers learn of it.
     return (b"\n" if end.torn else b"") + b"".join(out)

@@ -50,6 +50,20 @@ class Seen(NamedTuple):
 Step = Put | Drop | Move
 
 
+def draft(step: Put, number: int, nonce: str) -> str:
+    """Where what is to become a file is written first, in the same folder."""
+    folder = step.path.rpartition("/")[0]
+    return f"{folder}/{DRAFT}{nonce}-{number}".lstrip("/")
+
+
+def renames(steps: Sequence[Step], nonce: str) -> list[Step]:
+    """What is left of steps once their drafts are there; taking it twice does no harm."""
+    return [
+        Move(draft(step, number, nonce), step.path) if isinstance(step, Put) else step
+        for number, step in enumerate(steps)
+    ]
+
+
 class Place(Protocol):
     """A folder of one host; paths are relative to it, such as ``domain/web~UUID.xml``."""
 
@@ -73,11 +87,13 @@ class Place(Protocol):
         """
         ...
 
-    def change(self, seen: Seen, append: bytes, steps: Sequence[Step]) -> bool:
+    def change(self, seen: Seen, append: bytes, steps: Sequence[Step], nonce: str = "") -> bool:
         """Append to the log, then take the steps in order; all on the disk when it returns.
 
-        False, and nothing changed, where head or log are not as ``seen`` any more.
+        False, and nothing changed, where head or log are not as ``seen`` any more. A kill before the log's line is
+        whole leaves nothing; one after it leaves the drafts, so that ``renames`` can be taken by whoever comes next.
 
+        :param nonce: names the drafts; a random one where nobody has to find them.
         :raises Failed: (``store.full``) there was no room; nothing was changed.
         """
         ...
@@ -117,15 +133,17 @@ class LocalPlace:
         finally:
             self._lock.release()
 
-    def change(self, seen: Seen, append: bytes, steps: Sequence[Step]) -> bool:
+    def change(self, seen: Seen, append: bytes, steps: Sequence[Step], nonce: str = "") -> bool:
         # Called under the lock, so what was seen is so still.
         drafts: dict[int, Path] = {}
+        nonce, told = nonce or secrets.token_hex(8), False
         try:
             for number, step in enumerate(steps):
                 if isinstance(step, Put):
-                    drafts[number] = self._draft(step)
+                    drafts[number] = self._draft(step, self.folder / draft(step, number, nonce))
             if append:
                 self._append(append, seen.log_size)
+                told = True
             folders = {self._step(step, drafts.pop(number, None)) for number, step in enumerate(steps)}
             for folder in folders:
                 if folder is not None:
@@ -133,31 +151,29 @@ class LocalPlace:
         except OSError as error:
             raise coded(error, self.folder) from error
         finally:
-            for draft in drafts.values():
+            for path in () if told else drafts.values():
                 with suppress(OSError):
-                    draft.unlink(missing_ok=True)
+                    path.unlink(missing_ok=True)
         return True
 
-    def _draft(self, step: Put) -> Path:
-        path = self.folder / step.path
-        draft = path.with_name(f"{DRAFT}{secrets.token_hex(8)}")
+    def _draft(self, step: Put, path: Path) -> Path:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW
         try:
-            fd = os.open(draft, flags, 0o600)
+            fd = os.open(path, flags, 0o600)
         except FileNotFoundError:
             self._make(path.parent)
-            fd = os.open(draft, flags, 0o600)
+            fd = os.open(path, flags, 0o600)
         try:
             os.fchmod(fd, 0o600)
             _write(fd, step.data)
             if step.lasting:
                 os.fsync(fd)
         except OSError:
-            draft.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
             raise
         finally:
             os.close(fd)
-        return draft
+        return path
 
     def _make(self, folder: Path) -> None:
         if not folder.parent.is_dir():
@@ -183,13 +199,13 @@ class LocalPlace:
         finally:
             os.close(fd)
 
-    def _step(self, step: Step, draft: Path | None) -> Path | None:
+    def _step(self, step: Step, written: Path | None) -> Path | None:
         """Take one step; the folder that has to be synced for it."""
         path = self.folder / step.path
         match step:
             case Put():
-                assert draft is not None
-                draft.rename(path)
+                assert written is not None
+                written.rename(path)
                 return path.parent if step.lasting else None
             case Drop():
                 path.unlink(missing_ok=True)
