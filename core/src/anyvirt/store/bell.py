@@ -60,9 +60,9 @@ class Bell:
             os.close(fd)
         return int(text) if text.isdigit() else 0
 
-    def watch(self) -> Watch:
-        """What waits for the next ring."""
-        return Watch(self.path)
+    def watch(self, look: float = LOOK) -> Watch:
+        """What waits for the next ring, or for ``look`` seconds."""
+        return Watch(self.path, look)
 
     def _open(self) -> int:
         fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -73,9 +73,10 @@ class Bell:
 
 
 class Watch:
-    """Wakes when a file changes (inotify), at the latest after ``LOOK`` seconds."""
+    """Wakes when a file changes (inotify), at the latest after ``look`` seconds."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, look: float = LOOK) -> None:
+        self._look = look
         self._waker = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._notify = _watching(path)
         self._poll = select.poll()
@@ -89,7 +90,7 @@ class Watch:
         :raises Interrupted: the deadline passed, or somebody cancelled.
         """
         with deadline.breaks(os.eventfd_write, self._waker, 1, what="following events"):
-            ready = {fd for fd, _ in self._poll.poll(LOOK * 1000)}
+            ready = {fd for fd, _ in self._poll.poll(self._look * 1000)}
         deadline.check("following events")
         if self._notify in ready:
             os.read(self._notify, 1 << 16)
