@@ -14,6 +14,7 @@ from anyvirt.api import (
     InputType,
     Listen,
     Memballoon,
+    Panic,
     SerialTarget,
     Source,
     SourceType,
@@ -101,6 +102,8 @@ def _others(d: assign.Drafts, family: Family) -> None:
             x.device = "/dev/tpm0"
     for x in d.watchdogs:
         x.action = x.action or "reset"
+    if family.panics and not d.panics:
+        d.add("panics", Panic(model=family.panic))
     for x in d.panics:
         x.model = x.model or family.panic
     for x in d.shmems:

@@ -160,7 +160,9 @@ def cpu(d: assign.Drafts, machine: Machine) -> None:
             changes = {"mode": CpuMode.CUSTOM, "match": "exact", "model": machine.cpu, "model_fallback": "forbid"}
             changes["check"] = "none" if x is None or x.check is None else x.check
     elif x.mode in {CpuMode.HOST_PASSTHROUGH, CpuMode.MAXIMUM}:
-        changes = {"check": x.check or "none", "migratable": True if x.migratable is None else x.migratable}
+        changes = {"check": x.check or "none"}
+        if x.migratable is None and d.os.arch in {"x86_64", "i686"}:
+            changes["migratable"] = True
     else:
         changes = {"check": x.check or "partial"}
         if x.mode in {None, CpuMode.CUSTOM}:

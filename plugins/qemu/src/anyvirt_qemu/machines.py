@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Literal
 
 from anyvirt_qemu.plan import Caps, Machine
 
@@ -24,6 +24,8 @@ class Family:
     :param video_slot: where firmware looks for the first video card; None where that is anywhere.
     :param serial: kind and model of serial ports.
     :param cards: models of network cards.
+    :param panics: every guest has a panic notifier.
+    :param root_driver: what QEMU calls a PCI root, where there can be several.
     """
 
     name: str
@@ -39,7 +41,9 @@ class Family:
     cards: Choice = (("rtl8139", "rtl8139"), ("e1000", "e1000"), ("", "virtio"))
     videos: Choice = (("cirrus-vga", "cirrus"), ("VGA", "vga"))
     scsi: Choice = (("lsi53c895a", "lsilogic"), ("", "virtio-scsi"))
-    panic: str = "isa"
+    panic: Literal["isa", "pseries", "s390"] = "isa"
+    panics: bool = False
+    root_driver: str = ""
     slots: dict[str, int] = field(default_factory=dict)  # devices with a usual place, by model
 
 
@@ -91,6 +95,8 @@ PSERIES: Final = Family(
     videos=(("", "vga"),),
     scsi=(("", "ibmvscsi"),),
     panic="pseries",
+    panics=True,
+    root_driver="spapr-pci-host-bridge",
 )
 CCW: Final = Family(
     "s390-ccw",
@@ -99,6 +105,7 @@ CCW: Final = Family(
     videos=(("", "virtio"),),
     scsi=(("", "virtio-scsi"),),
     panic="s390",
+    panics=True,
 )
 OTHER: Final = Family("")
 NAMES: Final = (

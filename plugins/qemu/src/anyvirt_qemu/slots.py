@@ -197,6 +197,17 @@ class Placing:
         for x in buses:
             if x.model in DRIVERS:
                 _describe(x, self.caps)
+            elif self.family.root_driver and x.model == "pci-root":
+                self._root(x, buses)
+
+    def _root(self, x: Any, buses: list[Any]) -> None:
+        """Tell one of several roots from the others: the first is the machine's, 0."""
+        if x.pci_model is None:
+            x.pci_model = self.family.root_driver
+        if x.target is None or x.target.index is None:
+            used = {y.target.index for y in buses if y.target is not None}
+            free = next(number for number in range(0 if not x.index else 1, 256) if number not in used)
+            x.target = (x.target or ControllerTarget()).replace(index=free)
 
     def _chipset(self) -> None:
         """What the chipset holds, and devices of the definition that are part of it."""
