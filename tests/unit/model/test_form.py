@@ -16,9 +16,13 @@ from anyvirt.model.canonical import fingerprint
 from anyvirt.model.domain import Domain
 from anyvirt.model.element import Element, at
 from anyvirt.model.form import from_json, to_json
+from anyvirt.model.grammar import relax_ng
+from anyvirt.model.schema import json_schema
 from anyvirt.model.strict import unknown
 from anyvirt.model.write import dump
 from anyvirt.model.xml import parse
+from jsonschema import Draft202012Validator
+from lxml import etree
 
 TEXT = """<domain type='kvm'><name>d</name><vcpuz/><memory unit='MiB'>64</memory><vcpu cpuset='0-3'>2</vcpu>
 <devices><disk device='cdrm' z='1'><target dev='vda'/><address type='drive' unit='1'/></disk>
@@ -133,6 +137,19 @@ def test_a_registered_namespace_is_read_into_its_model(engine_namespace: None) -
     assert "<engine:arg value='-v'/>" in out
     assert parse(out) == x
     assert from_json(Domain, to_json(x)) == x
+
+
+def test_the_schemas_know_a_registered_namespace(engine_namespace: None) -> None:
+    text = "<domain xmlns:e='urn:engine'><name>d</name><e:commandline><e:arg value='-v'/></e:commandline></domain>"
+    grammar = etree.RelaxNG(etree.fromstring(relax_ng("domain").encode()))
+    assert grammar.validate(etree.fromstring(text))
+    assert not grammar.validate(etree.fromstring(text.replace("value", "valeu")))
+    assert grammar.validate(etree.fromstring(text.replace("urn:engine", "urn:nobody")))
+    validator = Draft202012Validator(json_schema("domain"))
+    data = to_json(parse(text))
+    assert validator.is_valid(data)
+    data["extensions"][0]["arguments"][0]["valeu"] = "-v"
+    assert not validator.is_valid(data)
 
 
 def test_without_its_plug_in_a_namespace_is_kept_as_it_is() -> None:
