@@ -107,7 +107,11 @@ def test_ctrl_c_cancels_a_job_and_waits_until_it_is_taken_back() -> None:
         going.wait(10)
         os.kill(os.getpid(), signal.SIGINT)
 
-    threading.Thread(target=interrupt).start()
-    with pytest.raises(KeyboardInterrupt):
-        follow(invocation(io.StringIO()), job(endless))
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
+    try:
+        threading.Thread(target=interrupt).start()
+        with pytest.raises(KeyboardInterrupt):
+            follow(invocation(io.StringIO()), job(endless))
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert taken.is_set()
