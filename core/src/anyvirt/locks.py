@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 import threading
 import time
 import weakref
@@ -213,16 +214,13 @@ os.register_at_fork(after_in_child=_after_fork)
 
 
 def _open(path: Path) -> int:
-    flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
     try:
-        try:
-            return os.open(path, flags)
-        except FileNotFoundError:
-            fd = os.open(path, flags | os.O_CREAT, 0o600)
-            os.fchmod(fd, 0o600)  # whatever the umask took away
-            return fd
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        if stat.S_IMODE(os.fstat(fd).st_mode) != 0o600:  # whatever the umask took away
+            os.fchmod(fd, 0o600)
     except OSError as error:
         raise coded(error, path) from error
+    return fd
 
 
 def _try(fd: int) -> bool:
