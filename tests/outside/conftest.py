@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
+from anyvirt.model.roots import ROOTS
+from lxml import etree
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit" / "model"))
 
 VARIABLES: Final = ("ANYVIRT_OUTSIDE_DATA", "ANYVIRT_LIBVIRT_DATA")
 # What is printed, in this order; a figure that no test has measured stands there without one.
 FIGURES: Final = {
+    "others": "files that are none of libvirt's documents",
     "kept": "documents that come through whole",
     "mutants": "mutated documents that come through whole",
     "declared": "paths that are declared fields with a type",
@@ -52,10 +55,34 @@ def folder() -> Path:
 
 @pytest.fixture(scope="session")
 def documents(folder: Path) -> list[Path]:
-    """Every XML document below it."""
-    found = sorted(path for path in folder.rglob("*.xml") if path.is_file())
-    assert found, f"no *.xml below {folder}"
+    """Every document below it that is one of libvirt's: well-formed, with a root element that there is."""
+    found = [path for path in everything(folder) if root_of(path) in ROOTS]
+    assert found, f"no document of libvirt's below {folder}"
     return found
+
+
+@pytest.fixture(scope="session", autouse=True)
+def others(request: pytest.FixtureRequest) -> None:
+    """Counts what is none of libvirt's documents, so that nothing is passed over in silence."""
+    name = next((os.environ[name] for name in VARIABLES if os.environ.get(name)), "")
+    if name:
+        roots = [root_of(path) for path in everything(Path(name))]
+        strange = sorted({root for root in roots if root not in ROOTS})
+        note = ", ".join(f"<{root}>" if root else "not well-formed" for root in strange[:8])
+        done = sum(root not in ROOTS for root in roots)
+        request.config.stash[MEASURED]["others"] = {"done": done, "total": len(roots), "note": note}
+
+
+def everything(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*.xml") if path.is_file())
+
+
+def root_of(path: Path) -> str:
+    """The tag of the root element; nothing where the file is no XML."""
+    try:
+        return str(etree.parse(path).getroot().tag)
+    except etree.XMLSyntaxError:
+        return ""
 
 
 @pytest.fixture

@@ -14,7 +14,6 @@ from anyvirt.errors import Invalid
 from anyvirt.model.canonical import fingerprint
 from anyvirt.model.form import from_json, to_json
 from anyvirt.model.inventory import OPEN, PLAIN, TYPED, UNKNOWN, Inventory
-from anyvirt.model.roots import ROOTS
 from anyvirt.model.write import dump
 from anyvirt.model.xml import parse
 from lxml import etree
@@ -23,6 +22,7 @@ from model_mutations import mutate
 
 MUTANTS = int(os.environ.get("ANYVIRT_MUTANTS", "500"))
 SEED = int(os.environ.get("ANYVIRT_SEED", "0")) or random.SystemRandom().randrange(1, 2**32)
+MANY = 1000
 Figure = Callable[..., None]
 
 
@@ -53,7 +53,7 @@ def test_every_document_comes_through_whole(folder: Path, documents: list[Path],
 
 def test_mutated_documents_come_through_whole(documents: list[Path], figure: Figure) -> None:
     chance = random.Random(SEED)
-    sources = [root for path in documents if (root := etree.parse(path).getroot()).tag in ROOTS]
+    sources = [etree.parse(path).getroot() for path in documents]
     lost: list[str] = []
     for number in range(MUTANTS):
         root = etree.fromstring(etree.tostring(chance.choice(sources)))
@@ -76,4 +76,5 @@ def test_nearly_every_path_is_a_declared_field(folder: Path, documents: list[Pat
     figure("declared", declared, declared + len(rest))
     figure("plain", plain, declared)
     figure("open", len(found.of(OPEN)))
-    assert found.fraction >= 0.5, [f"{trail.path} ({trail.example})" for trail in rest]
+    least = 0.99 if declared >= MANY else 0.5  # one odd document weighs much among few
+    assert found.fraction >= least, [f"{trail.path} ({trail.example})" for trail in rest]
