@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from anyvirt.api import Denied, Document, Imported, Invalid, NotFound, VirtError, impl
+from anyvirt.api import Denied, Document, Invalid, NotFound, VirtError, impl
 
 from anyvirt_qemu.foreign import definitions, held
 from anyvirt_qemu.lifecycle import Lifecycle
 from anyvirt_qemu.site import KIND, ref_of
 
 if TYPE_CHECKING:
-    from anyvirt.api import Domain
+    from anyvirt.api import Domain, Imported
 
 FILE_MAX: Final = 10 << 20
 
@@ -29,7 +29,7 @@ class Import(Lifecycle):
         return [self._one(path, (started / path.name).is_symlink(), dry_run=dry_run) for path in _definitions(folder)]
 
     def _one(self, path: Path, autostart: bool, *, dry_run: bool) -> Imported:
-        from anyvirt.api import check, unknown  # brings the models in
+        from anyvirt.api import Imported, check, unknown  # brings the models in
 
         source = str(path)
         try:
