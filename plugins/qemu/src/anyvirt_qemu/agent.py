@@ -8,6 +8,8 @@ from typing import Any, Final
 
 from anyvirt.api import Domain, Failed, Interrupted, LineSocket, Unreachable, deadline, unix
 
+from anyvirt_qemu.closing import Closing
+
 CHANNEL: Final = "org.qemu.guest_agent.0"
 LINE_MAX: Final = 1 << 20
 SYNC: Final = 5.0
@@ -21,7 +23,7 @@ def channel(domain: Domain) -> str | None:
     return None
 
 
-class Agent:
+class Agent(Closing):
     """A conversation with the agent; close it.
 
     :param place: where the channel's socket is.
@@ -41,12 +43,6 @@ class Agent:
     def close(self) -> None:
         """Leave the channel to the next one."""
         self._line.close()
-
-    def __enter__(self) -> Agent:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
 
     def shutdown(self, mode: str) -> None:
         """Ask for ``powerdown``, ``reboot`` or ``halt``; the agent answers only when it refuses.

@@ -7,12 +7,12 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Final, Literal, Self
 
 from anyvirt.api import Denied, NotFound, ProcessId, Reason, State, Status
 
 from anyvirt_qemu import journal
+from anyvirt_qemu.closing import Closing
 from anyvirt_qemu.run_dir import RECORD, RunDir
 from anyvirt_qemu.wire import Event
 
@@ -92,7 +92,7 @@ class Record:
             raise ValueError(str(error)) from error
 
 
-class Run:
+class Run(Closing):
     """A run of a guest, alive or not; an open run directory with its record. Close it.
 
     :param record: None where the starter was killed before it wrote one.
@@ -114,14 +114,6 @@ class Run:
         except BaseException:
             place.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close the directory; nothing else happens."""

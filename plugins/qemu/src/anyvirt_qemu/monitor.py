@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from types import TracebackType
-from typing import Any, NoReturn, Self
+from typing import Any, NoReturn
 
 from anyvirt.api import Deadline, Interrupted, Unreachable, VirtError, current, unix, within
 
 from anyvirt_qemu import command as commands
+from anyvirt_qemu.closing import Closing
 from anyvirt_qemu.command import Command
 from anyvirt_qemu.exchange import EVENTS_KEPT, Exchange
 from anyvirt_qemu.wire import LINE_MAX, Event, Greeting
@@ -18,7 +18,7 @@ from anyvirt_qemu.wire import LINE_MAX, Event, Greeting
 STATUS = Command("query-status")
 
 
-class Monitor:
+class Monitor(Closing):
     """One connection to a monitor; for one thread at a time.
 
     ``events`` holds what happened while answers were awaited, the last 1,000.
@@ -42,14 +42,6 @@ class Monitor:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Leave the monitor to the next one."""

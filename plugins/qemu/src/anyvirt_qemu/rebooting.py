@@ -8,25 +8,24 @@ from __future__ import annotations
 
 import os
 from contextlib import suppress
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from anyvirt.api import Deadline, Failed, ProcessId, Ref, VirtError, within
 
 from anyvirt_qemu import journal
+from anyvirt_qemu.closing import Closing
 from anyvirt_qemu.monitor import Monitor
 from anyvirt_qemu.run_dir import CONTROL
 from anyvirt_qemu.wire import Event
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from anyvirt_qemu.guest import Record, Run
     from anyvirt_qemu.site import Site
 
 SETTLING = 10.0  # for the second half, which is done also when the call's time is up
 
 
-class Reboot:
+class Reboot(Closing):
     """A guest that has been asked to power itself off; ``finish`` waits for it. Made under the guest's lock.
 
     :raises VirtError: it could not be asked; then its power-off is one again.
@@ -45,14 +44,6 @@ class Reboot:
         except BaseException:
             self.close()
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Stop looking."""

@@ -16,10 +16,11 @@ import stat
 import time
 from contextlib import suppress
 from pathlib import Path
-from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol
 
 from anyvirt.api import Busy, Denied, Exists, Failed, NotFound, VirtError, unix
+
+from anyvirt_qemu.closing import Closing
 
 CONTROL: Final = "ctl"
 ENDING: Final = "end"
@@ -46,7 +47,7 @@ class Listening(Protocol):
         ...
 
 
-class RunDir:
+class RunDir(Closing):
     """An open run directory: ``fd`` is the manager's part, ``q`` the guest's; closed by ``close``."""
 
     def __init__(self, root: Path, name: str, fd: int, q: int) -> None:
@@ -103,14 +104,6 @@ class RunDir:
         except VirtError:
             _close(fd)
             raise
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def close(self) -> None:
         """Close both parts; nothing on disk changes."""

@@ -28,14 +28,12 @@ from anyvirt.api import (
 from anyvirt_host.local import follow
 
 from anyvirt_qemu import journal
+from anyvirt_qemu.closing import Closing
 from anyvirt_qemu.guest import stopped
 from anyvirt_qemu.site import DRIVER, KIND, STOPPED, ref_of
 from anyvirt_qemu.telling import Teller, ended
 
 if TYPE_CHECKING:
-    from types import TracebackType
-    from typing import Self
-
     from anyvirt.api import ProcessId, Row
 
     from anyvirt_qemu.guest import Record, Run
@@ -206,7 +204,7 @@ def _watched(site: Site, after: str | None) -> Iterator[Event | str | None]:
         yield from stream
 
 
-class Following:
+class Following(Closing):
     """One watcher: a single loop over the store's bell, the journals and the processes."""
 
     def __init__(self, site: Site) -> None:
@@ -220,12 +218,8 @@ class Following:
         self._bell = os.open(self._store.bell, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         self._watch.file("bell", self._bell)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def close(self) -> None:
+        """Stop following."""
         for one in self._runs.values():
             one.close()
         self._watch.close()
