@@ -13,13 +13,6 @@ class Registers:
         self._step = step
         self._last = last
 
-    def claim(self, number: int) -> bool:
-        """Take this very number; False where it is taken."""
-        if number in self._taken:
-            return False
-        self._taken.add(number)
-        return True
-
     def take(self, start: int = 0) -> int | None:
         """The first free number from ``start`` on; None past the last."""
         number = start

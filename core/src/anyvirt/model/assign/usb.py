@@ -25,11 +25,6 @@ class UsbPorts:
         """The controllers, from the lowest."""
         return tuple(sorted(self._ports))
 
-    @property
-    def free(self) -> int:
-        """How many ports nobody has."""
-        return sum(len(ports) for ports in self._ports.values()) - len(self._taken)
-
     def exists(self, bus: int, port: str) -> bool:
         """Whether a controller or hub has the port."""
         return port in self._ports.get(bus, ())
