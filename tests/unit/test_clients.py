@@ -151,6 +151,13 @@ def test_the_same_can_be_awaited() -> None:
     run(work())
 
 
+def test_both_ways_to_open_take_the_same_and_nothing_else() -> None:
+    assert inspect.signature(open_async).parameters == inspect.signature(opened).parameters
+    wrong: dict[str, Any] = {"readonyl": True}
+    with pytest.raises(TypeError, match="readonyl"):
+        run(open_async("test:///default", **wrong))
+
+
 def test_a_hung_call_holds_neither_the_loop_nor_other_calls() -> None:
     async def work() -> None:
         async with await open_async("test:///default?hang=domain_suspend") as connection:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypedDict, Unpack
 
 from anyvirt import discovery
 from anyvirt.deadline import Deadline, current, within
@@ -17,6 +17,7 @@ from anyvirt.session import Member, Session, Wrapper
 from anyvirt.settings import Settings
 from anyvirt.uri import Uri
 
+TIMEOUT: Final = 30.0
 LET_GO: Final = 5.0  # seconds that closing may take when the opening failed
 
 if TYPE_CHECKING:
@@ -27,12 +28,22 @@ if TYPE_CHECKING:
     from anyvirt.client.link import Link
 
 
+class Options(TypedDict, total=False):
+    """What ``open`` takes beside the URI; it says what each is."""
+
+    auth: Any
+    readonly: bool
+    timeout: float | None
+    wrappers: Sequence[Wrapper | str]
+    state_dir: Path | None
+
+
 def open(
     uri: str | Uri | None = None,
     *,
     auth: Any = None,
     readonly: bool = False,
-    timeout: float | None = 30.0,
+    timeout: float | None = TIMEOUT,
     wrappers: Sequence[Wrapper | str] = (),
     state_dir: Path | None = None,
 ) -> Connection:
@@ -51,26 +62,20 @@ def open(
     """
     from anyvirt.client._generated_sync import Connection
 
-    return Connection(
-        session(uri, auth=auth, readonly=readonly, timeout=timeout, wrappers=wrappers, state_dir=state_dir)
-    )
+    options = Options(auth=auth, readonly=readonly, timeout=timeout, wrappers=wrappers, state_dir=state_dir)
+    return Connection(session(uri, **options))
 
 
-async def open_async(
-    uri: str | Uri | None = None,
-    *,
-    auth: Any = None,
-    readonly: bool = False,
-    timeout: float | None = 30.0,
-    wrappers: Sequence[Wrapper | str] = (),
-    state_dir: Path | None = None,
-) -> AsyncConnection:
+async def open_async(uri: str | Uri | None = None, **options: Unpack[Options]) -> AsyncConnection:
     """Open a connection for asyncio; as ``open`` in everything else."""
     from anyvirt.client._generated_async import AsyncConnection
     from anyvirt.client.link import settled
 
-    work = partial(session, uri, auth=auth, readonly=readonly, timeout=timeout, wrappers=wrappers, state_dir=state_dir)
-    return AsyncConnection(await settled(lanes.start(f"open:{uri}", work, Deadline(timeout))))
+    work = partial(session, uri, **options)
+    return AsyncConnection(await settled(lanes.start(f"open:{uri}", work, Deadline(options.get("timeout", TIMEOUT)))))
+
+
+open_async.__signature__ = inspect.signature(open)  # type: ignore[attr-defined]  # for help and documentation
 
 
 def reopen(kind: type[Link], uri: str, options: Mapping[str, Any]) -> Link:
@@ -78,25 +83,19 @@ def reopen(kind: type[Link], uri: str, options: Mapping[str, Any]) -> Link:
     return kind(session(uri, **options))
 
 
-def session(
-    uri: str | Uri | None = None,
-    *,
-    auth: Any = None,
-    readonly: bool = False,
-    timeout: float | None = 30.0,
-    wrappers: Sequence[Wrapper | str] = (),
-    state_dir: Path | None = None,
-    settings: Settings | None = None,
-) -> Session:
+def session(uri: str | Uri | None = None, *, settings: Settings | None = None, **options: Unpack[Options]) -> Session:
     """Find the driver, open it and its services with one host, and check them against the specs."""
+    if unknown := options.keys() - Options.__annotations__.keys():
+        raise TypeError(f"open takes no {', '.join(sorted(unknown))}")
     settings = settings or Settings.read()
+    auth, timeout, state_dir = options.get("auth"), options.get("timeout", TIMEOUT), options.get("state_dir")
     where = uri if isinstance(uri, Uri) else Uri.of(uri or default_uri(settings))
     plugin = discovery.driver(where.scheme, settings)
     host = Host(where, settings, state_dir=state_dir, timeout=timeout)
     if auth is not None:
         host.given["auth"] = auth
     deadline = Deadline(timeout)
-    around = tuple(_named(one, settings) if isinstance(one, str) else one for one in wrappers)
+    around = tuple(_named(one, settings) if isinstance(one, str) else one for one in options.get("wrappers", ()))
     members: list[Member] = []
     try:
         driver = lanes.call(f"open:{where}", partial(_opened, plugin, "connect_open", where, host), deadline)
@@ -107,7 +106,7 @@ def session(
                 work = partial(_opened, service, "service_open", where, host)
                 opened = lanes.call(f"open:{where}", work, deadline)
                 members.append(Member(name, service.distribution, service.version, opened))
-        made = Session(where, host, members, readonly=readonly, timeout=timeout, wrappers=around)
+        made = Session(where, host, members, readonly=options.get("readonly", False), timeout=timeout, wrappers=around)
         if "connect_ready" in made.supports:
             _tell_ready(made, deadline)
     except BaseException:
