@@ -199,10 +199,10 @@ def _takes(spec: Spec, hook: Hook | None, wish: str) -> bool:
 
 def _values(spec: Spec, parameter: str) -> set[str]:
     """The words of an enum that a parameter is annotated with."""
-    from anyvirt.model import values
+    from anyvirt.model import choices
 
     name = str(spec.function.__annotations__[parameter]).partition(" ")[0]
-    kind = getattr(values, name, None)
+    kind = getattr(choices, name, None)
     return {str(member.value) for member in kind} if isinstance(kind, type) and issubclass(kind, Enum) else set()
 
 
