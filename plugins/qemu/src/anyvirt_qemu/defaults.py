@@ -56,6 +56,7 @@ def complete(
         d.genid = assign.fresh.uuid(random)
     filling.identity(d, caps, machine, stored=stored)
     equipping.devices(d, caps, family, policy)
+    _number(d.controllers)
     if old is not None:
         _inherit(d, old, machine)
     _unique(d, random, old, taken, cids)
@@ -100,13 +101,16 @@ def _unique(
             x.cid = next(n for n in count(FIRST_CID) if n not in cids) if had is None or had in cids else had
 
 
-def _controllers(d: assign.Drafts, caps: Caps, machine: Machine, family: machines.Family) -> None:
-    """Numbers and models of those given, and those that every guest of this machine has."""
-    found = d.controllers
+def _number(controllers: list[assign.Draft]) -> None:
     roots = ("pci-root", "pcie-root")
-    assign.controllers.number(found, lambda x: 1 if x.type == "pci" and x.model not in roots else 0)
-    assign.controllers.companions(found)
-    assign.controllers.ordered(found)
+    assign.controllers.number(controllers, lambda x: 1 if x.type == "pci" and x.model not in roots else 0)
+    assign.controllers.companions(controllers)
+    assign.controllers.ordered(controllers)
+
+
+def _controllers(d: assign.Drafts, caps: Caps, machine: Machine, family: machines.Family) -> None:
+    """Models of those given, and those that every guest of this machine has."""
+    found = d.controllers
     if not any(x.type == "usb" for x in found):
         model = machines.chosen(family.usb, caps)
         if model == "ich9-ehci1":
@@ -138,6 +142,9 @@ def _inherit(d: assign.Drafts, old: Domain, machine: Machine) -> None:
                 x.address = match.address
             if field == "interfaces" and x.mac is None:
                 x.mac = match.mac
+        if field == "controllers":
+            given = {(x.type, x.index) for x in d.controllers}
+            left = [y for y in left if (y.type, y.index) not in given]
         if field in {"controllers", "hubs"}:
             for y in left:
                 d.add(field, y)

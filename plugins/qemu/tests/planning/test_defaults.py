@@ -125,6 +125,12 @@ def test_a_redefined_guest_keeps_its_addresses_and_macs(complete: Complete, gues
     assert new.memballoon == old.memballoon
 
 
+def test_a_controller_of_another_model_takes_the_place_of_the_old_one(complete: Complete, guest: Guest) -> None:
+    old = complete(guest())
+    new = complete(guest("<controller type='usb' index='0' model='ich9-ehci1'/>"), old=old)
+    assert [x.model for x in new.controllers if x.type == "usb"] == ["ich9-ehci1"]
+
+
 def test_a_guest_on_another_machine_gets_new_addresses(complete: Complete, guest: Guest) -> None:
     old = complete(guest(NIC))
     new = complete(guest(NIC, machine="pc"), old=old)
