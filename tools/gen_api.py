@@ -31,7 +31,7 @@ NAMES: Final[dict[str, str]] = {
         "NotFound Problem StoreNewer Unreachable Unsupported VirtError WrongState"
     ),
     "anyvirt.events": (
-        "AgentLifecycle Autostart BalloonChange Begun Change DeviceRemoved Event from_row Gap IoError "
+        "AgentLifecycle Autostart BalloonChange Begun Change DeviceRemoved Event Gap IoError "
         "JobChange Lifecycle Reboot RtcChange so_now stamped STOPPED_BY SUSPENDED_BY TrayChange WatchdogFired"
     ),
     "anyvirt.feed": "Feed",

@@ -30,9 +30,10 @@ from anyvirt.errors import (
     VirtError,
     WrongState,
 )
-from anyvirt.events import DETAILS, KINDS, Change, Event, Lifecycle, from_row, so_now
+from anyvirt.events import DETAILS, KINDS, Change, Event, Lifecycle, so_now
 from anyvirt.model.state import Reason, State, Status
 from anyvirt.ref import Ref
+from anyvirt.store.rows import Entry
 
 ROOT = Path(__file__).parents[2]
 ONE = Ref("domain", "1", name="one")
@@ -125,11 +126,12 @@ def test_an_event_comes_back_from_its_row(kind: str) -> None:
     cls = KINDS[kind]
     given: dict[str, Any] = {"change": Change.STOPPED, "detail": "crashed"} if cls is Lifecycle else {}
     event = cls(ref=ONE, at=2.0, run="r", token="t", **given)
-    assert from_row(kind, ONE, 2.0, "r", "t", event.detail_row()) == event
+    assert Entry(kind, ONE, event.detail_row(), "r", 2.0, token="t").event() == event
 
 
 def test_an_event_of_a_kind_that_this_version_does_not_know_is_a_plain_one() -> None:
-    assert from_row("teleport", ONE, 2.0, "r", "t", {"to": "mars"}) == Event(ref=ONE, at=2.0, run="r", token="t")
+    entry = Entry("teleport", ONE, {"to": "mars", "ref": 7}, "r", 2.0, token="t")
+    assert entry.event() == Event(ref=ONE, at=2.0, run="r", token="t")
 
 
 def test_details_have_libvirts_numbers() -> None:

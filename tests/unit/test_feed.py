@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from anyvirt.api import Begun, Busy, Change, Event, Gap, Lifecycle, Ref, current
 from anyvirt.errors import BadDriver, Interrupted
-from anyvirt.events import from_row
 from anyvirt.feed import ROOM, Feed
+from anyvirt.store.rows import Entry
 
 ONE = Ref("domain", "1", name="one")
 
@@ -283,7 +283,7 @@ def test_a_child_cannot_read_its_parents_feed(source: Source) -> None:
 
 @pytest.mark.parametrize("detail", [{"change": "teleported"}, {}])
 def test_a_change_that_this_version_does_not_know_is_a_plain_event(detail: dict[str, Any]) -> None:
-    event = from_row("lifecycle", ONE, 1.0, "run", "token", detail)
+    event = Entry("lifecycle", ONE, detail, "run", 1.0, token="token").event()
     assert event == Event(ref=ONE, at=1.0, run="run", token="token")
 
 

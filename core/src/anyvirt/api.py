@@ -63,7 +63,6 @@ if TYPE_CHECKING:
         RtcChange,
         TrayChange,
         WatchdogFired,
-        from_row,
         so_now,
         stamped,
     )
@@ -1031,7 +1030,6 @@ _HOMES: Final = {
     "fingerprint": "anyvirt.model.canonical",
     "formats": "anyvirt.formats",
     "from_json": "anyvirt.model.form",
-    "from_row": "anyvirt.events",
     "get": "anyvirt.model.change",
     "heeded": "anyvirt.model.heed",
     "impl": "anyvirt.hooks.spec",
@@ -1596,7 +1594,6 @@ __all__ = [
     "fingerprint",
     "formats",
     "from_json",
-    "from_row",
     "get",
     "heeded",
     "impl",

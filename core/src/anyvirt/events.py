@@ -233,21 +233,7 @@ KINDS: Final[dict[str, type[Event]]] = {
         Gap,
     )
 }
-_CHANGES: Final = frozenset(change.value for change in Change)
-
-
-def from_row(kind: str, ref: Ref | None, at: float, run: str, token: str, detail: dict[str, Any]) -> Event:
-    """The event that a log's row tells of; a kind or change that this version does not know is an ``Event``."""
-    cls = KINDS.get(kind)
-    if cls is None:
-        return Event(ref=ref, at=at, run=run, token=token)
-    known = {f.name for f in fields(cls)}
-    values = {name: value for name, value in detail.items() if name in known}
-    if cls is Lifecycle:
-        if values.get("change") not in _CHANGES:
-            return Event(ref=ref, at=at, run=run, token=token)
-        values["change"] = Change(values["change"])
-    return cls(ref=ref, at=at, run=run, token=token, **values)
+CHANGES: Final = frozenset(change.value for change in Change)
 
 
 def stamped(event: Event, *, token: str, at: float | None = None) -> Event:

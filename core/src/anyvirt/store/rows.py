@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -88,10 +88,18 @@ class Entry:
         return self.detail
 
     def event(self) -> Event:
-        """The typed event that it tells of."""
-        from anyvirt.events import from_row
+        """The typed event that it tells of; a plain one for a kind or change that this version does not know."""
+        from anyvirt.events import CHANGES, KINDS, Change, Event, Lifecycle
 
-        return from_row(self.kind, self.ref, self.at, self.run, self.token, dict(self.detail))
+        cls = KINDS.get(self.kind, Event)
+        known = {one.name for one in fields(cls)}
+        values = {name: value for name, value in self.detail.items() if name in known}
+        if cls is Lifecycle:
+            if values.get("change") not in CHANGES:
+                cls, values = Event, {}
+            else:
+                values["change"] = Change(values["change"])
+        return cls(**{**values, "ref": self.ref, "at": self.at, "run": self.run, "token": self.token})
 
 
 @dataclass(frozen=True, slots=True)
