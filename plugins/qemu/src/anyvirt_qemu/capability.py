@@ -19,7 +19,7 @@ from anyvirt_qemu.monitor import Monitor
 from anyvirt_qemu.run_dir import monitor_options
 from anyvirt_qemu.wire import Event
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 KIND: Final = "capability"
 PATIENCE: Final = 10.0
 QUERIES: Final = {
@@ -49,12 +49,25 @@ FEATURES: Final = {
     "netdev.vhost-vdpa": "netdev_add/arg/+vhost-vdpa",
     "screendump.format": "screendump/arg/format",
     "blockdev.backing-json": "blockdev-snapshot/$allow-write-only-overlay",
+    "memory.discard-data": "object-add/arg/+memory-backend-file/discard-data",
+    "memory.pmem": "object-add/arg/+memory-backend-file/pmem",
+    "memory.prealloc-context": "object-add/arg/+memory-backend-ram/prealloc-context",
+    "memory.prealloc-threads": "object-add/arg/+memory-backend-ram/prealloc-threads",
+    "memory.ramblock-id": "object-add/arg/+memory-backend-file/x-use-canonical-path-for-ramblock-id",
+    "memory.readonly": "object-add/arg/+memory-backend-file/readonly",
+    "memory.reserve": "object-add/arg/+memory-backend-ram/reserve",
+    "memory.hugetlb": "object-add/arg/+memory-backend-memfd/hugetlb",
+    "iothread.pool": "object-add/arg/+iothread/thread-pool-max",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Machine:
-    """A machine type; ``alias`` is its unversioned name where it has one."""
+    """A machine type; ``alias`` is its unversioned name where it has one.
+
+    :param ram: id of its memory, where it takes a memory back end.
+    :param sizes: it takes NUMA cells by size alone, as guests from before back ends have them.
+    """
 
     name: str
     alias: str | None
@@ -63,6 +76,8 @@ class Machine:
     default: bool
     deprecated: bool
     hotplug: bool
+    ram: str | None
+    sizes: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +241,8 @@ def _machine(row: Mapping[str, Any]) -> list[Any]:
         bool(row.get("is-default")),
         bool(row.get("deprecated")),
         bool(row.get("hotpluggable-cpus")),
+        row.get("default-ram-id"),
+        bool(row.get("numa-mem-supported")),
     ]
 
 

@@ -46,11 +46,23 @@ class Caps:
         bus: Bus = "pci" if found.name.startswith(PCI) else ""
         if "q35" in found.name or found.name.startswith("virt"):
             bus = "pcie"
-        return Machine(found.name, bus, found.max_cpus, found.cpu)
+        return Machine(found.name, bus, found.max_cpus, found.cpu, found.ram, found.sizes)
 
     def has_device(self, name: str) -> bool:
         """Whether ``-device`` knows it."""
         return name in self._found.devices
+
+    def has_object(self, name: str) -> bool:
+        """Whether ``-object`` knows it."""
+        return name in self._found.objects
+
+    def has_option(self, option: str, parameter: str | None = None) -> bool:
+        """Whether the command line knows ``-option``, or that parameter of it."""
+        return self._found.has_option(option, parameter)
+
+    def has_feature(self, name: str) -> bool:
+        """Whether QEMU's schema has what ``capability.FEATURES`` names so."""
+        return name in self._found.features
 
     def has_cpu(self, model: str) -> bool:
         """Whether ``-cpu`` knows it."""

@@ -10,7 +10,7 @@ from typing import Any, Final, Literal
 from anyvirt.api import Domain, Invalid, PciAddress, Problem, heeded, meaningless, plain, unheeded
 
 from anyvirt_qemu.build import DRIVER, Build
-from anyvirt_qemu.devices import char, controller, disk, machine, misc, net, screen
+from anyvirt_qemu.devices import audio, char, controller, disk, iommu, machine, memory, misc, net, screen
 from anyvirt_qemu.naming import named
 from anyvirt_qemu.plan import JOURNAL, Caps, NodeUse, Paths, Plan
 from anyvirt_qemu.run_dir import MONITORS
@@ -30,7 +30,7 @@ PARTS: Final[Mapping[str, Callable[[Build, Any], None]]] = {
     "rngs": misc.rng,
     "panics": misc.panic,
 }
-BOOT_KINDS: Final = {"hd": "disk", "cdrom": "cdrom"}
+BOOT_KINDS: Final = {"hd": ("disk", "lun"), "cdrom": ("cdrom",), "fd": ("floppy",)}
 
 
 def plan(
@@ -92,11 +92,7 @@ def _unheeded(b: Build, view: Domain) -> list[Problem]:
 
 def _describe(b: Build, x: Domain, accelerator: str, why: str) -> None:
     """What needs no word on the command line."""
-    meaningless(x, "id", "name", "title", "description", "metadata", "emulator", "audios")
-    for audio in x.audios:
-        meaningless(audio, "id", "type")
-        if audio.type != "none":
-            b.refuse(audio, "type", "use none")
+    meaningless(x, "id", "name", "title", "description", "metadata", "emulator")
     if x.type == "kvm" and accelerator != "kvm":
         reason = why or "KVM does not run guests here"
         b.warnings.append(f"the guest asks for KVM and is emulated instead (TCG): {reason}")
@@ -117,23 +113,20 @@ def _describe(b: Build, x: Domain, accelerator: str, why: str) -> None:
 
 
 def _order(b: Build, x: Domain) -> dict[str, int]:
-    """Aliases of devices, with their place in the boot order, from an order by kind."""
+    """Aliases of devices, with their place in the boot order, from an order by kind: the first device of each."""
     plainly = plain(x)
     if any(x.boot for x in plainly.disks) or any(x.boot for x in plainly.interfaces):
         b.problem(x.os, "boots", "the order is given by device, too", "keep one of the two")
         return {}
     order: dict[str, int] = {}
-    for boot in x.os.boots if x.os else ():
+    for number, boot in enumerate(x.os.boots if x.os else (), 1):
         if boot.dev == "network":
             names = [card.alias for card in plainly.interfaces]
-        elif boot.dev in BOOT_KINDS:
-            names = [d.alias for d in plainly.disks if (d.device or "disk") == BOOT_KINDS[boot.dev]]
-            names = names[:1] if boot.dev == "hd" else names
         else:
-            b.refuse(boot, "dev", "use hd, cdrom or network")
-            continue
-        for name in names:
-            order.setdefault(name or "", len(order) + 1)
+            kinds = BOOT_KINDS[boot.dev or "hd"]
+            names = [d.alias for d in plainly.disks if (d.device or "disk") in kinds]
+        if names:
+            order.setdefault(names[0] or "", number)
     return order
 
 
@@ -141,7 +134,7 @@ def _frame(b: Build, x: Domain) -> None:
     b.options("-name", "", {"guest": x.name, "debug-threads": True})
     b.option("-S", "-no-user-config", "-nodefaults", "-display", "none")
     machine.machine(b, x, (x.watchdogs[0].action or "reset") if x.watchdogs else None)
-    b.option("-overcommit", "mem-lock=off")
+    b.options("-overcommit", "", {"mem-lock": bool(x.memory_backing and x.memory_backing.locked)})
     if x.uuid:
         b.option("-uuid", x.uuid)
     for name in MONITORS:
@@ -156,6 +149,8 @@ def _frame(b: Build, x: Domain) -> None:
 
 
 def _devices(b: Build, x: Domain) -> None:
+    for back in x.audios:
+        _one(b, audio.audio, back)
     for part in controller.ordered(x.controllers):
         _one(b, controller.controller, part)
     for field, make in PARTS.items():
@@ -172,6 +167,10 @@ def _devices(b: Build, x: Domain) -> None:
     if x.vsock:
         misc.vsock(b, x.vsock)
     misc.tpms(b, x)
+    for module in x.memory_devices:
+        _one(b, partial(memory.device, domain=x), module)
+    if x.iommu:
+        iommu.iommu(b, x.iommu)
 
 
 def _one(b: Build, make: Callable[[Build, Any], None], device: Any) -> None:

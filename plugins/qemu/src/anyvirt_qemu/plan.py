@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from anyvirt.api import Domain
 
 Bus = Literal["pci", "pcie", ""]
-FdKind = Literal["monitor", "socket", "listen", "tap", "open"]
+FdKind = Literal["monitor", "socket", "listen", "tap", "open", "cancel"]
 FIRST_FD = 10
 JOURNAL = "ev"
 
@@ -22,12 +22,16 @@ class Machine:
     :param name: the versioned name, never an alias.
     :param bus: the bus at its root: ``pci`` (i440fx), ``pcie`` (q35, virt), ``""`` for neither.
     :param cpu: model of its CPU where nobody names one; None where QEMU does not tell.
+    :param ram: id of its memory, where that may come from a back end; None where it may not.
+    :param sizes: NUMA cells may be given by size alone.
     """
 
     name: str
     bus: Bus
     max_cpus: int = 255
     cpu: str | None = None
+    ram: str | None = None
+    sizes: bool = False
 
 
 class Caps(Protocol):
@@ -66,6 +70,18 @@ class Caps(Protocol):
         """Whether ``-device`` knows this driver."""
         ...
 
+    def has_object(self, name: str) -> bool:
+        """Whether ``-object`` knows this kind."""
+        ...
+
+    def has_option(self, option: str, parameter: str | None = None) -> bool:
+        """Whether the command line knows this option, or that parameter of it."""
+        ...
+
+    def has_feature(self, name: str) -> bool:
+        """Whether QEMU's schema has this; names are those of ``capability.FEATURES``."""
+        ...
+
     def has_cpu(self, model: str) -> bool:
         """Whether ``-cpu`` knows this model."""
         ...
@@ -77,10 +93,15 @@ class Paths:
 
     :param guest: the part of the run directory that QEMU's user writes (``q``), absolute.
     :param nvram: directory for variable stores that the definition does not place, absolute.
+    :param memory: directory for memory that is to come from files, absolute; that of ``guest`` without it.
+    :param hugepages: mounts of huge pages that QEMU's user may write to, by the size of a page in bytes; the first is
+        the one that is taken where nobody names a size.
     """
 
     guest: str
     nvram: str
+    memory: str = ""
+    hugepages: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +110,8 @@ class FdUse:
 
     ``kind`` says what ``target`` is: ``monitor`` and ``socket``: listen at this name in the manager's part of the
     run directory; ``listen``: listen at this absolute path; ``tap``: the alias of an interface in ``Plan.taps``, once
-    for each queue; ``open``: open this device for reading and writing.
+    for each queue; ``open``: open this device for reading and writing; ``cancel``: for writing, what cancels a command
+    of this TPM.
     """
 
     number: int
@@ -112,6 +134,43 @@ class TapUse:
     mtu: int | None = None
     queues: int = 1
     managed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What the host's settings say of servers and connections, where a definition has no words for it.
+
+    :param certificates: folders with certificates and keys, by service: ``chardev``, ``spice``, ``vnc``.
+    :param chardev_tls: connections of character devices are encrypted, unless a definition says otherwise.
+    :param vnc_tls: VNC servers encrypt.
+    :param vnc_sasl: VNC servers ask SASL who a client is.
+    :param spice_sasl: spice servers do.
+    :param passwords: those of screens whose definition has none, by protocol.
+    :param ports: TCP ports that are free, for servers that cannot look for one themselves.
+    """
+
+    certificates: Mapping[str, str] = field(default_factory=dict)
+    chardev_tls: bool = False
+    vnc_tls: bool = False
+    vnc_sasl: bool = False
+    spice_sasl: bool = False
+    passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
+    ports: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramUse:
+    """A program that has to run beside QEMU, and to listen on a socket before QEMU starts.
+
+    :param package: Debian's name of the package that has it.
+    :param socket: absolute path.
+    :param place: the element that asks for it, as a path.
+    """
+
+    name: str
+    package: str
+    socket: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +239,7 @@ class Plan:
     :param env: environment beside the usual one.
     :param cwd: directory to start in; the names of sockets that QEMU binds itself are relative to it.
     :param copies: files to be copied before the start.
+    :param programs: what has to run beside QEMU.
     :param sockets: paths that QEMU binds itself; stale ones are removed before, and those left behind afterwards.
     :param steps: QMP commands to run before ``cont``.
     :param warnings: what the user is told: choices that the definition did not make.
@@ -192,6 +252,7 @@ class Plan:
     fds: tuple[FdUse, ...] = ()
     taps: tuple[TapUse, ...] = ()
     copies: tuple[CopyUse, ...] = ()
+    programs: tuple[ProgramUse, ...] = ()
     sockets: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()
     consoles: tuple[ConsoleUse, ...] = ()

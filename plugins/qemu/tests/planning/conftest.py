@@ -13,8 +13,9 @@ from anyvirt.api import Domain, parse
 from anyvirt_qemu import config, defaults
 from anyvirt_qemu.plan import Machine, Paths, Plan
 
-PC = Machine("pc-i440fx-7.2", "pci")
-Q35 = Machine("pc-q35-7.2", "pcie", 288)
+PC = Machine("pc-i440fx-7.2", "pci", ram="pc.ram")
+Q35 = Machine("pc-q35-7.2", "pcie", 288, ram="pc.ram")
+OLD = Machine("pc-i440fx-4.2", "pci", ram="pc.ram", sizes=True)
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class EveryDevice:
             PC.name: PC,
             "q35": Q35,
             Q35.name: Q35,
+            OLD.name: OLD,
             "microvm": Machine("microvm", ""),
         }
     )
@@ -42,6 +44,15 @@ class EveryDevice:
         return self.machines.get(name)
 
     def has_device(self, name: str) -> bool:
+        return name not in self.lacking
+
+    def has_object(self, name: str) -> bool:
+        return name not in self.lacking
+
+    def has_option(self, option: str, parameter: str | None = None) -> bool:
+        return f"{option}.{parameter}" not in self.lacking
+
+    def has_feature(self, name: str) -> bool:
         return name not in self.lacking
 
     def has_cpu(self, model: str) -> bool:

@@ -20,15 +20,30 @@ from hypothesis import strategies as st
 GUEST = """<domain type='qemu'>
   <name>benign</name>
   <title>benign</title>
-  <memory unit='MiB'>64</memory>
+  <maxMemory slots='4' unit='GiB'>2</maxMemory>
+  <memory unit='MiB'>128</memory>
+  <sysinfo type='smbios'>
+    <bios><entry name='vendor'>benign</entry></bios>
+    <system><entry name='serial'>benign</entry></system>
+    <baseBoard><entry name='product'>benign</entry></baseBoard>
+    <chassis><entry name='asset'>benign</entry></chassis>
+    <oemStrings><entry>other</entry></oemStrings>
+  </sysinfo>
+  <sysinfo type='fwcfg'>
+    <entry name='opt/benign'>benign</entry>
+    <entry name='opt/file' file='/benign'/>
+  </sysinfo>
   <os>
+    <smbios mode='sysinfo'/>
+    <acpi><table type='slic'>/benign</table></acpi>
     <type arch='x86_64' machine='q35'>hvm</type>
     <loader readonly='yes' type='pflash'>/benign</loader>
     <nvram template='/benign'>/benign</nvram>
     <kernel>/benign</kernel><initrd>/benign</initrd><cmdline>benign</cmdline><dtb>/benign</dtb>
   </os>
   <features><acpi/></features>
-  <cpu mode='custom'><model vendor_id='benign'>Nehalem</model><feature name='benign'/></cpu>
+  <cpu mode='custom'><model vendor_id='benign'>Nehalem</model><feature name='benign'/>
+    <numa><cell id='0' cpus='0' memory='64' unit='MiB'/></numa></cpu>
   <clock offset='timezone' timezone='benign'/>
   <devices>
     <disk type='file'>
@@ -51,6 +66,13 @@ GUEST = """<domain type='qemu'>
     <channel type='unix'><target type='virtio' name='benign'/></channel>
     <graphics type='vnc' port='5900' listen='benign' keymap='benign' passwd='benign'/>
     <graphics type='vnc' socket='/benign'/>
+    <memory model='nvdimm'><source><path>/benign</path></source>
+      <target><size unit='MiB'>64</size><node>0</node></target></memory>
+    <audio id='1' type='pulseaudio' serverName='benign'>
+      <input name='benign' streamName='benign'/>
+    </audio>
+    <audio id='2' type='file' path='/benign'/>
+    <sound model='ac97'><audio id='2'/></sound>
     <rng><backend model='random'>/benign</backend></rng>
     <input type='passthrough' bus='virtio'><source evdev='/benign'/></input>
   </devices>
@@ -146,7 +168,7 @@ def benign(planned: Planned) -> list[Any]:
 
 def test_the_benign_definition_has_texts_everywhere_and_is_planned(benign: list[Any]) -> None:
     assert len(PLACES) >= 30
-    assert ("-vnc", ["vnc", "password"]) in benign
+    assert ("-vnc", ["vnc", "password", "audiodev"]) in benign
 
 
 @settings(max_examples=600, deadline=None)

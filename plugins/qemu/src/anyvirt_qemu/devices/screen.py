@@ -8,8 +8,8 @@ from typing import Any, Final
 from anyvirt.api import Graphics, Input, Listen, Sound, Video, meaningless
 
 from anyvirt_qemu.build import Build
+from anyvirt_qemu.devices import audio
 from anyvirt_qemu.devices.common import pci, tuned, usb, virtio
-from anyvirt_qemu.options import jsonstr
 
 LOWEST: Final = 5900
 HIGHEST: Final = 65535
@@ -42,9 +42,7 @@ def graphics(b: Build, x: Graphics, number: int) -> None:
         options["websocket"] = True if x.websocket == -1 else x.websocket
     if x.keymap is not None:
         b.option("-k", b.token(x, "keymap", x.keymap))
-    if x.audio is not None:
-        b.refuse(x, "audio", "leave it out")
-    b.options("-vnc", "", options)
+    b.options("-vnc", "", options | {"audiodev": audio.chosen(b, b.domain, x)})
     if x.passwd is not None:
         _password(b, x)
 
@@ -178,16 +176,13 @@ def pointer(b: Build, x: Input) -> None:
 
 
 def sound(b: Build, x: Sound) -> None:
-    """A sound card; what it plays goes nowhere."""
+    """A sound card."""
     model = x.model or "ich6"
-    if x.audio is not None and x.audio not in {audio.id for audio in b.domain.audios}:
-        b.problem(x, "audio", f"there is no <audio id='{x.audio}'/>", "add it, or leave this out")
     driver = SOUNDS.get(model)
     if driver is None:
         b.refuse(x, "model", f"use {', '.join(SOUNDS)}")
         return
-    b.option("-audiodev", jsonstr({"driver": "none", "id": f"audio-{x.alias}"}))
-    back: dict[str, Any] = {"audiodev": f"audio-{x.alias}"}
+    back: dict[str, Any] = {"audiodev": audio.chosen(b, b.domain, x)}
     if "hda" not in driver:
         b.device({"driver": b.has(x, "model", driver), **pci(b, x), "id": x.alias, **back})
         return
