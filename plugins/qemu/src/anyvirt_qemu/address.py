@@ -81,10 +81,11 @@ class _Placing:
         self._registers()
         if self.family.name == "s390-ccw":
             self._subchannels()
-        self._hubs()
+        on_usb = list(self._on_usb())
+        self._hubs(on_usb)
         if self.machine.bus:
             slots.Placing(self.d, self.caps, self.family, self.machine.bus, self.refuse).place(spare)
-        self._usb()
+        self._usb(on_usb)
         self._memory()
         self._isa()
         assign.pairing.same_place(self.d)
@@ -223,9 +224,9 @@ class _Placing:
 
     # USB
 
-    def _hubs(self) -> None:
+    def _hubs(self, on_usb: list[tuple[str, Any]]) -> None:
         """Add as many hubs as USB devices need ports."""
-        devices = len(self.d.many("hubs")) + sum(1 for _ in self._on_usb())
+        devices = len(self.d.many("hubs")) + len(on_usb)
         ports = sum(_ports(x) for x in self.d.controllers if x.type == "usb") + HUB_PORTS * len(self.d.many("hubs"))
         if not ports or devices <= ports:
             return
@@ -241,14 +242,16 @@ class _Placing:
                 if _is_usb(field, x):
                     yield field, x
 
-    def _usb(self) -> None:
+    def _usb(self, on_usb: list[tuple[str, Any]]) -> None:
+        if not on_usb and not self.d.many("hubs"):
+            return
         ports = assign.UsbPorts()
         for x in self.d.controllers:
             if x.type == "usb" and _ports(x):
                 ports.controller(x.index or 0, _ports(x))
         waiting = []
         found = [("hubs", x) for x in self.d.many("hubs")]
-        for field, x in (*found, *self._on_usb()):
+        for field, x in (*found, *on_usb):
             at = x.address
             if not isinstance(at, UsbAddress) or not at.port:
                 waiting.append((field, x))

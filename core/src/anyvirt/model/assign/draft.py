@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from operator import is_not
 from typing import Any
 
 from anyvirt.model.element import Element
@@ -48,11 +49,11 @@ class Drafts:
     """
 
     _of: Element
-    _lists: dict[str, tuple[Any, list[Draft]]]
+    _many: dict[str, list[Draft]]
+    _set: set[str]
 
     def __init__(self, of: Element) -> None:
-        self.__dict__["_of"] = of
-        self.__dict__["_lists"] = {}
+        self.__dict__.update(_of=of, _many={}, _set=set())
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self._of, name)
@@ -63,20 +64,22 @@ class Drafts:
 
     def __setattr__(self, name: str, value: Any) -> None:
         self.__dict__[name] = value
+        self._set.add(name)
+        self._many.pop(name, None)
 
     def many(self, name: str) -> list[Draft]:
         """Drafts of the elements of a field, also of one that holds one element or none."""
+        found = self._many.get(name)
+        if found is not None:
+            return found
         own = self.__dict__
         value = own[name] if name in own else getattr(self._of, name)
-        if type(value) is list:
-            return value
         if type(value) is tuple:
-            own[name] = made = [Draft(x) for x in value]
-            return made
-        known = self._lists.get(name)
-        if known is None or known[0] is not value:
-            known = self._lists[name] = (value, [] if value is None else [Draft(value)])
-        return known[1]
+            own[name] = found = [Draft(x) for x in value]
+        else:
+            found = [] if value is None else [Draft(value)]
+        self._many[name] = found
+        return found
 
     def add(self, name: str, x: Element, at: int | None = None) -> Draft:
         """Add an element to a list, at its end or before place ``at``."""
@@ -88,18 +91,15 @@ class Drafts:
     def done(self) -> Any:
         """The document with everything that was set and added."""
         of, own = self._of, self.__dict__
-        for name, (value, drafts) in self._lists.items():
-            if drafts and own.get(name, value) is value:
-                own[name] = drafts[0].done()
-        changes: dict[str, Any] = {}
-        for name, value in own.items():
-            if name in {"_of", "_lists"}:
-                continue
+        changes = {name: own[name] for name in self._set if own[name] is not getattr(of, name)}
+        for name, drafts in self._many.items():
             before = getattr(of, name)
-            if type(value) is list:
-                after = tuple([x.done() for x in value])
-                if len(after) != len(before) or any(x is not y for x, y in zip(after, before, strict=True)):
-                    changes[name] = after
-            elif value is not before:
-                changes[name] = value
+            if not drafts and not before:
+                continue
+            after = tuple([x.done() for x in drafts])
+            if type(before) is not tuple:
+                if after[0] is not before:
+                    changes[name] = after[0]
+            elif len(after) != len(before) or any(map(is_not, after, before)):
+                changes[name] = after
         return of.replace(**changes) if changes else of

@@ -22,19 +22,24 @@ def pair(domain: Drafts) -> None:
         domain.add("serials", Serial(**{field: getattr(first, field) for field in SHARED}, address=first.address))
         return
     if serials and first is not None and is_serial:
-        consoles[0] = Draft(mirror(serials[0], first.target, first))
+        _follow(first, serials[0])
     elif serials and (serials[0].target is None or serials[0].target.type not in DEBUG):
-        domain.add("consoles", mirror(serials[0], ConsoleTarget(type="serial", port=0)), 0)
+        _follow(domain.add("consoles", Console(target=ConsoleTarget(type="serial", port=0)), 0), serials[0])
 
 
-def mirror(port: Draft, target: ConsoleTarget, had: Draft | None = None) -> Console:
-    """The console that is the serial port; of the one there was, the alias stays."""
-    alias = port.alias if had is None or had.alias is None else had.alias
-    return Console(**{field: getattr(port, field) for field in SHARED}, target=target, alias=alias)
+def _follow(console: Draft, port: Draft) -> None:
+    """Make the console what the serial port is; an alias of its own stays."""
+    for field in SHARED:
+        value = getattr(port, field)
+        if getattr(console, field) != value:
+            setattr(console, field, value)
+    if console.alias is None and port.alias is not None:
+        console.alias = port.alias
 
 
 def same_place(domain: Drafts) -> None:
     """Give the console that is a serial port the port's address."""
     serials, consoles = domain.many("serials"), domain.many("consoles")
     if serials and consoles and consoles[0].target is not None and consoles[0].target.type == "serial":
-        consoles[0].address = serials[0].address
+        if consoles[0].address != serials[0].address:
+            consoles[0].address = serials[0].address
