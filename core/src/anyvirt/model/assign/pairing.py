@@ -39,7 +39,9 @@ def _follow(console: Draft, port: Draft) -> None:
 
 def same_place(domain: Drafts) -> None:
     """Give the console that is a serial port the port's address."""
-    serials, consoles = domain.many("serials"), domain.many("consoles")
-    if serials and consoles and consoles[0].target is not None and consoles[0].target.type == "serial":
-        if consoles[0].address != serials[0].address:
-            consoles[0].address = serials[0].address
+    port = next(iter(domain.many("serials")), None)
+    console = next(iter(domain.many("consoles")), None)
+    if port is None or console is None or console.target is None or console.target.type != "serial":
+        return
+    if console.address != port.address:
+        console.address = port.address
