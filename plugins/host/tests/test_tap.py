@@ -49,6 +49,16 @@ def test_a_tap_is_there_until_its_last_descriptor_is_closed() -> None:
 
 
 @needs_tun
+def test_devices_that_are_closed_elsewhere_are_waited_for_and_not_for_ever() -> None:
+    device = tap.create("anyvtest%d")
+    with subprocess.Popen(["sleep", "0.3"], pass_fds=device.fds) as other:
+        device.close()
+        assert not tap.gone([device.name], 0.02)
+        assert tap.gone([device.name, "no-such-device"], 5)
+        assert other.wait(5) == 0
+
+
+@needs_tun
 def test_two_queues_are_two_descriptors_of_one_device() -> None:
     device = tap.create("anyvtest%d", queues=2)
     try:

@@ -136,6 +136,10 @@ class Run(Closing):
         if self.process is None:
             self.place.launched()
             self.process = _process(self.place)
+            if self.process is None and self.record is not None:  # the launcher had them, and nobody else
+                from anyvirt_host.local import tap
+
+                tap.gone(net["name"] for net in self.record.nets.values())
 
     def note(self, **changes: Any) -> None:
         """Change the record, on disk first."""

@@ -10,7 +10,8 @@ import select
 import signal
 import socket
 import struct
-from collections.abc import Iterator
+import time
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,19 @@ def create(template: str = "anyv%d", *, queues: int = 1, header: bool = True) ->
             os.close(fd)
         raise _refused(error, TUN, "making a tap device") from error
     return Tap(name, tuple(fds))
+
+
+def gone(names: Iterable[str], seconds: float = 1.0) -> bool:
+    """Wait until none of these devices is there any more, as the last descriptor of each is closed; whether it is so.
+
+    Closing takes the kernel a moment longer than the end of the process that had it seems to say.
+    """
+    left, end = set(names), time.monotonic() + seconds
+    while left := {name for name in left if Path("/sys/class/net", name).exists()}:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.002)
+    return True
 
 
 def attach(name: str, bridge: str) -> None:
