@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
+import os as system
 import random
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from anyvirt.api import Domain, parse
 from anyvirt_host.local import tap
@@ -18,7 +18,14 @@ from anyvirt_qemu.plan import FdUse, NodeUse, Paths, Plan, Step
 from tests.device_tree.line import Option, fields, options, text
 from tests.device_tree.world import World
 
-DIRECTORIES: Final = Paths(guest="/run/guest", nvram="/var/lib/libvirt/qemu/nvram")
+DIRECTORIES: Final = Paths(
+    guest="/run/guest",
+    nvram="/var/lib/libvirt/qemu/nvram",
+    memory="/var/lib/libvirt/qemu/ram",
+    hugepages={2 << 20: "/dev/hugepages2M", 1 << 30: "/dev/hugepages1G"},
+)
+# What libvirt does over QMP, too, and no recorded command line shows.
+LATER: Final = {"balloon", "device_add", "set_password", "expire_password", "qom-set"}
 
 
 @dataclass(frozen=True)
@@ -35,10 +42,20 @@ def planned(document: Path, caps: Caps, world: World) -> Planned:
     :raises Invalid: anyvirt refuses the document.
     """
     domain = defaults.complete(parse(document.read_bytes(), Domain), caps, random.Random(1).randbytes)
-    plan = config.plan(domain, caps, DIRECTORIES, accelerator="tcg", chains=_chains(domain), now=0)
+    accelerator: Literal["kvm", "tcg"] = "kvm" if domain.type == "kvm" else "tcg"
+    plan = config.plan(_placed(domain), caps, DIRECTORIES, accelerator=accelerator, chains=_chains(domain), now=0)
     numbers = _descriptors(plan, world)
     line = [_renumbered(option, numbers) for option in options(list(plan.argv[1:]))]
-    return Planned(line, plan.steps)
+    steps = tuple(step for step in plan.steps if step.command not in LATER)
+    return Planned(line, steps)
+
+
+def _placed(domain: Domain) -> Domain:
+    """With the guest's variables where the recording host kept them."""
+    os = domain.os
+    if os is None or os.nvram or os.nvram_source is not None or (os.loader_type != "pflash" and os.firmware != "efi"):
+        return domain
+    return domain.replace(os=os.replace(nvram=f"{DIRECTORIES.nvram}/{domain.name}_VARS.fd"))
 
 
 def _chains(domain: Domain) -> dict[str, tuple[NodeUse, ...]]:
@@ -61,7 +78,7 @@ def _descriptor(use: FdUse, world: World, queues: dict[str, list[int]]) -> int:
     if use.kind == "tap":
         return world.give(queues[use.target].pop(0))
     if use.kind == "open":
-        return world.give(os.open(world.file(use.target, b""), os.O_RDWR))
+        return world.give(system.open(world.file(use.target, b""), system.O_RDWR))
     return world.listener(f"/sockets/{use.number}")
 
 
