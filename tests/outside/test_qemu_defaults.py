@@ -114,7 +114,7 @@ def completed(case: Case) -> Domain:
     from anyvirt_qemu.filling import Policy
 
     given = parse(case.given.read_bytes(), Domain)
-    policy = Policy(spare_ports=1, vnc_socket=False)
+    policy = Policy(spare_ports=1, vnc_socket=False, usb_ports=None)
     caps = probed(case, given)
     return complete(given, caps, Random(1).randbytes, policy=policy, live=case.live, stored=True)
 
@@ -186,7 +186,7 @@ def test_what_libvirt_has_completed_is_complete() -> None:
     from anyvirt_qemu.defaults import complete
     from anyvirt_qemu.filling import Policy
 
-    policy = Policy(spare_ports=1, vnc_socket=False)
+    policy = Policy(spare_ports=1, vnc_socket=False, usb_ports=None)
     changed = {}
     for case in cases():
         there = parse(case.expected.read_bytes(), Domain)
@@ -252,7 +252,7 @@ def test_devices_sit_where_libvirts_command_lines_have_them(figure: Figure) -> N
             continue
         names.append(name)
         try:
-            policy = Policy(spare_ports=1, vnc_socket=False)
+            policy = Policy(spare_ports=1, vnc_socket=False, usb_ports=None)
             ours = given(named(complete(domain, caps, Random(1).randbytes, policy=policy)))
         except Invalid as error:
             failed[name] = str(error)

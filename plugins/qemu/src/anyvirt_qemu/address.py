@@ -27,7 +27,7 @@ from anyvirt_qemu.machines import Family, chosen
 from anyvirt_qemu.plan import Caps, Machine
 
 USB_PORTS: Final = {"piix3-uhci": 2, "piix4-uhci": 2, "vt82c686b-uhci": 2, "ehci": 6, "ich9-ehci1": 6, "pci-ohci": 3}
-XHCI_PORTS: Final = 15
+XHCI_PORTS: Final = 4
 DEFAULT_PORTS: Final = 2
 HUB_PORTS: Final = 8
 SERIAL_PORTS: Final = 31

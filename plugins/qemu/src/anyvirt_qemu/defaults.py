@@ -44,7 +44,7 @@ def complete(
     :param taken: MAC addresses of other guests.
     :param cids: vsock addresses of other guests.
     :param live: what is so only while a guest runs stays.
-    :param stored: the definition is one that libvirt has stored: its size, which was settled then, stays.
+    :param stored: the definition is one that libvirt has stored: its size and its ports, which were settled then, stay.
     :raises Invalid: no such machine type, another architecture, no room for a device.
     """
     machine = _machine(domain, caps)
@@ -61,6 +61,9 @@ def complete(
         _inherit(d, old, machine)
     _unique(d, random, old, taken, cids)
     _controllers(d, caps, machine, family)
+    for x in d.controllers:
+        if x.model == "qemu-xhci" and x.ports is None and not stored:
+            x.ports = policy.usb_ports
     address.place(d, caps, machine, family, spare=policy.spare_ports)
     assign.controllers.ordered(d.controllers)
     return d.done()  # type: ignore[no-any-return]

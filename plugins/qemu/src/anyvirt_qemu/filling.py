@@ -31,10 +31,12 @@ class Policy:
 
     :param spare_ports: empty PCIe ports that a new guest gets, for devices that are plugged later.
     :param vnc_socket: a screen without an address is served on a unix socket of the guest's own, not on TCP.
+    :param usb_ports: ports of a USB 3 controller that leaves them open; None for QEMU's own four.
     """
 
     spare_ports: int = 4
     vnc_socket: bool = True
+    usb_ports: int | None = 15
 
 
 def identity(d: assign.Drafts, caps: Caps, machine: Machine, *, stored: bool) -> None:
