@@ -148,6 +148,8 @@ def _disk(x: assign.Draft) -> None:
         source = _source(x.source)
         if source is not x.source:
             x.source = source
+    if x.encryption is not None and x.encryption.engine is None:
+        x.encryption = x.encryption.replace(engine="qemu")
     if x.bus is None:
         bus = "fdc" if device == "floppy" else assign.bus_of(x.target or "", BUSES)
         x.bus = None if bus is None else DiskBus(bus)

@@ -40,6 +40,7 @@ DRIVERS: Final = {
     "pci-expander-bus": "pxb",
     "pcie-expander-bus": "pxb-pcie",
 }
+EXPANDERS: Final = frozenset({"pci-expander-bus", "pcie-expander-bus"})
 PACKED: Final = frozenset({"pcie-root-port"})
 # Fields of the domain in the order in which their devices get places; controllers stand there twice.
 ORDER: Final = (
@@ -177,14 +178,18 @@ class Placing:
         for x in buses:
             if x.model in BUSES:
                 self.space.add(x.index or 0, BUSES[x.model])
-        self._chipset()
         seats = self._seats(buses)
+        gaps = self._gaps(seats)
+        for index, model in gaps.items():
+            self.space.add(index, BUSES[model])
+        self._chipset()
         self._claim(seats)
         self._usual(seats)
         waiting = [seat for seat in seats if seat.kind and _wanted(seat.x)]
-        added = self._missing(waiting, spare if ours else 0)
+        added = self._missing(waiting, list(gaps.values()), spare if ours else 0)
         for index, model in added.items():
             self.space.add(index, BUSES[model])
+        added = dict(sorted((gaps | added).items()))
         controllers = [seat for seat in waiting if seat.field == "controllers" and seat.x.type == "pci"]
         for seat in controllers:
             self._take(seat)
@@ -196,7 +201,7 @@ class Placing:
                 who.x.address = who.x.address.replace(multifunction=True)
         for x in buses:
             if x.model in DRIVERS:
-                _describe(x, self.caps)
+                _describe(x, self.caps, buses)
             elif self.family.root_driver and x.model == "pci-root":
                 self._root(x, buses)
 
@@ -276,8 +281,27 @@ class Placing:
             self.space.claim(place, seat)
             _put(seat.x, place, multifunction=multifunction)
 
-    def _missing(self, waiting: list[Seat], spare: int) -> dict[int, str]:
-        """The PCI controllers that these devices need besides, by number."""
+    def _gaps(self, seats: list[Seat]) -> dict[int, str]:
+        """Controllers of buses that are spoken of, by an address or a higher number, and that nobody brings."""
+        needed = dict.fromkeys(range(1, max(self.space.buses, default=0)), "")
+        for seat in seats:
+            at = seat.x.address
+            if isinstance(at, PciAddress) and at.bus and not at.domain and at.bus not in self.space.buses:
+                needed |= dict.fromkeys((n for n in range(1, at.bus) if n not in needed), "")
+                needed[at.bus] = seat.kind if not needed.get(at.bus) else needed[at.bus]
+        plain = "pci-bridge" if self.root == "pci" else "pcie-root-port"
+        bridge = "pci-bridge" if self.root == "pci" else "pcie-to-pci-bridge"
+        return {
+            number: bridge if what in BRIDGED else plain
+            for number, what in sorted(needed.items())
+            if number not in self.space.buses
+        }
+
+    def _missing(self, waiting: list[Seat], more: list[str], spare: int) -> dict[int, str]:
+        """The PCI controllers that these devices need besides, by number.
+
+        :param more: models of controllers that need a place of their own, too.
+        """
         placed = {x.index for x in self.d.controllers if x.type == "usb" and _is_part(x) and not _wanted(x)}
         kinds = []
         for seat in waiting:
@@ -289,6 +313,7 @@ class Placing:
         if self.root == "pci" and not self.space.full():
             # Room for one more bridge is kept: a guest that is full could never grow.
             kinds.insert(0, "pci")
+        kinds += more
         if not kinds:
             return {}
         if len(set(kinds)) == 1:  # what nearly all guests are: counting does
@@ -406,11 +431,15 @@ def _numbers(model: str, index: int, at: Any) -> dict[str, Any]:
     return {"chassis": index, "port": slot << 3 | (at.function or 0) if model == "pcie-root-port" else slot}
 
 
-def _describe(x: Any, caps: Caps) -> None:
+def _describe(x: Any, caps: Caps, buses: list[Any]) -> None:
     if x.pci_model is None:
         x.pci_model = _driver(x.model, caps)
     at, target = x.address, x.target
-    if isinstance(at, PciAddress):
+    if x.model in EXPANDERS and (target is None or target.bus_nr is None):
+        # One number for the bus and one for the bridge that it brings; what is below is for the root's own bridges.
+        lowest = min((y.target.bus_nr for y in buses if y.target and y.target.bus_nr is not None), default=256)
+        x.target = (target or ControllerTarget()).replace(bus_nr=max(1, lowest - 2))
+    elif isinstance(at, PciAddress):
         numbers = _numbers(x.model, x.index, at)
         open_ = {name: number for name, number in numbers.items() if target is None or getattr(target, name) is None}
         if open_:

@@ -114,7 +114,7 @@ def test_a_place_that_two_devices_want_is_told_with_the_holder(complete: Complet
 
 @pytest.mark.parametrize(
     ("address", "text"),
-    [("bus='9' slot='1'", "no controller provides"), ("bus='0' slot='1'", "taken by ISA bridge")],
+    [("domain='1' slot='3'", "no controller provides"), ("bus='0' slot='1'", "taken by ISA bridge")],
 )
 def test_a_place_that_does_not_exist_or_is_the_chipsets_is_refused(
     address: str, text: str, complete: Complete, guest: Guest
@@ -122,6 +122,31 @@ def test_a_place_that_does_not_exist_or_is_the_chipsets_is_refused(
     card = f"<interface type='user'><model type='virtio'/><address type='pci' {address}/></interface>"
     with pytest.raises(Invalid, match=text):
         complete(guest(card, machine="pc"))
+
+
+def test_a_bus_that_is_spoken_of_gets_its_controller(complete: Complete, guest: Guest) -> None:
+    card = "<interface type='user'><model type='{}'/><address type='pci' bus='{}' slot='{}'/></interface>"
+    pc = complete(guest(card.format("virtio", 2, 5), machine="pc"))
+    assert [(x.index, x.model, place(x)) for x in pc.controllers if x.type == "pci" and x.index] == [
+        (1, "pci-bridge", (0, 2, 0)),
+        (2, "pci-bridge", (0, 3, 0)),
+    ]
+    assert place(pc.interfaces[0]) == (2, 5, 0)
+    q35 = complete(guest(card.format("virtio", 2, 0) + card.format("e1000", 3, 1)))
+    models = {x.index: x.model for x in q35.controllers if x.type == "pci"}
+    assert (models[1], models[2], models[3]) == ("pcie-root-port", "pcie-root-port", "pcie-to-pci-bridge")
+    (bridge,) = [x for x in q35.controllers if x.index == 3 and x.type == "pci"]
+    assert models[place(bridge)[0]] == "pcie-root-port"
+    gap = complete(guest("<controller type='pci' index='2' model='pci-bridge'/>", machine="pc"))
+    assert [x.index for x in gap.controllers if x.model == "pci-bridge"] == [1, 2]
+    for made in (pc, q35, gap):
+        assert complete(made) == made
+
+
+def test_expanders_get_numbers_from_the_top_down(complete: Complete, guest: Guest) -> None:
+    expander = "<controller type='pci' model='pcie-expander-bus'{}"
+    made = complete(guest(expander.format("/>") + expander.format("><target busNr='200'/></controller>")))
+    assert [x.target.bus_nr for x in made.controllers if x.model == "pcie-expander-bus"] == [198, 200]
 
 
 def test_disks_sit_where_their_names_say(complete: Complete, guest: Guest) -> None:
