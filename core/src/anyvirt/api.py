@@ -254,7 +254,7 @@ if TYPE_CHECKING:
         VideoModels,
         VideoSupport,
     )
-    from anyvirt.model.element import Element
+    from anyvirt.model.element import Element, at
     from anyvirt.model.features import Features, HyperV, KvmFeatures
     from anyvirt.model.form import from_json, to_json
     from anyvirt.model.grammar import relax_ng
@@ -1015,6 +1015,7 @@ _HOMES: Final = {
     "Xml": "anyvirt.model.rest",
     "add": "anyvirt.model.change",
     "assign": "anyvirt.model",
+    "at": "anyvirt.model.element",
     "breaks": "anyvirt.deadline",
     "change": "anyvirt.model.change",
     "check": "anyvirt.model.check",
@@ -1579,6 +1580,7 @@ __all__ = [
     "Xml",
     "add",
     "assign",
+    "at",
     "breaks",
     "change",
     "check",

@@ -9,11 +9,13 @@ from typing import Final
 
 from anyvirt.errors import Problem
 from anyvirt.model.element import Element, line_of, rest_of
+from anyvirt.model.namespaces import registered
 from anyvirt.model.plan import GROUP, Field, Node, Plan, plan_of
 from anyvirt.model.rest import Attribute, Stray
 from anyvirt.model.walk import elements, walk
 
 Units = Mapping[tuple[str, str], str]
+_DECLARED: Final = re.compile(r"\sxmlns(?::[\w.-]+)?=(\"[^\"]*\"|'[^']*')")
 _INSIDE: Final = re.compile(r"<[^<>]*>([^<>]*)</[^<>]*>")
 
 
@@ -73,14 +75,19 @@ def _stray(plan: Plan, path: str, item: Stray, units: Units) -> Problem:
         return Problem("xml.value", here, item.line, *_wrong(plan, inner, "", text[1] if text else item.text, units))
     if item.why == "repeat":
         return Problem("xml.unknown-element", here, item.line, f"<{item.tag}> stands here a second time", "keep one")
-    if item.why == "foreign":
-        hint = "install the plug-in that brings it, or keep it with keep_unknown"
-        return Problem("xml.unknown-element", here, item.line, f"no installed plug-in knows <{item.tag}>", hint)
     node = node_at(plan, item.node)
     known = [tag.rpartition("}")[2] for tag in node.children] if node else []
-    return Problem(
-        "xml.unknown-element", here, item.line, f"<{owner}> has no element <{item.tag}>", near(item.tag, known)
-    )
+    said = f"<{owner}> has no element <{item.tag}>"
+    if item.why == "foreign":
+        declared = _DECLARED.search(item.text)
+        uri = f"{{{declared[1][1:-1].replace('&amp;', '&')}}}" if declared else ""
+        if uri != plan.prefix:
+            known = [tag.removeprefix(uri) for tag in registered() if tag.startswith(uri)]
+            said = f"the plug-in that knows this namespace has no element <{item.tag}>"
+        if not known:
+            hint = "install the plug-in that brings it, or keep it with keep_unknown"
+            return Problem("xml.unknown-element", here, item.line, f"no installed plug-in knows <{item.tag}>", hint)
+    return Problem("xml.unknown-element", here, item.line, said, near(item.tag.rpartition(":")[2], known))
 
 
 def _wrong(plan: Plan, node: str, attribute: str, value: str, units: Units) -> tuple[str, str]:

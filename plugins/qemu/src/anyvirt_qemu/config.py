@@ -65,6 +65,10 @@ def plan(
     with b.within(view):
         _frame(b, view)
         _devices(b, view)
+        if domain.extensions:
+            from anyvirt_qemu import namespace
+
+            namespace.extensions(b, view)
     problems = [*b.problems, *_unheeded(b, view)]
     if problems:
         raise Invalid(problems)

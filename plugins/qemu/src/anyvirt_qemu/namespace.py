@@ -1,0 +1,106 @@
+"""What a definition says to QEMU alone: elements of libvirt's own namespace for it, with the prefix ``qemu``."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, Literal
+
+from anyvirt.api import Domain, Element, at
+
+from anyvirt_qemu.build import Build
+from anyvirt_qemu.options import word
+
+URI: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
+NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+
+
+class QemuArgument(Element, tag="arg", namespace=(URI, "qemu")):
+    """One word of QEMU's command line."""
+
+    value: str | None = at("@value", "The word, which QEMU is given as it stands", default=None)
+
+
+class QemuVariable(Element, tag="env", namespace=(URI, "qemu")):
+    """One variable of QEMU's environment."""
+
+    name: str = at("@name", "Name of the variable", key=True)
+    value: str | None = at("@value", "Its value; empty without it", default=None)
+
+
+class QemuCommandLine(Element, tag="commandline", namespace=(URI, "qemu")):
+    """Words and variables that QEMU is started with, beside those that follow from the definition."""
+
+    arguments: tuple[QemuArgument, ...] = at("arg", "Words, at the end of the command line", default=())
+    variables: tuple[QemuVariable, ...] = at("env", "Variables, above those of the driver", default=())
+
+
+class QemuCapability(Element, tag="add", namespace=(URI, "qemu")):
+    """One ability of QEMU as libvirt names it."""
+
+    capability: str = at("@capability", "libvirt's name of the ability", key=True)
+
+
+class QemuCapabilities(Element, tag="capabilities", namespace=(URI, "qemu")):
+    """Abilities that libvirt believes a QEMU to have or not to have, whatever it found out."""
+
+    added: tuple[QemuCapability, ...] = at("add", "Abilities that QEMU is said to have", default=())
+    removed: tuple[QemuCapability, ...] = at("del", "Abilities that QEMU is said to lack", default=())
+
+
+class QemuProperty(Element, tag="property", namespace=(URI, "qemu")):
+    """One property of a device of QEMU."""
+
+    name: str = at("@name", "QEMU's name of the property", key=True)
+    type: Literal["string", "signed", "unsigned", "bool", "remove"] = at(
+        "@type", "How the value is read; remove leaves the property out"
+    )
+    value: str | None = at("@value", "The value; nothing for remove", default=None)
+
+
+class QemuDevice(Element, tag="device", namespace=(URI, "qemu")):
+    """Properties of one device."""
+
+    alias: str = at("@alias", "Alias of the device", key=True)
+    properties: tuple[QemuProperty, ...] = at(
+        "frontend/property", "Properties of what the guest sees, instead of those that follow", default=()
+    )
+
+
+class QemuOverride(Element, tag="override", namespace=(URI, "qemu")):
+    """Properties of devices that are other than what follows from the definition."""
+
+    devices: tuple[QemuDevice, ...] = at("device", "Devices by alias", default=())
+
+
+class QemuDeprecation(Element, tag="deprecation", namespace=(URI, "qemu")):
+    """What QEMU does about commands that are deprecated."""
+
+    behavior: Literal["none", "omit", "reject", "crash"] = at(
+        "@behavior", "Nothing, leave them out of answers, refuse them, or crash at them"
+    )
+
+
+MODELS: Final = tuple(
+    (URI, model, "qemu") for model in (QemuCommandLine, QemuCapabilities, QemuOverride, QemuDeprecation)
+)
+
+
+def extensions(b: Build, domain: Domain) -> None:
+    """Words and variables of the definition's own, at the end; what else the namespace has is refused by path."""
+    for part in domain.extensions:
+        if not isinstance(part, QemuCommandLine):
+            if not isinstance(part, QemuDeprecation) or part.behavior != "none":
+                b.refuse(part, "", "remove it, or start the guest with libvirt")
+            continue
+        for argument in part.arguments:
+            if argument.value is None:
+                b.problem(argument, "value", "a word is missing", "give it, or remove the element")
+            else:
+                b.option(word(argument.value))
+        for variable in part.variables:
+            if NAME.fullmatch(variable.name):
+                b.env[variable.name] = word(variable.value or "")
+            else:
+                b.problem(variable, "name", f"{variable.name!r} names no variable", "use letters, digits, underscore")
+        if part.arguments or part.variables:
+            b.warnings.append("the guest runs with words or variables that the driver does not know (qemu:commandline)")

@@ -1,0 +1,44 @@
+"""What a definition says to QEMU alone, in a plan."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from anyvirt.api import Invalid
+from anyvirt_qemu.namespace import URI
+from anyvirt_qemu.plan import Plan
+
+Planned = Callable[..., Plan]
+
+GUEST = f"""
+<domain type='qemu' xmlns:qemu='{URI}'><name>q</name><memory>65536</memory><os><type>hvm</type></os>%s</domain>
+"""
+
+
+def test_words_of_the_definition_are_at_the_end_of_the_command_line_as_they_are(planned: Planned) -> None:
+    words = "<qemu:arg value='-global'/><qemu:arg value='a.b=c,d'/>"
+    made = planned(GUEST % f"<qemu:commandline>{words}<qemu:env name='NS' value='n s'/></qemu:commandline>")
+    assert made.argv[-2:] == ("-global", "a.b=c,d")
+    assert made.env["NS"] == "n s"
+    assert any("qemu:commandline" in warning for warning in made.warnings)
+
+
+@pytest.mark.parametrize(
+    ("part", "path"),
+    [
+        ("<qemu:commandline><qemu:arg/></qemu:commandline>", "/commandline[0]/arg[0]/@value"),
+        ("<qemu:commandline><qemu:env name='A=B'/></qemu:commandline>", "/commandline[0]/env[A=B]/@name"),
+        ("<qemu:capabilities><qemu:add capability='vnc'/></qemu:capabilities>", "/capabilities[0]"),
+        ("<qemu:override><qemu:device alias='ua-x'/></qemu:override>", "/override[0]"),
+        ("<qemu:deprecation behavior='reject'/>", "/deprecation[0]"),
+    ],
+)
+def test_what_is_not_honoured_is_refused_by_path(part: str, path: str, planned: Planned) -> None:
+    with pytest.raises(Invalid) as caught:
+        planned(GUEST % part)
+    assert [problem.path for problem in caught.value.problems] == [path]
+
+
+def test_no_behavior_towards_what_is_deprecated_is_what_is_so_anyway(planned: Planned) -> None:
+    assert planned(GUEST % "<qemu:deprecation behavior='none'/>").argv == planned(GUEST % "").argv
