@@ -178,11 +178,11 @@ def test_a_hundred_calls_hang_and_one_answers() -> None:
     async def work() -> None:
         async with await open_async("test:///default?hang=domain_start") as connection:
             domains = [await connection.domain_define(GUEST.format(f"g{number}")) for number in range(100)]
-            hung = [asyncio.create_task(connection.domain_start(domain, timeout=1.5)) for domain in domains]
+            hung = [asyncio.create_task(connection.domain_start(domain, timeout=3.0)) for domain in domains]
             await asyncio.sleep(0.05)
             begun = time.monotonic()
             assert len(await connection.domain_list()) == 101
-            assert time.monotonic() - begun < 1.4
+            assert time.monotonic() - begun < 2.5
             outcomes = await asyncio.gather(*hung, return_exceptions=True)
             assert all(isinstance(one, Interrupted) and one.reason == "deadline" for one in outcomes)
 
