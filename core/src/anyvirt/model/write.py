@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import zlib
+from itertools import compress
+from operator import is_not
 from typing import Any, Final
 
 from anyvirt.errors import Invalid, Problem
@@ -268,9 +270,8 @@ class _One:
 def _filled(plan: Plan, values: tuple[Any, ...]) -> set[Node]:
     """Groups with a value in them; most have none, and need not be looked into."""
     found: set[Node] = set()
-    for value, holders in zip(values, plan.holders, strict=True):
-        if holders and value is not None and (value or type(value) is not tuple):
-            found.update(holders)
+    for holders in compress(plan.holders, map(is_not, values, plan.defaults)):
+        found.update(holders)
     return found
 
 
