@@ -94,14 +94,15 @@ class Paths:
     :param guest: the part of the run directory that QEMU's user writes (``q``), absolute.
     :param nvram: directory for variable stores that the definition does not place, absolute.
     :param memory: directory for memory that is to come from files, absolute; that of ``guest`` without it.
-    :param hugepages: mounts of huge pages that QEMU's user may write to, by the size of a page in bytes; the first is
-        the one that is taken where nobody names a size.
+    :param hugepages: mounts of huge pages that QEMU's user may write to, by the size of a page in bytes.
+    :param hugepage: size of a huge page where nobody names one.
     """
 
     guest: str
     nvram: str
     memory: str = ""
     hugepages: Mapping[int, str] = field(default_factory=dict)
+    hugepage: int = 2 << 20
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from anyvirt.api import Domain, Invalid, Problem
 
-from anyvirt_qemu import nvram
+from anyvirt_qemu import firmwares, hugepages, nvram
 from anyvirt_qemu.accelerator import choose
 from anyvirt_qemu.caps import Caps
 from anyvirt_qemu.config import plan
@@ -30,10 +30,37 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     found = site.caps(domain.emulator)
     choice = choose(found.binary, site.host.settings.user_cache_dir)
     accelerator: Accelerator = "kvm" if choice.name == "kvm" and domain.type == "kvm" else "tcg"
-    paths = Paths(guest=str(site.runs / str(domain.uuid) / GUEST), nvram=str(nvram.folder(site)))
+    paths = _paths(site, domain)
     images, problems = chains(domain)
+    caps = Caps(found)
+    domain, unfit = _firmware(domain, caps)
+    problems += unfit
     try:
-        planned = plan(domain, Caps(found), paths, accelerator=accelerator, chains=images, why=choice.reason)
+        planned = plan(domain, caps, paths, accelerator=accelerator, chains=images, why=choice.reason)
     except Invalid as error:
         return None, [*problems, *error.problems], accelerator
-    return planned, [*problems, *blockers(domain, planned)], accelerator
+    return None if unfit else planned, [*problems, *blockers(domain, planned)], accelerator
+
+
+def _paths(site: Site, domain: Domain) -> Paths:
+    guest, variables = str(site.runs / str(domain.uuid) / GUEST), str(nvram.folder(site))
+    backing = domain.memory_backing
+    if backing is None and not domain.memory_devices:
+        return Paths(guest=guest, nvram=variables)
+    usual, mounts = hugepages.mounts()
+    memory = str(site.scope.folder("qemu", "memory"))
+    return Paths(guest=guest, nvram=variables, memory=memory, hugepages=mounts, hugepage=usual)
+
+
+def _firmware(domain: Domain, caps: Caps) -> tuple[Domain, list[Problem]]:
+    """The definition with firmware that fits, or why none does."""
+    if not firmwares.needed(domain) or domain.os is None:
+        return domain, []
+    machine = caps.machine(domain.os.machine or "")
+    if machine is None:
+        return domain, []  # which the plan tells
+    try:
+        return firmwares.chosen(domain, caps.arch, machine, firmwares.read()), []
+    except Invalid as error:
+        plainly = domain.os.replace(firmware=None, firmware_features=(), loader_secure=None)
+        return domain.replace(os=plainly), list(error.problems)

@@ -17,12 +17,18 @@ def firmware(b: Build, domain: Domain) -> dict[str, Any]:
     for feature in os.firmware_features:
         meaningless(feature)
     if os.loader is None:
+        if os.firmware == "efi":
+            b.refuse(os, "firmware", "name the file in <loader>", text="nobody has chosen the firmware")
+        if os.nvram or os.nvram_source is not None or os.nvram_template:
+            b.problem(os, "nvram", "only firmware in flash keeps variables", "name it in <loader type='pflash'>")
         meaningless(os, "loader_readonly", "loader_type", "loader_secure", "loader_stateless")
         return {}
     loader = b.path(os, "loader", os.loader)
     if os.loader_type in {None, "rom"}:
         if os.loader_secure:
             b.problem(os, "loader_secure", "signed boot needs firmware in flash", "write type='pflash'")
+        if os.nvram or os.nvram_source is not None or os.nvram_template or os.loader_stateless is False:
+            b.problem(os, "nvram", "only firmware in flash keeps variables", "write <loader type='pflash'>")
         meaningless(os, "loader_readonly", "loader_stateless")
         b.text("-bios", loader)
         return {}
@@ -34,6 +40,8 @@ def firmware(b: Build, domain: Domain) -> dict[str, Any]:
     if os.loader_secure:
         b.option("-global", "driver=cfi.pflash01,property=secure,value=on")
     if os.loader_stateless:
+        if os.nvram or os.nvram_source is not None or os.nvram_template:
+            b.problem(os, "nvram", "this firmware keeps no variables", "take <nvram> out, or write stateless='no'")
         return {"pflash0": "pflash0"}
     return {"pflash0": "pflash0", "pflash1": _variables(b, domain, os)}
 

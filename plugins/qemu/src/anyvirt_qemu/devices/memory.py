@@ -124,10 +124,10 @@ def _page(b: Build, x: MemoryBacking | None, cell: int | None) -> int:
     if x is None:
         return 0
     if not x.pages:
-        return _usual(b) if x.hugepages else 0
+        return b.paths.hugepage if x.hugepages else 0
     size = 0
     for page in x.pages:
-        wanted = page.size or _usual(b)
+        wanted = page.size or b.paths.hugepage
         if page.nodeset is None:
             size = size or wanted
         elif (cell or 0) in page.nodeset and (cell is not None or len(x.pages) == 1):
@@ -137,10 +137,6 @@ def _page(b: Build, x: MemoryBacking | None, cell: int | None) -> int:
 
 def _huge(size: int) -> int:
     return 0 if size == PAGE else size
-
-
-def _usual(b: Build) -> int:
-    return next(iter(b.paths.hugepages), 2 * MIB)
 
 
 def back_end(b: Build, domain: Domain, piece: Piece, file: Mapping[str, Any] = MappingProxyType({})) -> None:

@@ -1,0 +1,37 @@
+"""Where on this host huge pages can be had as files."""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+MOUNTS: Final = Path("/proc/self/mounts")
+USUAL_SIZE: Final = 2 << 20
+SIZES: Final = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
+PAGE_SIZE: Final = re.compile(r"(?:^|,)pagesize=(\d+)([KMG])(?:,|$)")
+USUAL: Final = re.compile(r"^Hugepagesize:\s+(\d+) kB$", re.MULTILINE)
+ESCAPED: Final = re.compile(r"\\([0-7]{3})")
+
+
+def mounts(table: Path = MOUNTS, memory: Path = Path("/proc/meminfo")) -> tuple[int, dict[int, str]]:
+    """The usual size of a huge page in bytes, and mounts that this user may write to, by size.
+
+    Huge pages need no mount: where there is none, a guest gets them without a file.
+    """
+    found: dict[int, str] = {}
+    try:
+        rows = [line.split(" ") for line in table.read_text("utf-8", "surrogateescape").splitlines()]
+        usual = USUAL.search(memory.read_text("ascii", "replace"))
+    except OSError:
+        return USUAL_SIZE, {}
+    default = int(usual[1]) << 10 if usual else USUAL_SIZE
+    for _, place, kind, options, *_ in rows:
+        if kind == "hugetlbfs":
+            said = PAGE_SIZE.search(options)
+            size = int(said[1]) * SIZES[said[2]] if said else default
+            path = ESCAPED.sub(lambda match: chr(int(match[1], 8)), place)
+            if size not in found and os.access(path, os.W_OK | os.X_OK, effective_ids=True):
+                found[size] = path
+    return default, found
