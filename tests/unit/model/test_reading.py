@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import pytest
 from anyvirt.errors import Invalid
 from anyvirt.model.address import DriveAddress, PciAddress
@@ -12,6 +14,7 @@ from anyvirt.model.storage import Volume
 from anyvirt.model.strict import unknown
 from anyvirt.model.write import dump
 from anyvirt.model.xml import parse
+from lxml import etree
 
 TWO_DISKS = """\
 <domain type='qemu'>
@@ -214,6 +217,21 @@ def test_a_second_occurrence_stays_second() -> None:
     assert {problem.text for problem in unknown(x)} == {
         f"<{tag}> stands here a second time" for tag in ("title", "vcpu", "devices")
     }
+
+
+def test_children_of_no_known_kind_stay_where_they_were_among_those_of_their_name() -> None:
+    good, bad = "<address type='spapr-vio' reg='0x1'/>", "<address type='none'/>"
+    parts = (good, bad, "<target port='0'/>", "<alias name='a'/>")
+    device, other, odd = "<hostdev mode='subsystem' type='usb'/>", "<hostdev type='x'/>", "<hostdev type='y'/>"
+    for inner, tag in (
+        *((f"<serial type='pty'>{''.join(order)}</serial>", "address") for order in permutations(parts)),
+        *(("".join(order), "hostdev") for order in permutations((device, other, odd, "<disk/>", "<tpm/>"))),
+    ):
+        x = read(f"<devices>{inner}</devices>")
+        out = dump(x)
+        kinds = [element.get("type") for element in etree.fromstring(out).iter(tag)]
+        assert kinds == [element.get("type") for element in etree.fromstring(f"<d>{inner}</d>").iter(tag)]
+        assert parse(out) == x
 
 
 def test_bad_values_are_kept_and_read_as_absent() -> None:

@@ -225,6 +225,7 @@ def _children(el: Any, node: Node, values: list[Any], found: _Found, text: str |
     after, index = "", 0
     own = text or ""
     seen: set[str] = set()
+    late: list[tuple[str, Child, int, int]] = []
     elements = False
     for child in el:
         tag = child.tag
@@ -234,9 +235,13 @@ def _children(el: Any, node: Node, values: list[Any], found: _Found, text: str |
             elements = True
             place = _known(child, entry, values, found, seen)
             if place < 0:
-                _stray(child, node, after, index, found, "repeat" if place == -1 else "value")
+                count = _count(entry, values, seen)
+                why = "repeat" if place == -1 else "value"
+                _stray(child, node, after, index, found, why, entry.name if count else "", count - 1)
             else:
                 after, index = entry.name, place
+                if found.latest and (node.path, tag) in found.latest:
+                    late.append((_name(child), entry, place, len(found.strays)))
         elif isinstance(tag, str):
             elements = True
             place = _foreign(child, tag, node, values)
@@ -253,7 +258,34 @@ def _children(el: Any, node: Node, values: list[Any], found: _Found, text: str |
                 found.strays.append(Stray(node.path, after, index, "text", "", tail, child.sourceline))
             else:
                 own += tail
+    for item in late:
+        _ahead(node, *item, values, seen, found)
     return own, elements
+
+
+def _count(entry: Child, values: list[Any], seen: set[str]) -> int:
+    """How many known values there are of a child."""
+    if entry.op == GROUP or entry.field is None:
+        return int(entry.name in seen)
+    value = values[entry.field.index]
+    if entry.op in (ELEMENTS, TEXTS):
+        return len(value)
+    return int(value is not None)
+
+
+def _ahead(
+    node: Node, name: str, entry: Child, number: int, until: int, values: list[Any], seen: set[str], found: _Found
+) -> None:
+    """Keep what bears a known name and is of no known kind before the known one that it stood before."""
+    order = node.positions()
+    bound = (order[entry.name], number)
+    after = (entry.name, number - 1)
+    if not number:
+        earlier = [(child.name, _count(child, values, seen) - 1) for child in node.order[: bound[0]]]
+        after = next((place for place in reversed(earlier) if place[1] >= 0), ("", 0))
+    for index, stray in enumerate(found.strays[:until]):
+        if stray.node == node.path and stray.tag == name and (order.get(stray.after, -1), stray.number) >= bound:
+            found.strays[index] = stray._replace(after=after[0], number=after[1])
 
 
 def _known(child: Any, entry: Child, values: list[Any], found: _Found, seen: set[str]) -> int:
@@ -334,19 +366,25 @@ def _foreign(child: Any, tag: str, node: Node, values: list[Any]) -> int:
     return _append(values, node.foreign, _element(child, plan_of(cls)))
 
 
-def _stray(child: Any, node: Node, after: str, index: int, found: _Found, why: str) -> None:
+def _stray(
+    child: Any, node: Node, after: str, index: int, found: _Found, why: str, own: str = "", last: int = 0
+) -> None:
+    """Keep a child that no field takes; ``own`` and ``last`` tell the latest known value of its name."""
     tag = child.tag
-    name = tag if tag[0] != "{" else f"{child.prefix or ''}:{tag.rpartition('}')[2]}".lstrip(":")
     # What bears one name keeps its order, wherever the known values that it stood beside are written.
     order = node.positions()
     place = (order.get(after, -1), index, after)
     earliest = found.latest.get((node.path, tag), (-2, 0, ""))
-    if why == "repeat":
-        own = node.children[tag].name
-        earliest = max(earliest, (order[own], 0, own))
+    if own:
+        earliest = max(earliest, (order[own], last, own))
     place = max(place, earliest)
     found.latest[node.path, tag] = place
-    found.strays.append(Stray(node.path, place[2], place[1], why, name, Xml(outer(child)), child.sourceline))
+    found.strays.append(Stray(node.path, place[2], place[1], why, _name(child), Xml(outer(child)), child.sourceline))
+
+
+def _name(child: Any) -> str:
+    tag: str = child.tag
+    return tag if tag[0] != "{" else f"{child.prefix or ''}:{tag.rpartition('}')[2]}".lstrip(":")
 
 
 def outer(node: Any) -> str:
