@@ -21,7 +21,10 @@ from anyvirt_qemu.plan import (
     Machine,
     NodeUse,
     Paths,
+    ProgramUse,
+    Serving,
     Step,
+    Storage,
     TapUse,
 )
 
@@ -44,14 +47,18 @@ class Build:
         machine: Machine,
         chains: Mapping[str, Sequence[NodeUse]],
         now: int = 0,
+        serving: Serving | None = None,
     ) -> None:
         self.domain, self.caps, self.paths, self.machine, self.chains = domain, caps, paths, machine, chains
         self.accelerator, self.now = accelerator, now
+        self.serving = serving or Serving()
+        self._ports = iter(self.serving.ports)
         self.words: list[str] = []
         self.env: dict[str, str] = {}
         self.fds: list[FdUse] = []
         self.taps: list[TapUse] = []
         self.copies: list[CopyUse] = []
+        self.programs: list[ProgramUse] = []
         self.sockets: list[str] = []
         self.steps: list[Step] = []
         self.consoles: list[ConsoleUse] = []
@@ -60,6 +67,9 @@ class Build:
         self.problems: list[Problem] = []
         self.refused: set[str] = set()
         self.boot: dict[str, int] = {}
+        self.storage = Storage()
+        self.secrets: dict[str, bytes] = {}
+        self.managers: set[str] = set()
         self.shared_slots: set[tuple[int, int]] = set()
         self._nodes = 0
 
@@ -103,6 +113,37 @@ class Build:
         number = FIRST_FD + len(self.fds)
         self.fds.append(FdUse(number, kind, target))
         return number
+
+    def fdset(self, kind: FdKind, target: str) -> str:
+        """A descriptor for an option that takes a path: the path that stands for it."""
+        number = self.fd(kind, target)
+        self.option("-add-fd", f"set={number},fd={number}")
+        return f"/dev/fdset/{number}"
+
+    def port(self, x: object, field: str) -> int:
+        """A free TCP port of this host; a problem where none is known."""
+        found = next(self._ports, 0)
+        if not found:
+            self.problem(x, field, "no free port was found for it", "choose one", "resource.busy")
+        return found
+
+    def program(self, x: object, name: str, package: str, socket: str) -> str:
+        """A program that has to listen at a path of the guest's own; that path."""
+        path = f"{self.paths.guest}/{socket}"
+        self.programs.append(ProgramUse(name, package, path, path_of(x)))
+        return path
+
+    def secret(self, name: str, value: bytes) -> str:
+        """Bytes that only QEMU reads, in base64; the path where it finds them."""
+        self.secrets[name] = value
+        return f"/dev/fd/{self.fd('secret', name)}"
+
+    def handed(self, group: str, count: int) -> str:
+        """The descriptors of a group that somebody has handed over, as one set; the path that stands for it."""
+        numbers = [self.fd("passed", f"{group}/{index}") for index in range(count)]
+        for number in numbers:
+            self.option("-add-fd", f"set={numbers[0]},fd={number}")
+        return f"/dev/fdset/{numbers[0]}"
 
     def node(self) -> int:
         """A number for a new node of the block graph."""

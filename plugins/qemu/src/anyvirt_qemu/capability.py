@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +19,7 @@ from anyvirt_qemu.monitor import Monitor
 from anyvirt_qemu.run_dir import monitor_options
 from anyvirt_qemu.wire import Event
 
-FORMAT: Final = 2
+FORMAT: Final = 4
 KIND: Final = "capability"
 PATIENCE: Final = 10.0
 QUERIES: Final = {
@@ -34,9 +34,15 @@ QUERIES: Final = {
     "accels": Command("qom-list-types", {"implements": "accel", "abstract": False}),
     "objects": Command("qom-list-types", {"implements": "user-creatable", "abstract": False}),
     "devices": Command("qom-list-types", {"implements": "device", "abstract": False}),
+    "disk": Command("device-list-properties", {"typename": "virtio-blk-pci"}),
 }
 # QEMU's names of architectures where libvirt's are others
 ARCHES: Final = {"i386": "i686", "arm": "armv7l", "or1k": "openrisc"}
+# ways to an image, and formats, that a build of QEMU may lack
+BLOCK_DRIVERS: Final = (
+    "bochs", "cloop", "dmg", "ftp", "ftps", "gluster", "http", "https", "iscsi", "nbd", "nfs", "nvme", "parallels",
+    "qcow", "qcow2", "qed", "rbd", "ssh", "tftp", "vdi", "virtio-blk-vhost-vdpa", "vmdk", "vpc",
+)  # fmt: skip
 # what a driver may ask for -> where QEMU's schema has it
 FEATURES: Final = {
     "json.device": "device_add/$json-cli",
@@ -45,6 +51,11 @@ FEATURES: Final = {
     "json.blockdev": "blockdev-add/arg/+qcow2",
     "aio.io_uring": "blockdev-add/arg/+file/aio/^io_uring",
     "qcow2.discard-no-unref": "blockdev-add/arg/+qcow2/discard-no-unref",
+    "chardev.reconnect-ms": "chardev-add/arg/backend/+socket/data/reconnect-ms",
+    "display.dbus": "query-display-options/ret/+dbus",
+    "display.egl-headless": "query-display-options/ret/+egl-headless",
+    "display.sdl": "query-display-options/ret/+sdl",
+    "spice": "query-spice",
     "netdev.stream": "netdev_add/arg/+stream",
     "netdev.vhost-vdpa": "netdev_add/arg/+vhost-vdpa",
     "screendump.format": "screendump/arg/format",
@@ -57,8 +68,13 @@ FEATURES: Final = {
     "memory.readonly": "object-add/arg/+memory-backend-file/readonly",
     "memory.reserve": "object-add/arg/+memory-backend-ram/reserve",
     "memory.hugetlb": "object-add/arg/+memory-backend-memfd/hugetlb",
+    "blockdev.nbd.tls-hostname": "blockdev-add/arg/+nbd/tls-hostname",
+    "blockdev.rbd.encrypt": "blockdev-add/arg/+rbd/encrypt",
+    "blockdev.rbd.luks-any": "blockdev-add/arg/+rbd/encrypt/+luks-any",
     "iothread.pool": "object-add/arg/+iothread/thread-pool-max",
-}
+} | {f"blockdev.{driver}": f"blockdev-add/arg/+{driver}" for driver in BLOCK_DRIVERS}
+# properties of virtio-blk that it has under the same name
+PROPERTIES: Final = ("iothread-vq-mapping",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -227,8 +243,13 @@ def _digest(binary: str, accel: str, said: dict[str, Any]) -> dict[str, Any]:
         "objects": sorted(one["name"] for one in said["objects"]),
         "commands": sorted(one["name"] for one in said["commands"]),
         "options": {row["option"]: [one["name"] for one in row["parameters"]] for row in said["options"]},
-        "features": sorted(name for name, path in FEATURES.items() if schema_has(schema, path)),
+        "features": sorted(_features(schema, said["disk"])),
     }
+
+
+def _features(schema: Mapping[str, Mapping[str, Any]], disk: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    yield from (name for name, path in FEATURES.items() if schema_has(schema, path))
+    yield from (f"virtio-blk.{one['name']}" for one in disk if one["name"] in PROPERTIES)
 
 
 def _machine(row: Mapping[str, Any]) -> list[Any]:
@@ -253,7 +274,7 @@ def _cpu(row: Mapping[str, Any]) -> list[Any]:
 def schema_has(schema: Mapping[str, Mapping[str, Any]], path: str) -> bool:
     """Whether QEMU's schema has the thing at ``path``.
 
-    ``COMMAND/arg/...`` goes into a command's arguments, ``NAME`` into a member,
+    ``COMMAND/arg/...`` goes into a command's arguments, ``ret`` into its answer, ``NAME`` into a member,
     ``+NAME`` into a variant, ``^NAME`` names an enum's value, ``$NAME`` a feature.
     """
     name, *steps = path.split("/")
@@ -261,8 +282,8 @@ def schema_has(schema: Mapping[str, Mapping[str, Any]], path: str) -> bool:
     for step in steps:
         if entity is None:
             return False
-        if step == "arg":
-            entity = schema.get(str(entity.get("arg-type")))
+        if step in {"arg", "ret"}:
+            entity = schema.get(str(entity.get(f"{step}-type")))
         elif step.startswith("^"):
             return step[1:] in entity.get("values", ())
         elif step.startswith("$"):

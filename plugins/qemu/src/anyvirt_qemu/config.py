@@ -10,9 +10,22 @@ from typing import Any, Final, Literal
 from anyvirt.api import Domain, Invalid, PciAddress, Problem, heeded, meaningless, plain, unheeded
 
 from anyvirt_qemu.build import DRIVER, Build
-from anyvirt_qemu.devices import audio, char, controller, disk, iommu, machine, memory, misc, net, screen
+from anyvirt_qemu.devices import (
+    audio,
+    char,
+    controller,
+    disk,
+    filesystem,
+    hostdev,
+    iommu,
+    machine,
+    memory,
+    misc,
+    net,
+    screen,
+)
 from anyvirt_qemu.naming import named
-from anyvirt_qemu.plan import JOURNAL, Caps, NodeUse, Paths, Plan
+from anyvirt_qemu.plan import JOURNAL, Caps, NodeUse, Paths, Plan, Storage
 from anyvirt_qemu.run_dir import MONITORS
 
 SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
@@ -21,12 +34,14 @@ ALIASED: Final = ("controllers", "consoles", "inputs", "videos", "watchdogs", "p
 PARTS: Final[Mapping[str, Callable[[Build, Any], None]]] = {
     "hubs": misc.hub,  # before what is plugged into them
     "disks": disk.disk,
+    "filesystems": filesystem.filesystem,
     "interfaces": net.interface,
     "serials": char.serial,
     "consoles": char.console,
     "channels": char.channel,
     "inputs": screen.pointer,
     "sounds": screen.sound,
+    "hostdevs": hostdev.hostdev,
     "rngs": misc.rng,
     "panics": misc.panic,
 }
@@ -42,6 +57,7 @@ def plan(
     chains: Mapping[str, Sequence[NodeUse]] | None = None,
     why: str = "",
     now: float | None = None,
+    storage: Storage | None = None,
 ) -> Plan:
     """What starting the domain takes.
 
@@ -50,6 +66,7 @@ def plan(
     :param chains: images of disks by target, from the top down, where the definition does not list them.
     :param why: why this accelerator, in one sentence, for the user.
     :param now: the time for clocks that are ahead or behind, in seconds since 1970; this moment without it.
+    :param storage: what is known of disks beside their definitions, such as secrets.
     :raises Invalid: everything that is wrong, and everything that this driver cannot honour, by path.
     """
     live = named(domain)
@@ -61,6 +78,7 @@ def plan(
         raise Invalid([Problem("unsupported.config", "/os/type/@machine", None, text, hint)])
     view = heeded(live)
     b = Build(view, caps, paths, accelerator, found, chains or {}, int(time.time() if now is None else now))
+    b.storage = storage or b.storage
     _describe(b, view, accelerator, why)
     with b.within(view):
         _frame(b, view)
@@ -84,6 +102,7 @@ def plan(
         steps=tuple(b.steps),
         consoles=tuple(b.consoles),
         disks=tuple(b.disks),
+        secrets=b.secrets,
         warnings=tuple(b.warnings),
     )
 

@@ -31,6 +31,7 @@ EXTERNAL_DATA: Final = 1 << 2
 OPEN: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 FORMATS: Final = ("raw", "qcow2")
+BASED: Final = ("qcow2",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,17 +120,31 @@ def chain(path: str, form: str = "raw") -> tuple[NodeUse, ...]:
 
 
 def chains(domain: Domain) -> dict[str, tuple[NodeUse, ...]]:
-    """The chains of all disks whose definition does not list them, by target.
+    """The chains of all disks whose definition does not list them to the end, by target.
+
+    Each begins with the last image that the definition lists.
 
     :raises NotFound, Denied, Invalid, Unsupported: as ``chain``.
     """
     found = {}
     for disk in domain.disks:
-        path = source_path(disk)
-        form = (disk.driver.type if disk.driver else None) or "raw"
-        if path is not None and disk.backing_store is None and form != "raw":
-            found[disk.target or ""] = chain(path, form)
+        last = open_end(disk)
+        if last is not None:
+            found[disk.target or ""] = chain(*last)
     return found
+
+
+def open_end(disk: Disk) -> tuple[str, str] | None:
+    """Path and format of the last image that a definition lists, where it does not say that it is the last."""
+    path, form = source_path(disk), (disk.driver.type if disk.driver else None) or "raw"
+    store = disk.backing_store
+    while store is not None:
+        if store.source is None:
+            return None
+        path = store.source.dev if store.type == "block" else store.source.file
+        form = store.format or "raw"
+        store = store.backing_store
+    return (path, form) if path is not None and form in BASED else None
 
 
 def source_path(disk: Disk) -> str | None:

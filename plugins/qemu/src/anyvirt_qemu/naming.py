@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from typing import Any, Final
 
 from anyvirt.api import Controller, Disk, Domain, DriveAddress, Invalid, Problem, assign
@@ -34,10 +35,11 @@ def named(domain: Domain) -> Domain:
                 problems += _check(field, x.alias, names)
     if problems:
         raise Invalid(problems)
+    flat = {x.index or 0 for x in d.controllers if x.type == "scsi" and x.model == "lsilogic"}
     for field, prefix in PREFIXES.items():
         for x in d.many(field):
             if not x.alias:
-                x.alias = _name(field, x, prefix, names)
+                x.alias = _name(field, x, prefix, names, flat)
     for number, x in enumerate(d.consoles):
         if not x.alias:
             kind = x.target.type if x.target else None
@@ -56,12 +58,12 @@ def _check(field: str, alias: str, names: assign.Names) -> list[Problem]:
     return []
 
 
-def _name(field: str, x: Any, prefix: str, names: assign.Names) -> str:
+def _name(field: str, x: Any, prefix: str, names: assign.Names, flat: Collection[int]) -> str:
     wanted = ""
     if field == "controllers":
         wanted = controller(x)
     elif field == "disks":
-        wanted = disk(x)
+        wanted = disk(x, flat)
         prefix = DISKS.get(x.bus or "", "disk")
     elif field == "memory_devices":
         prefix = MEMORY.get(x.model or "", prefix)
@@ -87,11 +89,14 @@ def controller(x: Controller) -> str:
     return f"{x.type}{index}"
 
 
-def disk(x: Disk) -> str:
-    """The name of a disk, where its place or its target give one."""
+def disk(x: Disk, flat: Collection[int] = frozenset()) -> str:
+    """The name of a disk, where its place or its target give one.
+
+    :param flat: indices of SCSI controllers that have units only, and no targets.
+    """
     at = x.address
     if isinstance(at, DriveAddress) and x.bus in {"scsi", "sata", "ide", "fdc"}:
-        target = f"-{at.target or 0}" if x.bus == "scsi" else ""
+        target = f"-{at.target or 0}" if x.bus == "scsi" and (at.controller or 0) not in flat else ""
         return f"{x.bus}{at.controller or 0}-{at.bus or 0}{target}-{at.unit or 0}"
     index = assign.target_index(x.target or "")
     return f"virtio-disk{index}" if x.bus == "virtio" and index is not None else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from anyvirt.api import Domain
 
 Bus = Literal["pci", "pcie", ""]
-FdKind = Literal["monitor", "socket", "listen", "tap", "open", "cancel"]
+FdKind = Literal["monitor", "socket", "listen", "tap", "open", "cancel", "passed", "secret"]
 FIRST_FD = 10
 JOURNAL = "ev"
 
@@ -106,13 +106,30 @@ class Paths:
 
 
 @dataclass(frozen=True, slots=True)
+class Storage:
+    """What is known of disks beside their definitions.
+
+    :param secrets: values of secrets, by UUID or by usage.
+    :param groups: how many descriptors of images somebody has handed over, by the name of the group.
+    :param cdroms: paths of the host's CD-ROM drives; None where their names have to tell.
+    :param generics: paths of the host's SCSI units, such as ``/dev/sg0``, by ``host:bus:target:unit``.
+    """
+
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    groups: Mapping[str, int] = field(default_factory=dict)
+    cdroms: Collection[str] | None = None
+    generics: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class FdUse:
     """A descriptor that QEMU inherits under ``number``.
 
     ``kind`` says what ``target`` is: ``monitor`` and ``socket``: listen at this name in the manager's part of the
     run directory; ``listen``: listen at this absolute path; ``tap``: the alias of an interface in ``Plan.taps``, once
     for each queue; ``open``: open this device for reading and writing; ``cancel``: for writing, what cancels a command
-    of this TPM.
+    of this TPM; ``secret``: what ``Plan.secrets`` has under this name; ``passed``: group and number of a descriptor of
+    an image that somebody has handed over.
     """
 
     number: int
@@ -142,19 +159,23 @@ class Serving:
     """What the host's settings say of servers and connections, where a definition has no words for it.
 
     :param certificates: folders with certificates and keys, by service: ``chardev``, ``spice``, ``vnc``.
+    :param keys: what unlocks the keys among them, by service.
     :param chardev_tls: connections of character devices are encrypted, unless a definition says otherwise.
     :param vnc_tls: VNC servers encrypt.
     :param vnc_sasl: VNC servers ask SASL who a client is.
     :param spice_sasl: spice servers do.
+    :param sockets: protocols whose servers are on a unix socket of the guest's own where no address is named.
     :param passwords: those of screens whose definition has none, by protocol.
     :param ports: TCP ports that are free, for servers that cannot look for one themselves.
     """
 
     certificates: Mapping[str, str] = field(default_factory=dict)
+    keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     chardev_tls: bool = False
     vnc_tls: bool = False
     vnc_sasl: bool = False
     spice_sasl: bool = False
+    sockets: frozenset[str] = frozenset()
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     ports: tuple[int, ...] = ()
 
@@ -243,6 +264,7 @@ class Plan:
     :param programs: what has to run beside QEMU.
     :param sockets: paths that QEMU binds itself; stale ones are removed before, and those left behind afterwards.
     :param steps: QMP commands to run before ``cont``.
+    :param secrets: what descriptors of kind ``secret`` hold, by their target.
     :param warnings: what the user is told: choices that the definition did not make.
     """
 
@@ -258,4 +280,5 @@ class Plan:
     steps: tuple[Step, ...] = ()
     consoles: tuple[ConsoleUse, ...] = ()
     disks: tuple[DiskUse, ...] = ()
+    secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     warnings: tuple[str, ...] = ()

@@ -29,10 +29,10 @@ def chains(domain: Domain) -> tuple[dict[str, tuple[NodeUse, ...]], list[Problem
     found: dict[str, tuple[NodeUse, ...]] = {}
     problems: list[Problem] = []
     for disk in domain.disks:
-        path = image.source_path(disk)
-        form = (disk.driver.type if disk.driver else None) or "raw"
-        if path is None or disk.backing_store is not None or form not in image.FORMATS or form == "raw":
+        last = image.open_end(disk)
+        if last is None:
             continue
+        path, form = last
         try:
             found[disk.target or ""] = image.chain(path, form)
         except VirtError as error:
@@ -153,6 +153,8 @@ def _images(domain: Domain, plan: Plan) -> Iterator[Problem]:
     for use in plan.disks:
         disk = by_target[use.target]
         for depth, node in enumerate(use.nodes):
+            if not node.path.startswith("/"):
+                continue  # not a file of this host
             place = _source(disk) if depth == 0 else f"/devices/disk[{use.target}]" + "/backingStore" * depth
             writes = depth == 0 and not disk.readonly
             wrong = list(_file(place, node.path, write=writes))

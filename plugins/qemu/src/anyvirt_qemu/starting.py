@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import secrets
 import shutil
@@ -203,7 +204,19 @@ def _private(path: str, flags: int) -> int:
 def _descriptors(plan: Plan, place: RunDir, ours: ExitStack, nets: dict[str, Mapping[str, str]]) -> dict[int, int]:
     """Everything that QEMU inherits: number that it has there -> ours."""
     taps = _taps(plan, ours, nets)
-    return {use.number: _descriptor(use, place, ours, taps) for use in plan.fds}
+    private = {name: _private_bytes(name, value, ours) for name, value in plan.secrets.items()}
+    return {
+        use.number: private[use.target] if use.kind == "secret" else _descriptor(use, place, ours, taps)
+        for use in plan.fds
+    }
+
+
+def _private_bytes(name: str, value: bytes, ours: ExitStack) -> int:
+    """A file without a name, for QEMU alone: what is in it is on no disk and on no command line."""
+    fd = os.memfd_create(name, os.MFD_CLOEXEC)
+    ours.callback(os.close, fd)
+    os.write(fd, base64.b64encode(value))
+    return fd
 
 
 def _descriptor(use: FdUse, place: RunDir, ours: ExitStack, taps: Mapping[str, list[int]]) -> int:

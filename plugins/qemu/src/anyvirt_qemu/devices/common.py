@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from anyvirt.api import Boot, PciAddress, Rom, UsbAddress, VirtioSerialAddress
+from anyvirt.api import Boot, PciAddress, Rom, UsbAddress, VirtioSerialAddress, plain
 
 from anyvirt_qemu.build import Build
 
@@ -43,7 +43,7 @@ def pci(b: Build, x: Located) -> dict[str, Any]:
     if address.domain:
         b.refuse(address, "domain", "the guest has one PCI domain, 0")
     place: dict[str, Any] = {
-        "bus": f"{b.machine.bus}.0" if bus == 0 else f"pci.{bus}",
+        "bus": f"{b.machine.bus}.0" if bus == 0 else controller_id(b, "pci", bus),
         "addr": f"{slot:#x}.{function:#x}" if function else f"{slot:#x}",
     }
     if address.multifunction or (function == 0 and (bus, slot) in b.shared_slots):
@@ -60,12 +60,33 @@ def usb(b: Build, x: Located) -> dict[str, Any]:
         b.problem(x, "address", "the device needs a USB address", "leave the address out")
         return {}
     port = b.token(address, "port", address.port or "1")
-    return {"bus": f"{usb_id(address.bus or 0)}.0", "port": port}
+    return {"bus": f"{controller_id(b, 'usb', address.bus or 0)}.0", "port": port}
 
 
-def usb_id(index: int) -> str:
-    """Id of a USB controller."""
-    return f"usb{index}" if index else "usb"
+def controller_id(b: Build, kind: str, index: int) -> str:
+    """Id of a controller, which its user may have chosen; that of the first of several that are one."""
+    for x in plain(b.domain).controllers:
+        if x.type == kind and (x.index or 0) == index and x.master is None and x.alias:
+            return x.alias
+    if kind == "pci":
+        return f"pci.{index}"
+    return "usb" if kind == "usb" and not index else f"{kind}{index}"
+
+
+def controller_model(b: Build, kind: str, index: int) -> str | None:
+    """Model of a controller; None where there is no such controller."""
+    return next((x.model for x in plain(b.domain).controllers if x.type == kind and (x.index or 0) == index), None)
+
+
+def iothread(b: Build, x: object, field: str, number: int) -> str:
+    """Id of an I/O thread; a problem where the definition has none of that number."""
+    domain = plain(b.domain)
+    named = {one.id for one in domain.iothread_ids}
+    free = (n for n in range(1, (domain.iothreads or 0) + len(named) + 1) if n not in named)
+    more = [next(free) for _ in range(max(domain.iothreads or 0, len(named)) - len(named))]
+    if number not in named and number not in more:
+        b.problem(x, field, f"there is no I/O thread {number}", "raise <iothreads>, or name another")
+    return f"iothread{number}"
 
 
 def virtio_serial(b: Build, x: Located) -> dict[str, Any]:
@@ -76,7 +97,7 @@ def virtio_serial(b: Build, x: Located) -> dict[str, Any]:
         return {}
     if address.bus:
         b.refuse(address, "bus", "a virtio-serial controller has one bus, 0")
-    return {"bus": f"virtio-serial{address.controller or 0}.0", "nr": address.port or 0}
+    return {"bus": f"{controller_id(b, 'virtio-serial', address.controller or 0)}.0", "nr": address.port or 0}
 
 
 def virtio(b: Build, x: Located, name: str, model: str | None = None) -> dict[str, Any]:

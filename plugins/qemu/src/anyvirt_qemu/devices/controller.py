@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from anyvirt.api import Controller, ControllerTarget, PciAddress, meaningless
+from anyvirt.api import Controller, ControllerTarget, Disk, DriveAddress, PciAddress, meaningless, plain
 
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.devices.common import pci, tuned, usb_id, virtio
+from anyvirt_qemu.devices.common import bootindex, controller_id, iothread, pci, tuned, usb, virtio
 
 ROOTS: Final = ("pci-root", "pcie-root")
 PCI: Final = {
@@ -18,6 +18,8 @@ PCI: Final = {
     "dmi-to-pci-bridge": ("i82801b11-bridge",),
     "pcie-switch-upstream-port": ("x3130-upstream",),
     "pcie-switch-downstream-port": ("xio3130-downstream",),
+    "pci-expander-bus": ("pxb",),
+    "pcie-expander-bus": ("pxb-pcie",),
 }
 SCSI: Final = {
     "lsilogic": "lsi53c895a",
@@ -38,8 +40,12 @@ USB: Final = {
     "ich9-uhci1": "ich9-usb-uhci1",
     "ich9-uhci2": "ich9-usb-uhci2",
     "ich9-uhci3": "ich9-usb-uhci3",
+    "vt82c686b-uhci": "vt82c686b-usb-uhci",
 }
-XHCI_PORTS: Final = 15
+# root of a machine -> its host bridge, and what has the switch for hotplug there
+BRIDGES: Final = {"pci": "i440FX-pcihost", "pcie": "q35-pcihost"}
+ORDER: Final = ("usb", "scsi", "ide", "sata", "virtio-serial", "ccid", "fdc")
+KIB: Final = 1024
 
 
 def ordered(controllers: Sequence[Controller]) -> list[Controller]:
@@ -50,12 +56,17 @@ def ordered(controllers: Sequence[Controller]) -> list[Controller]:
     while waiting:
         ready = [not x.index or _bus(x) in known for x in waiting]
         if not any(ready):
-            return [*done, *waiting, *(x for x in controllers if x.type != "pci")]
+            return [*done, *waiting, *(x for x in controllers if x.type != "pci")]  # refused later
         now = [x for x, is_ready in zip(waiting, ready, strict=True) if is_ready]
         done += now
         known.update(x.index or 0 for x in now)
         waiting = [x for x, is_ready in zip(waiting, ready, strict=True) if not is_ready]
-    return done + [x for x in controllers if x.type != "pci"]
+    return done + sorted((x for x in controllers if x.type != "pci"), key=_rank)
+
+
+def _rank(x: Controller) -> int:
+    """Place of its kind among the others: guests see devices of one bus in the order in which QEMU makes them."""
+    return ORDER.index(x.type) if x.type in ORDER else len(ORDER)
 
 
 def _bus(x: Controller) -> int:
@@ -95,8 +106,12 @@ def controller(b: Build, x: Controller) -> None:
             b.refuse(x, "", "only machine type pc has an IDE controller, 0; use sata")
         meaningless(x, "model")
         _built_in(b, x, 1, 1)
+    elif x.type == "fdc":
+        _fdc(b, x)
+    elif x.type == "ccid":
+        b.device({"driver": b.has(x, "type", "usb-ccid"), "id": x.alias, **usb(b, x)})
     else:
-        b.refuse(x, "type", "use pci, usb, scsi, sata, ide or virtio-serial")
+        b.refuse(x, "type", "use pci, usb, scsi, sata, ide, fdc, ccid or virtio-serial")
 
 
 def _pci(b: Build, x: Controller) -> None:
@@ -104,6 +119,7 @@ def _pci(b: Build, x: Controller) -> None:
     if x.model in ROOTS:
         if x.model != f"{b.machine.bus}-root":
             b.problem(x, "model", f"the machine {b.machine.name} has a {b.machine.bus}-root", "correct the model")
+        _root(b, x)
         return
     if index == 0:
         b.problem(x, "index", "controller 0 is the root of the machine", "number it from 1")
@@ -121,7 +137,42 @@ def _pci(b: Build, x: Controller) -> None:
         options["hotplug"] = target.hotplug
     elif x.model == "pci-bridge":
         options["chassis_nr"] = index if target.chassis_nr is None else target.chassis_nr
+    elif x.model in {"pci-expander-bus", "pcie-expander-bus"}:
+        if target.bus_nr is None:
+            b.problem(x, "target", "the bus has no number", "write <target busNr=.../>, from 1 to 254")
+        options |= {"bus_nr": target.bus_nr, "numa_node": target.node}
     b.device(options)
+
+
+def _root(b: Build, x: Controller) -> None:
+    """The host bridge, which is there already: its window for large regions, and hotplug on its bus."""
+    if x.pcihole64 is not None:
+        size = f"{x.pcihole64 // KIB}K"
+        b.option("-global", f"{BRIDGES[b.machine.bus]}.pci-hole64-size={size}")
+    target = x.target
+    if target is not None and target.hotplug is not None:
+        if b.machine.bus != "pci":
+            b.refuse(target, "hotplug", "set it at the ports", text="nothing can be plugged into a pcie-root")
+        b.option("-global", f"PIIX4_PM.acpi-root-pci-hotplug={'on' if target.hotplug else 'off'}")
+
+
+def _fdc(b: Build, x: Controller) -> None:
+    """The floppy controller, which older machines have and newer ones get where there is a drive."""
+    meaningless(x, "model")
+    if x.index:
+        b.refuse(x, "index", "use 0", text="a machine has one floppy controller")
+    drives = [disk for disk in plain(b.domain).disks if disk.bus == "fdc"]
+    places = {f"bootindex{_letter(disk)}": bootindex(b, disk, disk.boot) for disk in drives}
+    if b.machine.bus == "pci":
+        for key, place in places.items():
+            if place is not None:
+                b.option("-global", f"isa-fdc.{key}={place}")
+    elif drives:
+        b.device({"driver": b.has(x, "type", "isa-fdc"), **places})
+
+
+def _letter(drive: Disk) -> str:
+    return "B" if isinstance(drive.address, DriveAddress) and drive.address.unit else "A"
 
 
 def _usb(b: Build, x: Controller) -> None:
@@ -133,10 +184,9 @@ def _usb(b: Build, x: Controller) -> None:
         return
     options: dict[str, Any] = {"driver": b.has(x, "model", driver), **pci(b, x), "id": x.alias}
     if "xhci" in driver:
-        ports = XHCI_PORTS if x.ports is None else x.ports
-        options |= {"p2": ports, "p3": ports}
+        options |= {"p2": x.ports, "p3": x.ports}
     if x.master is not None:
-        options |= {"masterbus": f"{usb_id(x.index or 0)}.0", "firstport": x.master}
+        options |= {"masterbus": f"{controller_id(b, 'usb', x.index or 0)}.0", "firstport": x.master}
     b.device(options)
 
 
@@ -153,11 +203,14 @@ def _scsi(b: Build, x: Controller) -> None:
                 "max_sectors": x.driver.max_sectors,
                 "ioeventfd": x.driver.ioeventfd,
             }
+            if x.driver.iothread is not None:
+                options["iothread"] = iothread(b, x.driver, "iothread", x.driver.iothread)
         b.device(options)
     elif model in SCSI:
         b.device({"driver": b.has(x, "model", SCSI[model]), **pci(b, x), "id": x.alias})
     else:
-        b.refuse(x, "model", f"use virtio-scsi, {', '.join(SCSI)}")
+        text = "ibmvscsi is of pseries machines" if model == "ibmvscsi" else ""
+        b.refuse(x, "model", f"use virtio-scsi, {', '.join(SCSI)}", text=text)
 
 
 def _sata(b: Build, x: Controller) -> None:

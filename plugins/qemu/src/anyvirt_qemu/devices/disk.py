@@ -1,28 +1,27 @@
-"""Disks: nodes of the block graph, bottom up, and the device on top."""
+"""Disks: the device on top of its images, on every bus, and its limits."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from typing import Any, Final
 
-from anyvirt.api import BackingStore, Disk, DiskDriver, DriveAddress, Source, meaningless
+from anyvirt.api import Disk, DiskDriver, DriveAddress, meaningless, plain
 
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.devices.common import bootindex, pci, tuned, usb
-from anyvirt_qemu.plan import DiskUse, NodeUse
+from anyvirt_qemu.devices import chain, vhost
+from anyvirt_qemu.devices.common import bootindex, controller_id, controller_model, iothread, tuned, usb, virtio
+from anyvirt_qemu.plan import DiskUse
 
-FORMATS: Final = ("raw", "qcow2")
 SERIAL: Final = re.compile(r"[A-Za-z0-9_ .+:/@-]{1,247}", re.ASCII)
-CDROM: Final = re.compile(r"/dev/(sr\d+|cdrom|scd\d+)", re.ASCII)
-# cache mode -> (direct, no-flush, write cache of the device)
-CACHES: Final = {
-    "none": (True, False, True),
-    "writethrough": (False, False, False),
-    "writeback": (False, False, True),
-    "directsync": (True, False, False),
-    "unsafe": (False, True, True),
+BUSES: Final = {
+    "virtio": ("disk", "lun"),
+    "scsi": ("disk", "cdrom", "lun"),
+    "sata": ("disk", "cdrom"),
+    "ide": ("disk", "cdrom"),
+    "usb": ("disk", "cdrom"),
+    "fdc": ("floppy",),
 }
+REMOVABLE: Final = ("cdrom", "floppy")
 LIMITS: Final = {
     "bps": "total_bytes_sec",
     "bps_rd": "read_bytes_sec",
@@ -34,84 +33,201 @@ LIMITS: Final = {
 
 
 def disk(b: Build, x: Disk) -> None:
-    """One disk, CD-ROM drive included."""
-    meaningless(x, "snapshot", "tray")
+    """One disk, drives for media that change included."""
+    meaningless(x, "snapshot", "tray", "mirror", "nodenames", "qom", "auth_beside_source", "encryption_beside_source")
     if x.source is None and x.driver:
-        meaningless(x.driver, "type")
-    kind = x.device or "disk"
-    if kind not in {"disk", "cdrom"}:
-        b.refuse(x, "device", "only disk and cdrom are served")
-    nodes = _nodes(b, x, read_only=x.readonly or kind == "cdrom")
-    if not nodes and kind != "cdrom" and x.type in {None, "file", "block"}:
-        b.problem(x, "source", "the disk has no image", "name it in <source>; only a CD-ROM drive may be empty")
+        meaningless(x.driver, "type", "metadata_cache")
+    kind = str(x.device or "disk")
+    _sane(b, x, kind)
+    nodes = []
+    if x.type == "vhostuser":
+        options = vhost.block(b, x)
+    else:
+        nodes = chain.chain(b, x, read_only=x.readonly or kind == "cdrom")
+        options = {}
+    if x.source is None and (kind not in REMOVABLE or x.bus == "usb"):
+        b.problem(x, "source", "the disk has no image", "name it in <source>; only drives on ide, scsi, sata, fdc wait")
     b.disks.append(DiskUse(x.target or "", x.alias or "", tuple(nodes)))
-    options = _device(b, x, kind)
+    options = _device(b, x, kind) | options
     if nodes:
         options["drive"] = nodes[0].node
     b.device(options)
     _throttle(b, x)
 
 
+def _sane(b: Build, x: Disk, kind: str) -> None:
+    """What does not go together."""
+    fit = BUSES.get(str(x.bus))
+    if x.bus == "sd":
+        b.refuse(x, "bus", "use virtio, scsi, sata or usb", text="no machine here has a slot for SD cards")
+    elif fit is None:
+        b.refuse(x, "bus", f"use {', '.join(BUSES)}")
+    elif kind not in fit:
+        b.problem(
+            x, "bus", f"{x.bus} has no {kind}", f"put it on {', '.join(n for n, f in BUSES.items() if kind in f)}"
+        )
+    if x.source is not None:
+        if x.auth is not None and x.source.auth is not None:
+            b.problem(x, "auth", "the credentials are given twice", "keep those in <source>")
+        if x.encryption is not None and x.source.encryption is not None:
+            b.problem(x, "encryption", "the encryption is given twice", "keep the one in <source>")
+    if x.type == "dir" and not (x.readonly or kind == "cdrom"):
+        b.problem(x, "readonly", "a directory cannot be written through", "add <readonly/>")
+    if x.shareable and x.driver is not None and x.driver.type not in {None, "raw"} and not x.readonly:
+        hint = "use format raw, or add <readonly/>"
+        b.problem(x, "shareable", f"{x.driver.type} images cannot be written by several guests", hint)
+    if kind == "lun":
+        _lun(b, x)
+    elif x.rawio:
+        b.refuse(x, "rawio", "leave it out", text="only device='lun' passes commands to a disk")
+    meaningless(x, "rawio")
+    if x.sgio == "unfiltered":
+        b.refuse(x, "sgio", "leave it out", text="no kernel of today lets unfiltered commands through")
+    if x.transient:
+        hint = "take <transient/> out, and give the guest an overlay of the image"
+        b.refuse(x, "transient", hint, text="nothing is made here that would be dropped when the guest ends")
+
+
+def _lun(b: Build, x: Disk) -> None:
+    """A device that gets the guest's own SCSI commands."""
+    source = x.source
+    local = x.type == "block" or (source is not None and plain(source).protocol == "iscsi")
+    if not local:
+        b.problem(x, "device", "only block devices and iSCSI units can be a lun", "use type='block', or device='disk'")
+    if x.driver is not None and x.driver.type not in {None, "raw"}:
+        b.problem(x.driver, "type", "a lun is no image", "use raw")
+    if x.rawio:
+        b.refuse(x, "rawio", "leave it out", text="QEMU runs without the right to raw I/O here")
+
+
 def _device(b: Build, x: Disk, kind: str) -> dict[str, Any]:
     driver = x.driver
     options: dict[str, Any] = {"id": x.alias}
     if x.bus == "virtio":
-        if kind == "cdrom":
-            b.refuse(x, "bus", "put the CD-ROM drive on sata, ide or scsi")
-        options["driver"] = b.has(x, "bus", "virtio-blk-pci" + (x.model or "virtio").removeprefix("virtio"))
-        options |= {**pci(b, x), **tuned(driver)}
-        if driver:
-            options |= {
-                "num-queues": driver.queues,
-                "queue-size": driver.queue_size,
-                "ioeventfd": driver.ioeventfd,
-                "event_idx": driver.event_idx,
-            }
-    elif x.bus in {"sata", "ide", "scsi"}:
-        options |= _drive(b, x, kind)
+        options |= _virtio(b, x)
+    elif x.bus in {"sata", "ide"}:
+        options |= _ata(b, x, "cd" if kind == "cdrom" else "hd")
+    elif x.bus == "scsi":
+        options |= _scsi(b, x, kind)
     elif x.bus == "usb":
         options |= {"driver": b.has(x, "bus", "usb-storage"), **usb(b, x), "removable": x.removable}
+    elif x.bus == "fdc":
+        options |= _floppy(b, x)
     else:
-        b.refuse(x, "bus", "use virtio, scsi, sata, ide or usb")
+        options["driver"] = "floppy"  # refused before
     options["serial"] = _identity(b, x, "serial", x.serial)
-    options["bootindex"] = bootindex(b, x, x.boot)
+    if x.bus != "fdc":
+        options["bootindex"] = bootindex(b, x, x.boot)
     options["share-rw"] = True if x.shareable else None
-    if kind != "cdrom":
+    if kind not in REMOVABLE:
         options["logical_block_size"] = x.logical_block_size
         options["physical_block_size"] = x.physical_block_size
-    return options | _policy(driver)
+    options |= _geometry(x)
+    options |= _policy(driver)
+    cache = chain.cache_of(x)
+    if cache is not None and kind != "lun":
+        options["write-cache"] = "on" if cache[2] else "off"
+    return options
 
 
-def _drive(b: Build, x: Disk, kind: str) -> dict[str, Any]:
-    """Driver and place of a disk on a controller with units."""
+def _virtio(b: Build, x: Disk) -> dict[str, Any]:
+    driver = x.driver
+    name = "vhost-user-blk" if x.type == "vhostuser" else "virtio-blk"
+    options = {**virtio(b, x, name, x.model), **tuned(driver)}
+    if driver:
+        options |= {
+            "num-queues": driver.queues,
+            "queue-size": driver.queue_size,
+            "ioeventfd": driver.ioeventfd,
+            "event_idx": driver.event_idx,
+        }
+        if driver.iothread is not None:
+            options["iothread"] = iothread(b, driver, "iothread", driver.iothread)
+        if driver.iothreads:
+            options["iothread-vq-mapping"] = _mapping(b, driver)
+    return options
+
+
+def _mapping(b: Build, driver: DiskDriver) -> list[dict[str, Any]]:
+    """Which I/O thread serves which queues."""
+    if not b.caps.has_feature("virtio-blk.iothread-vq-mapping"):
+        text = f"this QEMU ({b.caps.binary}) cannot spread the queues of a disk over I/O threads"
+        b.refuse(driver, "iothreads", "use iothread=", text=text)
+    made = []
+    for thread in driver.iothreads:
+        entry: dict[str, Any] = {"iothread": iothread(b, thread, "id", thread.id or 0)}
+        if thread.queues:
+            entry["vqs"] = [queue.id or 0 for queue in thread.queues]
+        made.append(entry)
+    return made
+
+
+def _drive(b: Build, x: Disk) -> DriveAddress:
     at = x.address
     if not isinstance(at, DriveAddress):
         b.problem(x, "address", "the disk needs a drive address", "leave the address out")
-        return {}
-    controller, bus, target, unit = at.controller or 0, at.bus or 0, at.target or 0, at.unit or 0
-    end = "cd" if kind == "cdrom" else "hd"
-    options: dict[str, Any] = {"wwn": _wwn(b, x)}
+        return DriveAddress()
+    return at
+
+
+def _ata(b: Build, x: Disk, end: str) -> dict[str, Any]:
+    at = _drive(b, x)
+    controller, bus, unit = at.controller or 0, at.bus or 0, at.unit or 0
+    meaningless(at, "target")
+    options: dict[str, Any] = {"driver": b.has(x, "bus", f"ide-{end}"), "wwn": _wwn(b, x)}
     if end == "hd":
         options["rotation_rate"] = x.rotation_rate
-    if x.bus == "scsi":
-        options |= {
-            "driver": b.has(x, "bus", f"scsi-{end}"),
-            "bus": f"scsi{controller}.0",
-            "channel": bus,
-            "scsi-id": target,
-            "lun": unit,
-            "vendor": _identity(b, x, "vendor", x.vendor),
-            "product": _identity(b, x, "product", x.product),
-            "device_id": x.alias if x.serial is None else None,
-        }
-    elif x.bus == "sata":
-        first = "ide" if b.machine.bus == "pcie" and controller == 0 else f"sata{controller}"
-        options |= {"driver": b.has(x, "bus", f"ide-{end}"), "bus": f"{first}.{unit}"}
+    if x.bus == "sata":
+        first = "ide" if b.machine.bus == "pcie" and controller == 0 else controller_id(b, "sata", controller)
+        if bus:
+            b.problem(at, "bus", "a SATA controller has one bus, 0", "leave the address out")
+        return options | {"bus": f"{first}.{unit}"}
+    if controller:
+        b.problem(at, "controller", "there is one IDE controller, 0", "leave the address out")
+    return options | {"bus": f"ide.{bus}", "unit": unit}
+
+
+def _scsi(b: Build, x: Disk, kind: str) -> dict[str, Any]:
+    at = _drive(b, x)
+    controller, bus, target, unit = at.controller or 0, at.bus or 0, at.target or 0, at.unit or 0
+    driver = {"cdrom": "scsi-cd", "lun": "scsi-block"}.get(kind, "scsi-hd")
+    options: dict[str, Any] = {"driver": b.has(x, "bus", driver)}
+    if controller_model(b, "scsi", controller) == "lsilogic":
+        options |= {"bus": f"{controller_id(b, 'scsi', controller)}.{bus}", "scsi-id": unit}
+        if target:
+            b.problem(at, "target", "this controller has one target, 0, with units", "leave the address out")
     else:
-        options |= {"driver": b.has(x, "bus", f"ide-{end}"), "bus": f"ide.{bus}", "unit": unit}
-        if controller:
-            b.problem(at, "controller", "there is one IDE controller, 0", "leave the address out")
+        options |= {"bus": f"{controller_id(b, 'scsi', controller)}.0", "channel": bus, "scsi-id": target, "lun": unit}
+    if kind == "lun":
+        return options
+    options |= {
+        "wwn": _wwn(b, x),
+        "vendor": _identity(b, x, "vendor", x.vendor),
+        "product": _identity(b, x, "product", x.product),
+        "device_id": f"drive-{x.alias}" if x.serial is None else x.serial,
+    }
+    if kind == "disk":
+        options["rotation_rate"] = x.rotation_rate
     return options
+
+
+def _floppy(b: Build, x: Disk) -> dict[str, Any]:
+    at = _drive(b, x)
+    meaningless(at, "target")
+    unit = at.unit or 0
+    if at.controller or at.bus or unit > 1:
+        b.problem(at, "unit", "there is one floppy controller, with units 0 and 1", "leave the address out")
+    meaningless(x, "boot")  # its controller has it
+    if x.boot:
+        meaningless(x.boot, "order")
+    return {"driver": b.has(x, "bus", "floppy"), "unit": unit}
+
+
+def _geometry(x: Disk) -> dict[str, Any]:
+    claimed = x.geometry
+    if claimed is None:
+        return {}
+    return {"cyls": claimed.cyls, "heads": claimed.heads, "secs": claimed.secs, "bios-chs-trans": claimed.trans}
 
 
 def _policy(driver: DiskDriver | None) -> dict[str, Any]:
@@ -120,12 +236,7 @@ def _policy(driver: DiskDriver | None) -> dict[str, Any]:
     meaningless(driver, "name")
     errors = "enospc" if driver.error_policy == "enospace" else driver.error_policy
     read = driver.rerror_policy or (None if driver.error_policy == "enospace" else driver.error_policy)
-    cache = CACHES.get(driver.cache or "default")
-    return {
-        "werror": errors,
-        "rerror": read,
-        "write-cache": None if cache is None else "on" if cache[2] else "off",
-    }
+    return {"werror": errors, "rerror": read}
 
 
 def _wwn(b: Build, x: Disk) -> int | None:
@@ -142,101 +253,6 @@ def _identity(b: Build, x: Disk, field: str, text: str | None) -> str | None:
         b.problem(x, field, f"{text!r} cannot be shown to a guest", "use letters, digits, space and _.+:/@-")
         return None
     return text
-
-
-def _nodes(b: Build, x: Disk, *, read_only: bool) -> list[NodeUse]:
-    """Nodes of a disk's chain, written bottom up, given top down."""
-    layers = _chain(b, x)
-    made: list[NodeUse] = []
-    below: str | None = None
-    for depth in reversed(range(len(layers))):
-        layer = layers[depth]
-        node = _image(b, x, layer, below, read_only=read_only or depth > 0, top=depth == 0)
-        made.insert(0, node)
-        below = node.node
-    if made and x.driver is not None and x.driver.copy_on_read:
-        name = f"n{b.node()}-cor"
-        b.blockdev({"driver": "copy-on-read", "node-name": name, "file": made[0].node})
-        made[0] = NodeUse(name, made[0].protocol, made[0].path, made[0].format)
-    return made
-
-
-def _image(b: Build, x: Disk, layer: NodeUse, below: str | None, *, read_only: bool, top: bool) -> NodeUse:
-    number = b.node()
-    cache = CACHES.get((x.driver.cache if x.driver else None) or "default")
-    flags = None if cache is None else {"direct": cache[0], "no-flush": cache[1]}
-    discard = x.driver.discard if x.driver and top else None
-    zeroes = x.driver.detect_zeroes if x.driver and top else None
-    protocol, node = f"n{number}-proto", f"n{number}-fmt"
-    b.blockdev(
-        {
-            "driver": layer.protocol,
-            "node-name": protocol,
-            "filename": layer.path,
-            "read-only": read_only,
-            "auto-read-only": True,
-            "discard": discard or "unmap",
-            "aio": x.driver.io if x.driver else None,
-            "cache": flags,
-        }
-    )
-    options: dict[str, Any] = {
-        "driver": layer.format,
-        "node-name": node,
-        "file": protocol,
-        "read-only": read_only,
-        "discard": discard,
-        "detect-zeroes": zeroes,
-        "cache": flags,
-    }
-    if layer.format == "qcow2":
-        size = x.driver.metadata_cache if x.driver and top else None
-        options |= {"cache-size": size, "backing": below}
-    b.blockdev(options)
-    return NodeUse(node, protocol, layer.path, layer.format)
-
-
-def _chain(b: Build, x: Disk) -> Sequence[NodeUse]:
-    """The images of a disk from the top down: as the definition lists them, or as they were found."""
-    if x.source is None or not (x.source.file or x.source.dev):
-        if x.source is not None:
-            meaningless(x.source, "startup_policy", "index")
-        if x.type not in {None, "file", "block"}:
-            b.refuse(x, "type", "use file or block")
-        return ()
-    top = _layer(b, x, str(x.type or "file"), x.source, x.driver.type if x.driver else None)
-    layers = [top]
-    store = x.backing_store
-    if store is None:
-        found = b.chains.get(x.target or "")
-        if found is not None:
-            layers += found[1:]
-        elif top.format != "raw":
-            b.problem(x, "backing_store", "nobody has looked at the image's chain", "end it with <backingStore/>")
-        return layers
-    while store is not None and store.source is not None:
-        meaningless(store, "index")
-        layers.append(_layer(b, store, str(store.type or "file"), store.source, store.format))
-        if store.backing_store is None and layers[-1].format != "raw":
-            b.problem(store, "backing_store", "the chain has no end", "end it with <backingStore/>")
-        store = store.backing_store
-    return layers
-
-
-def _layer(b: Build, x: Disk | BackingStore, kind: str, source: Source, form: str | None) -> NodeUse:
-    form = form or "raw"
-    meaningless(source, "index", "startup_policy", "seclabels")
-    if form not in FORMATS:
-        owner: Any = x.driver if isinstance(x, Disk) else x
-        b.refuse(owner, "type" if isinstance(x, Disk) else "format", f"use {' or '.join(FORMATS)}")
-        form = "raw"
-    if kind == "block":
-        path = b.path(source, "dev", source.dev)
-        return NodeUse("", "host_cdrom" if CDROM.fullmatch(path) else "host_device", path, form)
-    if kind != "file":
-        b.refuse(x, "type", "use file or block")
-        return NodeUse("", "file", "/", form)
-    return NodeUse("", "file", b.path(source, "file", source.file), form)
 
 
 def _throttle(b: Build, x: Disk) -> None:
