@@ -82,11 +82,12 @@ def verdict(path: Path, *, binary: str, place: Path, cache: Path) -> Verdict:
     left, right = World(own / "l", cache), World(own / "a", cache)
     try:
         try:
-            theirs = grown(binary, left, recorded(path))
+            line = recorded(path)
+            theirs = grown(binary, left, line)
         except Refused as refused:
             return Verdict(case, "out", str(refused))
         try:
-            found = planned(path.with_name(f"{case}.xml"), Caps(probe(binary, cache)), right)
+            found = planned(path.with_name(f"{case}.xml"), Caps(probe(binary, cache)), right, line)
             ours = grown(binary, right, found.line, found.steps)
         except VirtError as error:
             problems = getattr(error, "problems", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
@@ -9,7 +10,9 @@ from typing import Any, Final
 from tests.device_tree.line import Option, fields
 from tests.device_tree.peer import Peer
 
+NAMELESS: Final = re.compile(r"/machine/peripheral-anon/device\[\d+\]")
 Tree = dict[str, Any]
+REFERRED: Final = ("key-secret", "password-secret", "cookie-secret", "tls-creds", "pr-manager")
 # Commands whose answers describe the guest's hardware.
 ASKED: Final = (
     "query-memdev",
@@ -21,7 +24,7 @@ ASKED: Final = (
 # Options that no command shows again once QEMU runs.
 WRITTEN: Final = {
     "-blockdev": "", "-chardev": "backend", "-netdev": "", "-numa": "kind", "-smbios": "", "-fw_cfg": "",
-    "-acpitable": "", "-boot": "", "-rtc": "", "-vnc": "where", "-spice": "", "-fsdev": "backend", "-tpmdev": "backend",
+    "-acpitable": "", "-boot": "", "-rtc": "", "-vnc": "vnc", "-spice": "", "-fsdev": "backend", "-tpmdev": "backend",
     "-audiodev": "", "-global": "", "-smp": "cpus", "-no-shutdown": "", "-no-reboot": "",
 }  # fmt: skip
 # Words for what is so without them.
@@ -46,15 +49,24 @@ def tree(peer: Peer, line: list[Option], notes: list[Any]) -> Tree:
     for option in line:
         if option.flag in WRITTEN:
             found["options"][option.flag].append(_written(option))
-    found["notes"] = sorted(map(repr, notes))
+    found["notes"] = sorted(map(_told, notes))
     return found
 
 
+def _told(value: Any) -> str:
+    """A text that does not depend on the order of keys."""
+    return json.dumps(value, sort_keys=True, default=repr)
+
+
 def _written(option: Option) -> Any:
-    said = fields(option.text, WRITTEN[option.flag]) if option.text else True
-    if isinstance(said, dict):
-        return _without(said, DEFAULTS.get(option.flag, {}))
-    return said
+    if not option.text:
+        return True
+    said = fields(option.text, WRITTEN[option.flag])
+    if not option.json:
+        said = {key: "on" if value is True else value for key, value in said.items()}
+    if str(said.get("filename", "")).startswith("/dev/fdset/"):
+        said["filename"] = "a descriptor"
+    return _without(said, DEFAULTS.get(option.flag, {}))
 
 
 def _without(said: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
@@ -75,12 +87,16 @@ class Renaming:
     def __init__(self, left: Tree, right: Tree, folders: tuple[str, str]) -> None:
         self._folders = folders
         self.names: dict[str, str] = {}  # right -> left
+        self._nameless: dict[str, str] = {}  # paths of devices that the left side has given no name
         self._devices(left["objects"], right["objects"])
         self._nodes(left, right)
+        self._rest(left["objects"], right["objects"])
 
     def _devices(self, left: Tree, right: Tree) -> None:
         """Devices of the same name are the same; what is left over is paired by kind, in order."""
-        ours, theirs = _users(left), _users(right)
+        ours, theirs = (
+            {path: kind for path, kind in _users(side).items() if kind != "secret"} for side in (left, right)
+        )
         for path in list(theirs):
             if path in ours and ours[path] == theirs[path]:
                 del ours[path], theirs[path]
@@ -89,6 +105,15 @@ class Renaming:
             if fit:
                 del ours[fit]
                 self.names[path.rpartition("/")[2]] = fit.rpartition("/")[2]
+
+        unnamed = {
+            path: found["type"] for path, found in left.items() if NAMELESS.fullmatch(path)
+        }  # fmt: skip
+        for path, kind in theirs.items():
+            fit = next((other for other, same in unnamed.items() if same == kind), "")
+            if fit and path.rpartition("/")[2] not in self.names:
+                del unnamed[fit]
+                self._nameless[path] = fit
 
     def _nodes(self, left: Tree, right: Tree) -> None:
         """Nodes by the drive that shows them, then down the graph."""
@@ -107,12 +132,34 @@ class Renaming:
     def _pair(self, left: str, right: str, ours: Tree, theirs: Tree) -> None:
         if left in ours and right in theirs:
             self.names[right] = left
+            self._secrets(ours[left], theirs[right])
             for key in ("file", "backing", "data-file"):
                 if isinstance(ours[left].get(key), str) and isinstance(theirs[right].get(key), str):
                     self._pair(ours[left][key], theirs[right][key], ours, theirs)
 
+    def _rest(self, left: Tree, right: Tree) -> None:
+        """Secrets of what is no node are the same in their order; which bytes they are is a note."""
+        known = set(self.names.values())
+        ours = [path for path, kind in _users(left).items() if kind == "secret"]
+        theirs = [path for path, kind in _users(right).items() if kind == "secret"]
+        names = [path.rpartition("/")[2] for path in ours]
+        free = [name for name in names if name not in known and name != "masterKey0"]
+        more = [name for name in (path.rpartition("/")[2] for path in theirs) if name not in self.names]
+        self.names |= dict(zip(more, free, strict=False))
+
+    def _secrets(self, left: Tree, right: Tree) -> None:
+        """What two nodes refer to, by the words for it."""
+        for key in left.keys() & right.keys():
+            if isinstance(left[key], dict) and isinstance(right[key], dict):
+                self._secrets(left[key], right[key])
+            elif key in REFERRED:
+                self.names[str(right[key])] = str(left[key])
+
     def path(self, path: str) -> str:
         """A path of objects."""
+        for mine, other in self._nameless.items():
+            if path == mine or path.startswith(f"{mine}/"):
+                path = path.replace(mine, other, 1)
         return "/".join(self.word(part) for part in path.split("/"))
 
     def word(self, word: str) -> str:
@@ -128,6 +175,9 @@ class Renaming:
             return [self.value(item) for item in value]
         if isinstance(value, str):
             text = value.replace(self._folders[1], self._folders[0])
+            if "/remote/" in text:
+                head, _, name = text.rpartition("/")
+                return f"{head}/{self.word(name)}"
             return self.path(text) if text.startswith("/machine") else self.word(text)
         return value
 
@@ -150,11 +200,22 @@ def differences(left: Tree, right: Tree, folders: tuple[str, str], allowed: Call
     for key in right:
         if key != "objects":
             other[key] = names.value(right[key])
+    _opened(left, other)
     for side in (left, other):
         for flag, found in side["options"].items():
-            side["options"][flag] = sorted(found, key=repr)
+            side["options"][flag] = sorted(found, key=_told)
         side["query-memdev"] = sorted(side["query-memdev"], key=repr)
     return [line for place, line in _walk("", left, other) if not allowed(place)]
+
+
+def _opened(left: Tree, right: Tree) -> None:
+    """A file that one side opens itself stands for the other's descriptor of it; whoever opens it truncates it."""
+    passed = {one["id"]: one for one in left["options"]["-chardev"] if str(one.get("path")).startswith("/dev/fdset/")}
+    for one in right["options"]["-chardev"]:
+        if one["id"] in passed and one["backend"] == passed[one["id"]]["backend"]:
+            for key in ("path", "append"):
+                passed[one["id"]].pop(key, None)
+                one.pop(key, None)
 
 
 def _walk(place: str, left: Any, right: Any) -> Iterator[tuple[str, str]]:

@@ -10,6 +10,7 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -36,6 +37,8 @@ MADE_SIZE: Final = 16 * MIB
 SOCKET_MAX: Final = 100
 FLASH_SIZE: Final = 2 * MIB
 FILES: Final = {"-kernel", "-initrd", "-dtb", "-bios"}
+# Sockets of a guest's own, where each side has them.
+OWN: Final = re.compile(r"^(?:/.*/domain--1-[^/]*/)?(vnc|spice)[0-9]*\.sock$")
 MASTER_KEY: Final = bytes(range(32))
 
 
@@ -94,6 +97,8 @@ class World:
                     self._formats[node["file"]] = node["driver"]
                     locked = node if node["driver"] == "luks" else node.get("encrypt", {})
                     self._locked[node["file"]] = locked.get("key-secret", "")
+            if option.flag == "-object":
+                self._secret(fields(option.text))
             if option.flag == "-netdev":
                 self._listens.add(str(fields(option.text).get("listen", "")))
             if option.flag == "-add-fd":
@@ -111,17 +116,27 @@ class World:
                 if node.get("node-name") in self._flash and isinstance(node.get("file"), str):
                     self._flash.add(node["file"])
 
+    def _secret(self, found: Mapping[str, Any]) -> None:
+        if found.get("qom-type") != "secret":
+            return
+        if "data" in found:
+            self.secrets[found["id"]] = self.decrypted(found)
+        elif str(found["file"]).startswith("/dev/fd/"):
+            number = int(found["file"].rpartition("/")[2])
+            self.secrets[found["id"]] = base64.b64decode(os.pread(number, 1 << 16, 0))
+
     def _option(self, option: Option) -> Option:
         if option.flag in FILES:
             return Option(option.flag, str(self.file(option.text, b"", FLASH_SIZE)))
         act = getattr(self, f"_{option.flag.strip('-').replace('-', '_')}", None)
         if act is None:
             return option
-        head = {"-cpu": "model", "-chardev": "backend", "-tpmdev": "backend", "-fsdev": "backend", "-vnc": "where"}.get(
+        head = {"-cpu": "model", "-chardev": "backend", "-tpmdev": "backend", "-fsdev": "backend", "-vnc": "vnc"}.get(
             option.flag, ""
         )
         found = act(fields(option.text, head))
-        return Option(option.flag, json.dumps(found) if option.json else text(found, head))
+        shown = "" if option.flag == "-vnc" else head  # a path may hold "="
+        return Option(option.flag, json.dumps(found) if option.json else text(found, shown))
 
     # --- rules by flag
 
@@ -130,9 +145,9 @@ class World:
 
     def _object(self, found: dict[str, Any]) -> dict[str, Any]:
         kind = found.get("qom-type", "")
-        if kind == "secret" and "data" in found:
-            self.secrets[found["id"]] = self.decrypted(found)
-        if kind == "secret" and "file" in found:
+        if found.get("id") in self.secrets:
+            self.notes.append({"secret": self.secrets[found["id"]]})
+        elif kind == "secret" and "file" in found:
             return found | {"file": str(self.file(found["file"], MASTER_KEY))}
         if kind == "memory-backend-file":
             place = self.path(found["mem-path"])
@@ -161,7 +176,7 @@ class World:
         driver, name = found["driver"], found["node-name"]
         if driver in REMOTE:
             flash = name in self._flash
-            self.notes.append({"remote": {key: value for key, value in found.items() if key != "node-name"}})
+            self.notes.append({"remote": {key: self._meant(one) for key, one in found.items() if key != "node-name"}})
             kept = {key: found[key] for key in ("read-only", "auto-read-only", "discard", "cache") if key in found}
             if self._formats.get(name, "raw") in MADE:  # an image is needed below a format
                 key = self.secrets.get(self._locked.get(name, ""))
@@ -182,6 +197,12 @@ class World:
             place.mkdir(parents=True, exist_ok=True)
             found |= {"dir": str(place)}
         return found
+
+    def _meant(self, value: Any) -> Any:
+        """What a node says of its server, with secrets instead of their names."""
+        if isinstance(value, dict):
+            return {key: self._meant(one) for key, one in value.items()}
+        return self.secrets.get(value, value) if isinstance(value, str) else value
 
     def _audiodev(self, found: dict[str, Any]) -> dict[str, Any]:
         if found["driver"] in SPEAKERS:
@@ -222,13 +243,16 @@ class World:
         if backend in ("serial", "parallel"):
             self.notes.append({backend: path})
             if backend == "serial":
-                return self._terminal()
+                return str(self._terminal(path))
         return str(self.file(path, b""))
 
-    def _terminal(self) -> str:
+    def _terminal(self, path: str) -> Path:
         ours, theirs = os.openpty()
         self.fds += [ours, theirs]
-        return os.ttyname(theirs)
+        place = self.path(path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(os.ttyname(theirs))
+        return place
 
     def _add_fd(self, found: dict[str, Any]) -> dict[str, Any]:
         name = str(found["set"])
@@ -246,7 +270,7 @@ class World:
             if found["connect"] not in self._listens:
                 self._serve_port(host, int(port))
         if found.get("type") == "stream":
-            place = self.path(found["addr"]["path"])
+            place = self.path(f"/own/{found['id']}.sock")
             place.parent.mkdir(parents=True, exist_ok=True)
             self._serve(place)
             found["addr"]["path"] = str(place)
@@ -258,16 +282,15 @@ class World:
         return found | {"path": str(place)}
 
     def _vnc(self, found: dict[str, Any]) -> dict[str, Any]:
-        for key in ("where", "vnc"):
-            if str(found.get(key, "")).startswith("unix:"):
-                place = self.path(str(found[key]).removeprefix("unix:"))
-                place.parent.mkdir(parents=True, exist_ok=True)
-                found |= {key: f"unix:{place}"}
+        if str(found.get("vnc", "")).startswith("unix:"):
+            place = self.path(OWN.sub(r"/own/\1.sock", str(found["vnc"]).removeprefix("unix:")))
+            place.parent.mkdir(parents=True, exist_ok=True)
+            found |= {"vnc": f"unix:{place}"}
         return found
 
     def _spice(self, found: dict[str, Any]) -> dict[str, Any]:
-        if str(found.get("addr", "")).startswith("/"):
-            place = self.path(found["addr"])
+        if str(found.get("addr", "")).startswith("/") or found.get("unix"):
+            place = self.path(OWN.sub(r"/own/\1.sock", found["addr"]))
             place.parent.mkdir(parents=True, exist_ok=True)
             found |= {"addr": str(place)}
         if "x509-dir" in found:

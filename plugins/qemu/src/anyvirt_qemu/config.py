@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Any, Final, Literal
 
 from anyvirt.api import Domain, Invalid, PciAddress, Problem, heeded, meaningless, plain, unheeded
@@ -16,34 +15,58 @@ from anyvirt_qemu.devices import (
     controller,
     disk,
     filesystem,
+    graphics,
     hostdev,
     iommu,
     machine,
     memory,
     misc,
     net,
-    screen,
+    pointer,
+    redirect,
+    shared,
+    sound,
+    tpm,
+    video,
 )
 from anyvirt_qemu.naming import named
-from anyvirt_qemu.plan import JOURNAL, Caps, NodeUse, Paths, Plan, Storage
+from anyvirt_qemu.plan import JOURNAL, Caps, NodeUse, Paths, Plan, Serving, Storage
 from anyvirt_qemu.run_dir import MONITORS
 
 SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 # devices that may need no id in QEMU, being part of the machine or of another device
 ALIASED: Final = ("controllers", "consoles", "inputs", "videos", "watchdogs", "panics")
+def _module(b: Build, x: Any) -> None:
+    memory.device(b, x, b.domain)
+
+
+# in libvirt's order: devices of one bus show themselves to the guest in the order in which QEMU makes them
 PARTS: Final[Mapping[str, Callable[[Build, Any], None]]] = {
+    "iommu": iommu.iommu,  # before what it watches
+    "memory_devices": _module,
     "hubs": misc.hub,  # before what is plugged into them
     "disks": disk.disk,
     "filesystems": filesystem.filesystem,
     "interfaces": net.interface,
+    "smartcards": redirect.smartcard,
     "serials": char.serial,
-    "consoles": char.console,
+    "parallels": char.parallel,
     "channels": char.channel,
-    "inputs": screen.pointer,
-    "sounds": screen.sound,
+    "consoles": char.console,
+    "tpms": tpm.tpm,
+    "inputs": pointer.pointer,
+    "graphics": graphics.graphics,
+    "videos": video.video,
+    "sounds": sound.sound,
+    "watchdogs": misc.watchdog,
+    "redirdevs": redirect.redirdev,
     "hostdevs": hostdev.hostdev,
+    "memballoon": misc.balloon,
     "rngs": misc.rng,
     "panics": misc.panic,
+    "shmems": shared.shmem,
+    "vsock": misc.vsock,
+    "cryptos": misc.crypto,
 }
 BOOT_KINDS: Final = {"hd": ("disk", "lun"), "cdrom": ("cdrom",), "fd": ("floppy",)}
 
@@ -57,6 +80,7 @@ def plan(
     chains: Mapping[str, Sequence[NodeUse]] | None = None,
     why: str = "",
     now: float | None = None,
+    serving: Serving | None = None,
     storage: Storage | None = None,
 ) -> Plan:
     """What starting the domain takes.
@@ -66,6 +90,7 @@ def plan(
     :param chains: images of disks by target, from the top down, where the definition does not list them.
     :param why: why this accelerator, in one sentence, for the user.
     :param now: the time for clocks that are ahead or behind, in seconds since 1970; this moment without it.
+    :param serving: what this host's settings say of servers and connections.
     :param storage: what is known of disks beside their definitions, such as secrets.
     :raises Invalid: everything that is wrong, and everything that this driver cannot honour, by path.
     """
@@ -77,7 +102,7 @@ def plan(
         hint = "anyvirt host capabilities lists those there are"
         raise Invalid([Problem("unsupported.config", "/os/type/@machine", None, text, hint)])
     view = heeded(live)
-    b = Build(view, caps, paths, accelerator, found, chains or {}, int(time.time() if now is None else now))
+    b = Build(view, caps, paths, accelerator, found, chains or {}, int(time.time() if now is None else now), serving)
     b.storage = storage or b.storage
     _describe(b, view, accelerator, why)
     with b.within(view):
@@ -98,6 +123,7 @@ def plan(
         fds=tuple(b.fds),
         taps=tuple(b.taps),
         copies=tuple(b.copies),
+        programs=tuple(b.programs),
         sockets=tuple(b.sockets),
         steps=tuple(b.steps),
         consoles=tuple(b.consoles),
@@ -155,8 +181,9 @@ def _order(b: Build, x: Domain) -> dict[str, int]:
 
 def _frame(b: Build, x: Domain) -> None:
     b.options("-name", "", {"guest": x.name, "debug-threads": True})
-    b.option("-S", "-no-user-config", "-nodefaults", "-display", "none")
-    machine.machine(b, x, (x.watchdogs[0].action or "reset") if x.watchdogs else None)
+    b.option("-S", "-no-user-config", "-nodefaults")
+    graphics.display(b, x)
+    machine.machine(b, x, misc.expiry(b, x))
     b.options("-overcommit", "", {"mem-lock": bool(x.memory_backing and x.memory_backing.locked)})
     if x.uuid:
         b.option("-uuid", x.uuid)
@@ -177,23 +204,10 @@ def _devices(b: Build, x: Domain) -> None:
     for part in controller.ordered(x.controllers):
         _one(b, controller.controller, part)
     for field, make in PARTS.items():
-        for device in getattr(x, field):
-            _one(b, make, device)
-    for number, window in enumerate(x.graphics):
-        _one(b, partial(screen.graphics, number=number), window)
-    for number, card in enumerate(x.videos):
-        primary = card.primary is True or (number == 0 and card.primary is None)
-        _one(b, partial(screen.video, primary=primary), card)
-    misc.watchdogs(b, x)
-    if x.memballoon:
-        misc.balloon(b, x.memballoon)
-    if x.vsock:
-        misc.vsock(b, x.vsock)
-    misc.tpms(b, x)
-    for module in x.memory_devices:
-        _one(b, partial(memory.device, domain=x), module)
-    if x.iommu:
-        iommu.iommu(b, x.iommu)
+        found = getattr(x, field)
+        for device in found if isinstance(found, tuple) else (found,):
+            if device is not None:
+                _one(b, make, device)
 
 
 def _one(b: Build, make: Callable[[Build, Any], None], device: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from anyvirt.api import BackingStore, CharDevice, Disk, Domain, Hostdev, Interface, MemoryDevice
 
-from anyvirt_qemu.devices.net import GENERATED
+from anyvirt_qemu.devices.link import GENERATED
 
 USER_ALIAS: Final = "ua-"
 # fields of the domain that hold devices

@@ -1,24 +1,27 @@
-"""Serial ports, consoles and channels: back ends first, then what the guest sees."""
+"""Serial ports, parallel ports, consoles and channels: what the guest sees of character devices."""
 
 from __future__ import annotations
 
 import re
 from typing import Any, Final
 
-from anyvirt.api import Channel, CharDevice, CharSource, Console, Serial, meaningless, path_of
+from anyvirt.api import Channel, ChannelTarget, Console, IsaAddress, Parallel, Serial, meaningless
 
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.devices.common import pci, usb, virtio_serial
-from anyvirt_qemu.plan import ConsoleUse
+from anyvirt_qemu.devices.chardev import backend
+from anyvirt_qemu.devices.common import Located, pci, usb, virtio_serial
+from anyvirt_qemu.options import jsonstr
 
 NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
-SOCKET_MAX: Final = 107
 SERIALS: Final = {
     None: "isa-serial",
     "isa-serial": "isa-serial",
     "pci-serial": "pci-serial",
     "usb-serial": "usb-serial",
+    "isa-debug": "isa-debugcon",
 }
+AGENT: Final = "com.redhat.spice.0"
+AGENTS: Final = frozenset({"spicevmc", "qemu-vdagent"})
 
 
 def serial(b: Build, x: Serial) -> None:
@@ -26,18 +29,44 @@ def serial(b: Build, x: Serial) -> None:
     target = x.target
     kind = SERIALS.get(target.type if target else None, "")
     if not kind or (target and target.model not in {None, kind}):
-        b.refuse(x, "target", "use isa-serial, pci-serial or usb-serial")
+        b.refuse(x, "target", "use isa-serial, pci-serial, usb-serial or isa-debug")
         return
     driver = b.has(x, "target", kind)
-    backend = _backend(b, x, "serial")
-    options: dict[str, Any] = {"driver": driver, "chardev": backend, "id": x.alias}
+    options: dict[str, Any] = {"driver": driver, "chardev": backend(b, x, "serial", x.type), "id": x.alias}
     if kind == "isa-serial":
         options["index"] = (target.port if target else None) or 0
+    elif target:
+        meaningless(target, "port")
+    if kind.startswith("isa"):
+        options |= _isa(b, x)
+        if kind == "isa-debugcon":
+            options.pop("irq", None)
     else:
-        if target:
-            meaningless(target, "port")
         options |= pci(b, x) if kind == "pci-serial" else usb(b, x)
     b.device(options)
+
+
+def parallel(b: Build, x: Parallel) -> None:
+    """A parallel port."""
+    target = x.target
+    if target is not None:
+        meaningless(target, "port")
+        if target.type is not None or target.model is not None:
+            b.refuse(x, "target", "leave type and model out")
+    driver = b.has(x, "", "isa-parallel")
+    back = backend(b, x, "parallel", x.type)
+    b.device({"driver": driver, "chardev": back, "id": x.alias, **_isa(b, x)})
+
+
+def _isa(b: Build, x: Located) -> dict[str, Any]:
+    """I/O ports and interrupt, where they are given."""
+    at = x.address
+    if at is None:
+        return {}
+    if not isinstance(at, IsaAddress):
+        b.problem(x, "address", "the device needs an ISA address", "leave the address out")
+        return {}
+    return {"iobase": at.iobase, "irq": at.irq}
 
 
 def console(b: Build, x: Console) -> None:
@@ -48,100 +77,52 @@ def console(b: Build, x: Console) -> None:
     if kind in {None, "serial"}:
         _same_as_serial(b, x)
     elif kind == "virtio":
-        backend = _backend(b, x, "console")
+        back = backend(b, x, "console", x.type)
         driver = b.has(x, "target", "virtconsole")
-        b.device({"driver": driver, **virtio_serial(b, x), "chardev": backend, "id": x.alias})
+        b.device({"driver": driver, **virtio_serial(b, x), "chardev": back, "id": x.alias})
     else:
         b.refuse(x, "target", "use serial or virtio")
 
 
 def _same_as_serial(b: Build, x: Console) -> None:
     meaningless(x, "type", "tty", "protocol", "log", "log_append", "address")
+    if x.target:
+        meaningless(x.target, "model")
     if x.alias and x.alias not in {serial.alias for serial in b.domain.serials}:
         b.refuse(x, "", "only the first console may be a serial port", text="there is no serial port for this console")
-    for source in x.sources:
-        meaningless(source)
+    for part in (*x.sources, x.address):
+        if part is not None:
+            meaningless(part)
 
 
 def channel(b: Build, x: Channel) -> None:
-    """A channel of virtio-serial."""
+    """A channel of virtio-serial, or an address in the guest's own network."""
     target = x.target
-    if target is None or target.type != "virtio":
-        b.refuse(x, "target", "use a target of type virtio")
-        return
+    if target is not None and target.type == "virtio":
+        _port(b, x, target)
+    elif target is not None and target.type == "guestfwd":
+        _forwarded(b, x, target)
+    else:
+        b.refuse(x, "target", "use a target of type virtio or guestfwd")
+
+
+def _port(b: Build, x: Channel, target: ChannelTarget) -> None:
     meaningless(target, "state")
-    name = target.name or ""
-    if not NAME.fullmatch(name):
+    name = target.name or (AGENT if x.type in AGENTS else None)
+    if name is not None and not NAME.fullmatch(name):
         b.problem(target, "name", f"{name!r} is no name for a channel", "name it, such as org.qemu.guest_agent.0")
-    backend = _backend(b, x, "channel")
+    back = backend(b, x, "channel", x.type)
     driver = b.has(x, "target", "virtserialport")
-    b.device({"driver": driver, **virtio_serial(b, x), "chardev": backend, "id": x.alias, "name": name})
+    b.device({"driver": driver, **virtio_serial(b, x), "chardev": back, "id": x.alias, "name": name})
 
 
-def _backend(b: Build, x: CharDevice, kind: str) -> str:
-    """The host side; its id."""
-    ident = f"char{x.alias}"
-    source = x.sources[0] if x.sources else CharSource()
-    meaningless(x, "tty")
-    meaningless(source, "seclabels")
-    logs = kind != "channel"
-    log, append = "", None
-    if x.log is not None:
-        log, append = b.path(x, "log", x.log), x.log_append is True
-    elif logs and x.type != "file":
-        log, append = f"{b.paths.guest}/console-{x.alias}.log", True
-    extra = {"id": ident, "logfile": log or None, "logappend": append}
-    socket = ""
-    match x.type or "pty":
-        case "pty":
-            meaningless(source, "path")
-            b.options("-chardev", "pty", extra)
-        case "null":
-            b.options("-chardev", "null", extra)
-        case "unix":
-            socket = _unix(b, x, source, extra, kind)
-        case "file":
-            path = b.path(source, "path", source.path)
-            log = log or path
-            b.options("-chardev", "file", {**extra, "path": path, "append": source.append is True})
-        case "tcp":
-            _tcp(b, x, source, extra)
-        case _:
-            b.refuse(x, "type", "use pty, unix, file, tcp or null")
-    b.consoles.append(ConsoleUse(x.alias or "", kind, str(x.type or "pty"), log, socket))
-    return ident
-
-
-def _unix(b: Build, x: CharDevice, source: CharSource, extra: dict[str, Any], kind: str) -> str:
-    if source.mode in {"connect", "client"}:
-        path = b.path(source, "path", source.path)
-        again = (source.reconnect_timeout or 1) if source.reconnect else None
-        b.options("-chardev", "socket", {**extra, "path": path, "reconnect": again})
-        return ""
-    if source.path is None:
-        name = f"{kind}-{x.alias}"
-        number = b.fd("socket", name)
-    else:
-        name = b.path(source, "path", source.path)
-        if len(name.encode(errors="replace")) > SOCKET_MAX:
-            b.problem(source, "path", f"a socket's path has at most {SOCKET_MAX} bytes", "choose a shorter one")
-        number = b.fd("listen", name)
-    b.options("-chardev", "socket", {**extra, "fd": number, "server": True, "wait": False})
-    return name
-
-
-def _tcp(b: Build, x: CharDevice, source: CharSource, extra: dict[str, Any]) -> None:
-    if source.tls:
-        b.refuse(source, "tls", "leave it out")
-    telnet = x.protocol == "telnet"
-    if x.protocol not in {None, "raw", "telnet"}:
-        b.refuse(x, "protocol", "use raw or telnet")
-    options = {**extra, "host": source.host or "127.0.0.1", "port": source.service or ""}
-    if not source.service:
-        b.problem(source, "service", "the port is missing", f"write service='4555' at {path_of(source)}")
-    if source.mode in {"bind", "server"}:
-        options |= {"server": True, "wait": False}
-    else:
-        options["reconnect"] = (source.reconnect_timeout or 1) if source.reconnect else None
-    options["telnet"] = True if telnet else None
-    b.options("-chardev", "socket", options)
+def _forwarded(b: Build, x: Channel, target: ChannelTarget) -> None:
+    """What the guest sends to an address goes to the channel; the network exists for that alone."""
+    meaningless(target, "name", "state")
+    back = backend(b, x, "channel", x.type)
+    if not target.address or not target.port:
+        b.problem(x, "target", "address and port are missing", "write <target type='guestfwd' address= port=/>")
+    if not b.caps.json_netdev:
+        b.refuse(x, "target", "use virtio", text=f"this QEMU ({b.caps.binary}) takes no network in JSON")
+    place = {"str": f"tcp:{target.address}:{target.port}-chardev:{back}"}
+    b.option("-netdev", jsonstr({"type": "user", "guestfwd": [place], "id": x.alias}))

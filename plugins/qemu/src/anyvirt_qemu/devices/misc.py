@@ -1,15 +1,19 @@
-"""Balloon, random numbers, watchdog, panic notifier, vsock, TPM, USB hubs."""
+"""Balloon, random numbers, watchdog, panic notifier, vsock, cryptography, USB hubs."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from anyvirt.api import Domain, Hub, Memballoon, Panic, Rng, Vsock, meaningless
+from anyvirt.api import Crypto, Domain, Hub, Memballoon, Panic, Rng, Vsock, Watchdog, meaningless
 
 from anyvirt_qemu.build import Build
+from anyvirt_qemu.devices.chardev import backend
 from anyvirt_qemu.devices.common import pci, tuned, usb, virtio
 
-WATCHDOG_ACTIONS: Final = ("reset", "shutdown", "poweroff", "pause", "none", "inject-nmi")
+WATCHDOG_ACTIONS: Final = {
+    **{action: action for action in ("reset", "shutdown", "poweroff", "pause", "none", "inject-nmi")},
+    "dump": "pause",
+}
 CID_LOWEST: Final = 3
 
 
@@ -40,32 +44,37 @@ def rng(b: Build, x: Rng) -> None:
         b.qom({"qom-type": "rng-random", "id": ident, "filename": b.path(x, "path", x.path or "/dev/urandom")})
     elif kind == "builtin":
         b.qom({"qom-type": "rng-builtin", "id": ident})
+    elif kind == "egd":
+        back = backend(b, x, "rng", x.backend_type or "unix", named="backend_type")
+        b.qom({"qom-type": "rng-egd", "id": ident, "chardev": back})
     else:
-        b.refuse(x, "backend", "use random or builtin")
+        b.refuse(x, "backend", "use random, egd or builtin")
     period = None if x.rate_bytes is None else x.rate_period or 1000
     options = virtio(b, x, "virtio-rng", x.model) | tuned(x.driver)
     b.device(options | {"rng": ident, "max-bytes": x.rate_bytes, "period": period})
 
 
-def watchdogs(b: Build, domain: Domain) -> str | None:
-    """The watchdogs, and the action of all of them."""
-    action: str | None = None
-    for x in domain.watchdogs:
-        wanted = x.action or "reset"
-        if wanted not in WATCHDOG_ACTIONS:
-            b.refuse(x, "action", f"use {', '.join(WATCHDOG_ACTIONS)}")
-        if action not in {None, wanted}:
-            b.problem(x, "action", "all watchdogs of a guest do the same", f"write {action}")
-        action = action or wanted
-        if x.model in {None, "i6300esb"}:
-            b.device({"driver": b.has(x, "model", "i6300esb"), **pci(b, x), "id": x.alias})
-        elif x.model == "ib700":
-            b.device({"driver": b.has(x, "model", "ib700"), "id": x.alias})
-        elif x.model == "itco" and b.machine.bus == "pcie":
-            b.option("-global", "ICH9-LPC.noreboot=off")
-        else:
-            b.refuse(x, "model", "use i6300esb or ib700")
-    return action
+def expiry(b: Build, domain: Domain) -> str | None:
+    """What QEMU does when a watchdog expires; None where there is none."""
+    wanted = [x.action or "reset" for x in domain.watchdogs]
+    for x, action in zip(domain.watchdogs, wanted, strict=True):
+        if action != wanted[0]:
+            b.problem(x, "action", "all watchdogs of a guest do the same", f"write {wanted[0]}")
+    if "dump" in wanted:
+        b.warnings.append("nobody watches over a guest, so when its watchdog expires it is paused, for a dump by hand")
+    return WATCHDOG_ACTIONS[wanted[0]] if wanted else None
+
+
+def watchdog(b: Build, x: Watchdog) -> None:
+    """A watchdog."""
+    if x.model in {None, "i6300esb"}:
+        b.device({"driver": b.has(x, "model", "i6300esb"), **pci(b, x), "id": x.alias})
+    elif x.model == "ib700":
+        b.device({"driver": b.has(x, "model", "ib700"), "id": x.alias})
+    elif x.model == "itco" and b.machine.bus == "pcie":
+        b.option("-global", "ICH9-LPC.noreboot=off")
+    else:
+        b.refuse(x, "model", "use i6300esb or ib700")
 
 
 def panic(b: Build, x: Panic) -> None:
@@ -93,8 +102,13 @@ def vsock(b: Build, x: Vsock) -> None:
     b.device(options | {"guest-cid": x.cid, "vhostfd": str(b.fd("open", "/dev/vhost-vsock"))})
 
 
-def tpms(b: Build, domain: Domain) -> None:
-    """A TPM cannot be given to a guest; the definition is refused as a whole device."""
-    for x in domain.tpms:
-        b.refuse(x, "", "take the TPM out of the definition", text="qemu guests get no TPM from this driver")
-        meaningless(x)
+def crypto(b: Build, x: Crypto) -> None:
+    """A device that encrypts for the guest."""
+    kind = f"cryptodev-backend-{x.backend or 'builtin'}"
+    if not b.caps.has_object(kind):
+        text = f"this QEMU ({b.caps.binary}) has no object {kind}"
+        b.refuse(x, "backend", "use builtin", text=text)
+    meaningless(x, "type")
+    ident = f"obj{x.alias}"
+    b.qom({"qom-type": kind, "id": ident, "queues": x.queues})
+    b.device(virtio(b, x, "virtio-crypto", x.model) | tuned(x.driver) | {"cryptodev": ident})

@@ -4,63 +4,68 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from anyvirt.api import Interface, InterfaceDriver, Offloads, meaningless
+from anyvirt.api import Interface, InterfaceDriver, Offloads, meaningless, plain
 
 from anyvirt_qemu.build import Build
+from anyvirt_qemu.devices import link
 from anyvirt_qemu.devices.common import bootindex, pci, rom, tuned, usb, virtio
-from anyvirt_qemu.plan import TapUse
 
-PATTERN: Final = "anyv%d"
-GENERATED: Final = ("vnet", "anyv", "macvtap", "macvlan")
+VIRTIO: Final = frozenset({"virtio", "virtio-transitional", "virtio-non-transitional"})
 MODELS: Final = {
-    "e1000": "e1000",
-    "e1000e": "e1000e",
-    "igb": "igb",
-    "rtl8139": "rtl8139",
-    "vmxnet3": "vmxnet3",
-    "pcnet": "pcnet",
-    "ne2k_pci": "ne2k_pci",
-}
+    name: name
+    for name in (
+        "e1000", "e1000-82544gc", "e1000-82545em", "e1000e", "igb", "rtl8139", "vmxnet3", "pcnet", "ne2k_pci", "tulip",
+        "i82550", "i82551", "i82557a", "i82557b", "i82557c", "i82558a", "i82558b", "i82559a", "i82559b", "i82559c",
+        "i82559er", "i82562", "i82801",
+    )
+}  # fmt: skip
 
 
 def interface(b: Build, x: Interface) -> None:
     """One network card and its host side."""
-    meaningless(x, "mac_type", "mac_check")
-    net = f"host{x.alias}"
-    wanted = x.driver.queues if x.driver and x.model in {"virtio", "virtio-non-transitional"} else None
+    meaningless(x, "mac_type", "mac_check", "created")
+    wanted = x.driver.queues if x.driver and x.model in VIRTIO else None
     queues = max(1, wanted or 1)
-    if x.type == "user":
-        if x.backend_type == "passt":
-            b.refuse(x, "backend_type", "use the default back end")
-        b.netdev({"type": "user", "id": net})
-        if x.driver and (queues > 1 or x.driver.name not in {None, "qemu"}):
-            b.refuse(x.driver, "queues" if queues > 1 else "name", "use type bridge or ethernet for that")
-    elif x.type in {"bridge", "ethernet"}:
-        b.netdev({"type": "tap", "id": net, **_tap(b, x, queues)})
-    else:
-        b.refuse(x, "type", "use user, bridge or ethernet")
+    net = f"host{x.alias}"
+    connected = link.host(b, x, net, queues)
     if x.mac is None:
         b.problem(x, "mac", "the interface has no MAC address", "define it again")
     model = _card(b, x)
     if queues > 1:
         model |= {"mq": True, "vectors": 2 * queues + 2}
-    b.device({**model, "netdev": net, "mac": x.mac, "bootindex": bootindex(b, x, x.boot)})
+    where = net if connected else None
+    b.device({**model, "netdev": where, "mac": x.mac, "bootindex": bootindex(b, x, x.boot)})
     if x.link is not None:
         b.step("set_link", {"name": x.alias, "up": x.link == "up"})
 
 
 def _card(b: Build, x: Interface) -> dict[str, Any]:
     model = x.model or "virtio"
+    if model in VIRTIO:
+        options = {**virtio(b, x, "virtio-net", model), **_offloads(x.driver), "host_mtu": x.mtu, **rom(b, x.rom)}
+        if x.teaming is not None:
+            options["failover"] = _failover(b, x)
+        return options
+    if x.mtu is not None:
+        b.refuse(x, "mtu", "only a virtio card can be told its MTU")
+    if x.driver is not None:
+        if plain(x.driver) not in {InterfaceDriver(name="qemu"), InterfaceDriver(name="vhost")}:
+            b.warnings.append(f"{x.alias}: only a virtio card has a driver to tune")
+        meaningless(x.driver)
     if model == "usb-net":
         return {"driver": b.has(x, "model", "usb-net"), **usb(b, x), "id": x.alias}
-    if model in {"virtio", "virtio-transitional", "virtio-non-transitional"}:
-        return {**virtio(b, x, "virtio-net", model), **_offloads(x.driver), "host_mtu": x.mtu, **rom(b, x.rom)}
     if model not in MODELS:
         b.refuse(x, "model", f"use virtio, usb-net, {', '.join(MODELS)}")
         return {}
-    if x.mtu is not None:
-        b.refuse(x, "mtu", "only a virtio card can be told its MTU")
     return {"driver": b.has(x, "model", MODELS[model]), **pci(b, x), "id": x.alias, **rom(b, x.rom)}
+
+
+def _failover(b: Build, x: Interface) -> bool | None:
+    team = x.teaming
+    if team is None or team.type != "persistent":
+        b.refuse(x, "teaming", "only a host device can be the part that goes")
+        return None
+    return True
 
 
 def _offloads(driver: InterfaceDriver | None) -> dict[str, Any]:
@@ -86,25 +91,3 @@ def _offloads(driver: InterfaceDriver | None) -> dict[str, Any]:
 
 def _ends(x: Offloads, prefix: str) -> dict[str, Any]:
     return {f"{prefix}{name}": getattr(x, name) for name in ("tso4", "tso6", "ecn", "ufo")}
-
-
-def _tap(b: Build, x: Interface, queues: int) -> dict[str, Any]:
-    """A tap device, whose descriptors QEMU inherits: it opens none itself and runs no script."""
-    bridge = x.source.bridge if x.source and x.type == "bridge" else None
-    if x.type == "bridge" and not bridge:
-        b.problem(x, "source", "the bridge is not named", "write <source bridge='br0'/>")
-    name = x.target or PATTERN
-    if name.startswith(GENERATED):
-        name = PATTERN
-    managed = x.target_managed is not False
-    b.taps.append(TapUse(x.alias or "", x.mac or "", name, bridge, x.mtu, queues, managed))
-    fds = [str(b.fd("tap", x.alias or "")) for _ in range(queues)]
-    found: dict[str, Any] = {"fds" if queues > 1 else "fd": ":".join(fds)}
-    if x.driver and x.driver.name == "vhost":
-        hosts = [str(b.fd("open", "/dev/vhost-net")) for _ in range(queues)]
-        found |= {"vhost": True, "vhostfds" if queues > 1 else "vhostfd": ":".join(hosts)}
-    elif x.driver and x.driver.name not in {None, "qemu"}:
-        b.refuse(x.driver, "name", "use qemu or vhost")
-    if x.sndbuf is not None:
-        found["sndbuf"] = x.sndbuf
-    return found
