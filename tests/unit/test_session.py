@@ -397,7 +397,7 @@ def test_a_guest_that_hangs_is_destroyed_all_the_same_and_others_answer() -> Non
     connection = made(Hanging())
     for _ in range(4):
         with pytest.raises(Interrupted):
-            connection.domain_start(ONE, timeout=0.02)
+            connection.domain_start(ONE, timeout=0.2)
     with pytest.raises(VirtError) as stuck:
         connection.domain_suspend(ONE)
     assert stuck.value.code == "connect.unreachable"
