@@ -71,6 +71,8 @@ class Build:
         self.secrets: dict[str, bytes] = {}
         self.managers: set[str] = set()
         self.shared_slots: set[tuple[int, int]] = set()
+        # by alias: properties of a device that are other than planned; None leaves one out
+        self.overrides: dict[str, dict[str, Any]] = {}
         self._nodes = 0
 
     def option(self, *words: str) -> None:
@@ -86,7 +88,10 @@ class Build:
         self.words += (flag, optstr(head, options))
 
     def device(self, options: Options) -> None:
-        """A device."""
+        """A device, with what the definition overrides of it."""
+        other = self.overrides.pop(str(options.get("id")), None)
+        if other is not None:
+            options = {key: value for key, value in {**options, **other}.items() if value is not None}
         self._json("-device", "driver", options, json=self.caps.json_device)
 
     def netdev(self, options: Options) -> None:

@@ -36,6 +36,8 @@ from anyvirt_qemu.run_dir import MONITORS
 SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 # devices that may need no id in QEMU, being part of the machine or of another device
 ALIASED: Final = ("controllers", "consoles", "inputs", "videos", "watchdogs", "panics")
+
+
 def _module(b: Build, x: Any) -> None:
     memory.device(b, x, b.domain)
 
@@ -106,11 +108,13 @@ def plan(
     b.storage = storage or b.storage
     _describe(b, view, accelerator, why)
     with b.within(view):
-        _frame(b, view)
-        _devices(b, view)
         if domain.extensions:
             from anyvirt_qemu import namespace
 
+            namespace.overrides(b, view)
+        _frame(b, view)
+        _devices(b, view)
+        if domain.extensions:
             namespace.extensions(b, view)
     problems = [*b.problems, *_unheeded(b, view)]
     if problems:
@@ -142,6 +146,9 @@ def _unheeded(b: Build, view: Domain) -> list[Problem]:
 def _describe(b: Build, x: Domain, accelerator: str, why: str) -> None:
     """What needs no word on the command line."""
     meaningless(x, "id", "name", "title", "description", "metadata", "emulator")
+    if x.idmap is not None:
+        b.warnings.append("<idmap> is for containers; a virtual machine has users of its own")
+        meaningless(x.idmap)
     if x.type == "kvm" and accelerator != "kvm":
         reason = why or "KVM does not run guests here"
         b.warnings.append(f"the guest asks for KVM and is emulated instead (TCG): {reason}")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from anyvirt.api import Domain, Element, at
 
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.options import word
+from anyvirt_qemu.options import jsonstr, word
 
 URI: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
+NUMBER: Final = re.compile(r"-?(0x[0-9a-fA-F]+|0|[1-9][0-9]*)", re.ASCII)
+DEPRECATED: Final = {
+    "omit": {"deprecated-output": "hide"},
+    "reject": {"deprecated-output": "hide", "deprecated-input": "reject"},
+    "crash": {"deprecated-output": "hide", "deprecated-input": "crash"},
+}
 NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 
 
@@ -85,12 +91,50 @@ MODELS: Final = tuple(
 )
 
 
+def overrides(b: Build, domain: Domain) -> None:
+    """Properties of devices, by alias, that the definition sets itself; before the devices are planned."""
+    for part in domain.extensions:
+        if isinstance(part, QemuOverride):
+            for device in part.devices:
+                b.overrides[device.alias] = {one.name: _value(b, one) for one in device.properties}
+
+
+def _value(b: Build, x: QemuProperty) -> Any:
+    text = x.value or ""
+    match x.type:
+        case "remove":
+            return None
+        case "bool":
+            if text in {"true", "false"}:
+                return text == "true"
+        case "signed" | "unsigned":
+            if NUMBER.fullmatch(text) and (x.type == "signed" or not text.startswith("-")):
+                return int(text, 0)
+        case _:
+            return text
+    b.problem(x, "value", f"{text!r} is no {x.type}", "correct the value or its type")
+    return None
+
+
+def _unmet(b: Build, part: QemuOverride) -> None:
+    """Overrides that have met no device."""
+    for device in part.devices:
+        if device.alias in b.overrides:
+            text = f"no device of QEMU is named {device.alias}"
+            b.problem(device, "alias", text, "give the device <alias name='ua-...'/>, and use that name")
+
+
 def extensions(b: Build, domain: Domain) -> None:
     """Words and variables of the definition's own, at the end; what else the namespace has is refused by path."""
     for part in domain.extensions:
+        if isinstance(part, QemuOverride):
+            _unmet(b, part)
+        elif isinstance(part, QemuDeprecation):
+            if part.behavior != "none":
+                b.option("-compat", jsonstr(DEPRECATED[part.behavior]))
+        elif not isinstance(part, QemuCommandLine):
+            b.refuse(part, "", "remove it: what QEMU can do is asked of QEMU itself")
         if not isinstance(part, QemuCommandLine):
-            if not isinstance(part, QemuDeprecation) or part.behavior != "none":
-                b.refuse(part, "", "remove it, or start the guest with libvirt")
             continue
         for argument in part.arguments:
             if argument.value is None:

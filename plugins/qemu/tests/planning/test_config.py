@@ -325,3 +325,23 @@ def test_a_document_without_a_definition_of_ours_is_not_planned_as_another_kind(
     with pytest.raises(Invalid) as caught:
         planned(domain)
     assert "/@type" in {problem.path for problem in caught.value.problems}
+
+
+NAMESPACE = "<qemu:{0} xmlns:qemu='http://libvirt.org/schemas/domain/qemu/1.0'>{1}</qemu:{0}>"
+OVERRIDE = "<qemu:device alias='{}'><qemu:frontend><qemu:property name='x' {}/></qemu:frontend></qemu:device>"
+
+
+@pytest.mark.parametrize(
+    ("element", "text"),
+    [
+        (NAMESPACE.format("override", OVERRIDE.format("ua-none", "type='bool' value='true'")), "no device of QEMU"),
+        (NAMESPACE.format("override", OVERRIDE.format("balloon0", "type='bool' value='yes'")), "is no bool"),
+        (NAMESPACE.format("override", OVERRIDE.format("balloon0", "type='unsigned' value='-1'")), "is no unsigned"),
+        (NAMESPACE.format("override", OVERRIDE.format("balloon0", "type='signed' value='1x'")), "is no signed"),
+        (NAMESPACE.format("capabilities", "<qemu:add capability='x'/>"), "does not honour"),
+    ],
+)
+def test_an_override_that_cannot_be_is_refused(element: str, text: str, planned: Planned, guest: Guest) -> None:
+    with pytest.raises(Invalid) as caught:
+        planned(guest().replace("</domain>", f"{element}</domain>"))
+    assert any(text in problem.text for problem in caught.value.problems), caught.value.problems
