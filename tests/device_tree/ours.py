@@ -108,7 +108,7 @@ def _descriptor(use: FdUse, world: World, queues: dict[str, list[int]], secrets:
         return use.number  # the world opens the image that it stands for
     if use.kind == "tap":
         return world.give(queues[use.target].pop(0))
-    if use.kind == "open":
+    if use.kind in ("open", "cancel"):
         return world.give(os.open(world.file(use.target, b""), os.O_RDWR))
     return world.listener(f"/sockets/{use.number}")
 

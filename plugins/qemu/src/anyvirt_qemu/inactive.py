@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
-from anyvirt.api import BackingStore, CharDevice, Disk, Domain, Hostdev, Interface, MemoryDevice
+from anyvirt.api import BackingStore, CharDevice, Disk, Domain, Graphics, Hostdev, Interface, MemoryDevice
 
 from anyvirt_qemu.devices.link import GENERATED
 
+NAME: Final = 20  # letters of a guest's name that libvirt takes into the name of a folder
 USER_ALIAS: Final = "ua-"
 # fields of the domain that hold devices
 DEVICES: Final = (
@@ -28,8 +30,9 @@ def inactive(domain: Domain) -> Domain:
         stopped = tuple(_stopped(x) for x in devices)
         if any(x is not y for x, y in zip(stopped, devices, strict=True)):
             changes[field] = stopped if type(value) is tuple else stopped[0]
-    if any(x.autoport and (x.port or 0) > 0 for x in domain.graphics):
-        changes["graphics"] = tuple(x.replace(port=-1) if x.autoport else x for x in domain.graphics)
+    screens = tuple(_stopped_screen(x, domain.name or "") for x in domain.graphics)
+    if any(x is not y for x, y in zip(screens, domain.graphics, strict=True)):
+        changes["graphics"] = screens
     if any(x.imagelabel is not None for x in domain.seclabels):
         changes["seclabels"] = tuple(x.replace(imagelabel=None) for x in domain.seclabels)
     return domain.replace(**changes) if changes else domain
@@ -54,6 +57,24 @@ def _stopped(x: Any) -> Any:
     elif isinstance(x, MemoryDevice) and x.current is not None:
         changes["current"] = None
     return x.replace(**changes) if changes else x
+
+
+def _stopped_screen(x: Graphics, name: str) -> Graphics:
+    """A screen without the port and the socket that were chosen for a run."""
+    changes: dict[str, Any] = {}
+    if x.autoport and (x.port or 0) > 0:
+        changes["port"] = -1
+    if _generated(x.socket, name):
+        changes["socket"] = None
+    if any(_generated(one.socket, name) for one in x.listens):
+        kept = tuple(one for one in x.listens if not _generated(one.socket, name))
+        changes["listens"] = kept
+    return x.replace(**changes) if changes else x
+
+
+def _generated(path: str | None, name: str) -> bool:
+    """Whether a path is in the folder that libvirt makes for one run of a guest, such as ``domain-7-guest``."""
+    return path is not None and re.search(f"/domain-[0-9]+-{re.escape(name[:NAME])}/[^/]+$", path) is not None
 
 
 def _stopped_disk(x: Disk) -> dict[str, Any]:

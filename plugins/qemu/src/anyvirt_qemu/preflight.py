@@ -21,6 +21,18 @@ PROC_NET: Final = ("/proc/net/tcp", "/proc/net/tcp6")
 LISTENING: Final = "0A"
 VNC_FIRST: Final = 5900
 PACKAGES: Final = {"qemu-system-x86_64": "qemu-system-x86", "qemu-system-i386": "qemu-system-x86"}
+# words in the paths of devices that are opened for QEMU, and the elements that ask for them
+PLACES: Final = {
+    "vhost-vsock": "/devices/vsock",
+    "vhost-vdpa": "/devices/interface/source/@dev",
+    "vhost": "/devices/interface/driver/@name",
+    "tpm": "/devices/tpm/backend/device/@path",
+}
+INSTEAD: Final = {
+    "swtpm": "start it yourself and name its socket with <backend type='external'>",
+    "passt": "use the default back end",
+    "vhost-user-gpu": "let QEMU draw: <driver name='qemu'/>",
+}
 MODULES: Final = {"/dev/vhost-vsock": "vhost_vsock", "/dev/vhost-net": "vhost_net"}
 
 
@@ -52,6 +64,7 @@ def blockers(domain: Domain, plan: Plan) -> list[Problem]:
         *_images(domain, plan),
         *_nets(plan),
         *_devices(plan),
+        *_programs(plan),
         *_sockets(plan),
         *_ports(domain),
     ]
@@ -202,9 +215,16 @@ def _devices(plan: Plan) -> Iterator[Problem]:
     for path in sorted({use.target for use in plan.fds if use.kind == "open"}):
         wrong = reach(path, write=True)
         if wrong is not None:
-            place = "/devices/vsock" if "vsock" in path else "/devices/interface/driver/@name"
+            place = next((found for word, found in PLACES.items() if word in path), "/devices")
             hint = f"modprobe {MODULES.get(path, 'its module')}" if wrong[0] == "file.not-found" else wrong[2]
             yield Problem(wrong[0], place, None, wrong[1], hint)
+
+
+def _programs(plan: Plan) -> Iterator[Problem]:
+    """Programs that have to run beside QEMU; this driver starts none."""
+    for use in plan.programs:
+        text = f"{use.name} (package {use.package}) has to run beside QEMU, and this driver does not start it"
+        yield Problem("unsupported.config", use.place, None, text, INSTEAD.get(use.name, "take the element out"))
 
 
 def _sockets(plan: Plan) -> Iterator[Problem]:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from anyvirt.api import Domain, Invalid, Problem
 
-from anyvirt_qemu import firmwares, hugepages, nvram
+from anyvirt_qemu import firmwares, hugepages, nvram, serving
 from anyvirt_qemu.accelerator import choose
 from anyvirt_qemu.caps import Caps
 from anyvirt_qemu.config import plan
@@ -36,7 +36,15 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     domain, unfit = _firmware(domain, caps)
     problems += unfit
     try:
-        planned = plan(domain, caps, paths, accelerator=accelerator, chains=images, why=choice.reason)
+        planned = plan(
+            domain,
+            caps,
+            paths,
+            accelerator=accelerator,
+            chains=images,
+            why=choice.reason,
+            serving=serving.found(domain),
+        )
     except Invalid as error:
         return None, [*problems, *error.problems], accelerator
     return None if unfit else planned, [*problems, *blockers(domain, planned)], accelerator

@@ -233,9 +233,18 @@ def _descriptor(use: FdUse, place: RunDir, ours: ExitStack, taps: Mapping[str, l
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)
         return ours.enter_context(unix.listen(directory, name)).fileno()
-    fd = os.open(use.target, os.O_RDWR | os.O_CLOEXEC)
+    fd = _cancelling(use.target) if use.kind == "cancel" else os.open(use.target, os.O_RDWR | os.O_CLOEXEC)
     ours.callback(os.close, fd)
     return fd
+
+
+def _cancelling(device: str) -> int:
+    """Where a command of this TPM is cancelled; nowhere, for those of version 2, which the kernel cancels itself."""
+    name = os.path.basename(device)
+    for place in (f"/sys/class/tpm/{name}/device/cancel", f"/sys/class/misc/{name}/device/cancel"):
+        with suppress(OSError):
+            return os.open(place, os.O_WRONLY | os.O_CLOEXEC)
+    return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
 
 
 def _taps(plan: Plan, ours: ExitStack, nets: dict[str, Mapping[str, str]]) -> dict[str, list[int]]:

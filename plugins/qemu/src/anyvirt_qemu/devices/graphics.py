@@ -253,7 +253,7 @@ def _ports(b: Build, x: Graphics, number: int) -> dict[str, Any]:
         port = b.port(x, "port")
     if tls == -1 or (x.autoport and secure and x.default_mode != "insecure"):
         tls = b.port(x, "tls_port")
-    if not port and not tls:
+    if port is None and tls is None:
         b.problem(x, "port", "the server has no port", "choose one, or write autoport='yes'")
     return {"port": port, "tls-port": tls, "addr": address}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from anyvirt.api import Shmem
+from anyvirt.api import Shmem, meaningless
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import connection, socket_path
@@ -48,6 +48,7 @@ def _region(b: Build, x: Shmem, name: str) -> str:
 
 
 def _doorbell(b: Build, x: Shmem, name: str) -> dict[str, Any]:
+    meaningless(x, "msi")  # what it says is in its attributes
     if not x.server:
         b.problem(x, "server", "nobody hands out this memory", "write <server path='/sockets/one'/>")
     if x.size is not None:
