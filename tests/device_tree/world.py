@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ipaddress
 import json
 import os
 import re
@@ -199,10 +200,17 @@ class World:
         return found
 
     def _meant(self, value: Any) -> Any:
-        """What a node says of its server, with secrets instead of their names."""
+        """What a node says of its server, with secrets instead of their names, and addresses in their usual form."""
         if isinstance(value, dict):
             return {key: self._meant(one) for key, one in value.items()}
-        return self.secrets.get(value, value) if isinstance(value, str) else value
+        if isinstance(value, list):
+            return [self._meant(one) for one in value]
+        if not isinstance(value, str) or value in self.secrets:
+            return self.secrets.get(value, value)
+        try:
+            return str(ipaddress.ip_address(value))
+        except ValueError:
+            return value
 
     def _audiodev(self, found: dict[str, Any]) -> dict[str, Any]:
         if found["driver"] in SPEAKERS:

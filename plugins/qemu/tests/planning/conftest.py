@@ -11,11 +11,17 @@ from typing import Any
 import pytest
 from anyvirt.api import Domain, parse
 from anyvirt_qemu import config, defaults
-from anyvirt_qemu.plan import Machine, Paths, Plan
+from anyvirt_qemu.plan import Machine, Paths, Plan, Storage
 
 PC = Machine("pc-i440fx-7.2", "pci", ram="pc.ram")
 Q35 = Machine("pc-q35-7.2", "pcie", 288, ram="pc.ram")
 OLD = Machine("pc-i440fx-4.2", "pci", ram="pc.ram", sizes=True)
+
+STORAGE = Storage(
+    secrets={"secret-1": b"one", "secret-2": b"two", "0a81f5b2-8403-7b23-c8d6-21ccc2f80d6f": b"three"},
+    groups={"images": 2},
+    generics={"2:0:3:1": "/dev/sg7"},
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,7 @@ def planned(caps: Caps, complete: Complete, paths: Paths) -> Planned:
         options.setdefault("caps", caps())
         options.setdefault("accelerator", "tcg")
         options.setdefault("paths", paths)
+        options.setdefault("storage", STORAGE)
         return config.plan(complete(source, caps=options["caps"]), **options)
 
     return make

@@ -90,7 +90,7 @@ def test_every_device_has_a_name_and_every_pci_device_a_place(document: Path, pl
     places = [(device["bus"], device["addr"]) for device in devices if "addr" in device]
     assert len(set(places)) == len(places)
     free = {"isa-serial", "pvpanic", "ramfb", "ib700", "hda-duplex", "pc-dimm", "nvdimm", "intel-iommu", "isa-fdc"}
-    free |= {"sga", "vmcoreinfo", "vmgenid", "isa-debugcon", "isa-parallel", "sb16"}
+    free |= {"sga", "vmcoreinfo", "vmgenid", "isa-debugcon", "isa-parallel", "sb16", "floppy"}
     assert all("bus" in device for device in devices if device["driver"] not in free)
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
 import os
+import shutil
 import stat
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +23,18 @@ from anyvirt_qemu.monitor import Monitor
 from anyvirt_qemu.plan import FdUse, Paths, Plan
 from anyvirt_qemu.run_dir import RunDir
 
-IMAGES = ("plain.img", "a,b=c.img", "shared.img", "cd.iso", "code.fd", "vars.fd", "mine.fd", "vmlinuz", "initrd")
+IMAGES = (
+    "plain.img",
+    "a,b=c.img",
+    "shared.img",
+    "floppy.img",
+    "cd.iso",
+    "code.fd",
+    "vars.fd",
+    "mine.fd",
+    "vmlinuz",
+    "initrd",
+)
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +56,25 @@ def files(tmp_path: Path) -> Path:
         kernel.write(b"HdrS\x0c\x02")
         kernel.seek(0x22C)
         kernel.write(b"\xff\xff\xff\x7f")
+    for name in ("folder", "a,b"):
+        (tmp_path / name).mkdir()
     for name, below in (("base", "plain.img"), ("top", "base.qcow2")):
         (tmp_path / f"{name}.qcow2").write_bytes(qcow2(below, b"raw" if name == "base" else b"qcow2"))
     return tmp_path
+
+
+def locked(folder: Path) -> None:
+    """Images that only secrets open, as ``conftest`` has them."""
+    if shutil.which("qemu-img") is None:
+        pytest.skip("qemu-img is not installed")
+    for name, form, prefix, secret in (("luks", "luks", "", b"one"), ("qcow2", "qcow2", "encrypt.", b"three")):
+        options = f"{prefix}key-secret=s,{prefix}iter-time=10" + (",encrypt.format=luks" if prefix else "")
+        data = base64.b64encode(secret).decode()
+        argv = ["qemu-img", "create", "-q", "-f", form, "--object", f"secret,id=s,format=base64,data={data}"]
+        argv += ["-o", options, str(folder / f"locked.{name}"), "1M"]
+        for last in (False, False, False, True):  # at times it cannot time its own hashing, and gives up
+            if subprocess.run(argv, check=last, timeout=60, capture_output=True).returncode == 0:
+                break
 
 
 def qcow2(backing: str, form: bytes, size: int = 1 << 20) -> bytes:
@@ -90,12 +120,17 @@ def _descriptors(plan: Plan, run: RunDir, stack: ExitStack) -> dict[int, int]:
         made = tap.create("anyvt%d", queues=use.queues)
         stack.callback(made.close)
         queues[use.alias] = list(made.fds)
-    return {use.number: _descriptor(use, run, stack, queues) for use in plan.fds}
+    return {use.number: _descriptor(use, plan, run, stack, queues) for use in plan.fds}
 
 
-def _descriptor(use: FdUse, run: RunDir, stack: ExitStack, queues: dict[str, list[int]]) -> int:
+def _descriptor(use: FdUse, plan: Plan, run: RunDir, stack: ExitStack, queues: dict[str, list[int]]) -> int:
     if use.kind == "tap":
         return queues[use.target].pop(0)
+    if use.kind == "secret":
+        fd = os.memfd_create(use.target)
+        stack.callback(os.close, fd)
+        os.write(fd, base64.b64encode(plan.secrets[use.target]))
+        return fd
     if use.kind == "open":
         fd = os.open(use.target, os.O_RDWR | os.O_CLOEXEC)
         stack.callback(os.close, fd)
@@ -134,6 +169,10 @@ def test_qemu_starts_what_is_planned_and_answers(
     paused: Callable[[Plan, RunDir], ProcessId],
 ) -> None:
     run = RunDir.create(files, "run")
+    if document.stem in {"disks-net", "passed-on"}:
+        pytest.skip("servers and host devices of the golden files are not here")
+    if document.stem == "disks-locked":
+        locked(files)
     text = document.read_text().replace("/images/", f"{files}/").replace("/sockets/", f"{run.guest_path}/")
     paths = Paths(guest=run.guest_path, nvram=str(files))
     plan = planned(text, caps=real, paths=paths)

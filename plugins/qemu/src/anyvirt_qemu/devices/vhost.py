@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from anyvirt.api import Disk, meaningless, plain
 
 from anyvirt_qemu.build import Build
-
-SHARED: tuple[str | None, ...] = ("shared",)
+from anyvirt_qemu.devices.chardev import again
 
 
 def block(b: Build, x: Disk) -> dict[str, Any]:
@@ -20,17 +20,15 @@ def block(b: Build, x: Disk) -> dict[str, Any]:
     if source is None:
         return {}
     meaningless(source, "type", "index", "seclabels", "startup_policy")
-    delay: int | None = None
-    if source.reconnect:
-        delay = source.reconnect_timeout or 0
+    repeated = again(b, source.reconnect_timeout) if source.reconnect else {}
     meaningless(source, "reconnect_timeout")
-    return {"chardev": socket(b, x.alias or "", b.path(source, "path", source.path), delay)}
+    return {"chardev": socket(b, x.alias or "", b.path(source, "path", source.path), repeated)}
 
 
-def socket(b: Build, alias: str, path: str, reconnect: int | None = None) -> str:
+def socket(b: Build, alias: str, path: str, options: Mapping[str, Any] | None = None) -> str:
     """The connection to a process that listens already; its id."""
     name = f"chr-vu-{alias}"
-    b.options("-chardev", "socket", {"id": name, "path": path, "reconnect": reconnect})
+    b.options("-chardev", "socket", {"id": name, "path": path, **(options or {})})
     return name
 
 
