@@ -16,6 +16,7 @@ from anyvirt.model.assign import (
     bus_of,
     free_target,
     growth,
+    put_forward,
     target_index,
     target_name,
 )
@@ -191,3 +192,24 @@ def test_usb_ports_are_those_of_controllers_and_then_of_hubs() -> None:
     assert ports.exists(0, "1.2")
     assert not ports.exists(0, "9")
     assert not ports.claim(0, "2")
+
+
+def test_a_hub_at_the_end_of_the_longest_path_adds_no_ports() -> None:
+    ports = UsbPorts()
+    ports.controller(0, 1)
+    path = "1"
+    for _ in range(5):
+        ports.hub(0, path, ports=1)
+        path += ".1"
+    assert ports.exists(0, "1.1.1.1")
+    assert not ports.exists(0, "1.1.1.1.1")
+
+
+@given(st.lists(st.tuples(st.sampled_from("abx"), st.integers(0, 9))))
+def test_items_go_before_the_first_of_their_group_that_comes_after_them(items: list[tuple[str, int]]) -> None:
+    expected: list[tuple[str, int]] = []
+    for group, key in items:
+        later = (n for n, (other, number) in enumerate(expected) if other == group != "x" and number > key)
+        expected.insert(next(later, len(expected)), (group, key))
+    assert put_forward(items, lambda item: None if item[0] == "x" else item) == expected
+    assert put_forward(expected, lambda item: None if item[0] == "x" else item) == expected

@@ -30,6 +30,7 @@ USB_PORTS: Final = {"piix3-uhci": 2, "piix4-uhci": 2, "vt82c686b-uhci": 2, "ehci
 XHCI_PORTS: Final = 4
 DEFAULT_PORTS: Final = 2
 HUB_PORTS: Final = 8
+MOST_HUBS: Final = 16  # with what is on them as many devices as a bus has addresses for
 SERIAL_PORTS: Final = 31
 NARROW: Final = frozenset({"lsilogic", "am53c974", "dc390", "ncr53c90"})
 # bus -> the units of one controller, in the order of disks' numbers; unit 7 of SCSI is the controller itself
@@ -71,6 +72,7 @@ class _Placing:
     def __init__(self, d: assign.Drafts, caps: Caps, machine: Machine, family: Family) -> None:
         self.d, self.caps, self.machine, self.family = d, caps, machine, family
         self.problems: list[Problem] = []
+        self.numbers: dict[str, dict[int, int]] = {}
 
     def run(self, spare: int) -> None:
         """All buses, in the order in which one needs another."""
@@ -95,8 +97,11 @@ class _Placing:
     def refuse(self, field: str, device: Any, text: str) -> None:
         """A device that has no place."""
         key = getattr(device, "target", None)
-        number = next(n for n, x in enumerate(self.d.many(field)) if x is device)
-        path = f"/devices/{_tag(field)}[{key if isinstance(key, str) else number}]/address"
+        numbers = self.numbers.get(field)
+        if numbers is None or id(device) not in numbers:
+            numbers = self.numbers[field] = {id(x): n for n, x in enumerate(self.d.many(field))}
+        name = key if isinstance(key, str) else numbers[id(device)]
+        path = f"/devices/{_tag(field)}[{name}]/address"
         self.problems.append(Problem("config.invalid", path, None, text, "leave the address out, or choose another"))
 
     # disks on controllers with units
@@ -206,21 +211,27 @@ class _Placing:
                     waiting.append((field, x))
                 elif not space.claim((at.controller or 0, at.bus or 0, at.port or 0)):
                     self.refuse(field, x, "another device has this port")
+        free = {field: self._free_ports(room, int(field == "channels")) for field in ("consoles", "channels")}
         for field, x in waiting:
-            self._port(field, x, space, room)
+            at = x.address
+            if isinstance(at, VirtioSerialAddress):
+                here = at.controller or 0
+                places: Iterable[tuple[int, int]] = ((here, n) for n in range(1, room.get(here, SERIAL_PORTS)))
+            else:
+                places = free[field]
+            place = next((place for place in places if space.claim((place[0], 0, place[1]))), None)
+            if place is None:
+                self.refuse(field, x, "there is no free port")
+                continue
+            assign.controllers.ensure(self.d, ControllerType.VIRTIO_SERIAL, place[0])
+            x.address = VirtioSerialAddress(controller=place[0], bus=0, port=place[1])
 
-    def _port(self, field: str, x: Any, space: assign.Numbers, room: dict[int, int]) -> None:
-        """Port 0 is for a console, and all others for whoever comes."""
-        at = x.address
-        wanted = [at.controller or 0] if isinstance(at, VirtioSerialAddress) else [*sorted(room), max(room) + 1]
-        for controller in wanted:
-            for port in range(field != "consoles", room.get(controller, SERIAL_PORTS)):
-                if space.claim((controller, 0, port)):
-                    assign.controllers.ensure(self.d, ControllerType.VIRTIO_SERIAL, controller)
-                    room.setdefault(controller, SERIAL_PORTS)
-                    x.address = VirtioSerialAddress(controller=controller, bus=0, port=port)
-                    return
-        self.refuse(field, x, "there is no free port")
+    def _free_ports(self, room: dict[int, int], first: int) -> Iterable[tuple[int, int]]:
+        """Controllers and ports in their order, beyond those there are on new controllers; 0 is for consoles."""
+        more = (n for n in range(MOST) if n not in room)
+        for controller in (*sorted(room), *more):
+            for port in range(first, room.get(controller, SERIAL_PORTS)):
+                yield controller, port
 
     # USB
 
@@ -230,7 +241,7 @@ class _Placing:
         ports = sum(_ports(x) for x in self.d.controllers if x.type == "usb") + HUB_PORTS * len(self.d.many("hubs"))
         if not ports or devices <= ports:
             return
-        for _ in range(-(-(devices - ports + 1) // (HUB_PORTS - 1))):
+        for _ in range(min(MOST_HUBS, -(-(devices - ports + 1) // (HUB_PORTS - 1)))):
             self.d.add("hubs", Hub(type="usb"))
 
     def _on_usb(self) -> Iterable[tuple[str, Any]]:

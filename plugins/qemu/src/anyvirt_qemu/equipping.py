@@ -61,7 +61,7 @@ def devices(d: assign.Drafts, caps: Caps, family: Family, policy: Policy) -> Non
     """Each device with what it leaves open, and the devices that every guest has."""
     for x in d.disks:
         _disk(x)
-    _sort(d.disks)
+    d.disks[:] = assign.put_forward(d.disks, _rank)  # sda before sdb
     for x in d.interfaces:
         if x.model is None and x.type not in UNMODELLED:
             x.model = "virtio" if x.type == "vdpa" else chosen(family.cards, caps)
@@ -157,21 +157,9 @@ def _disk(x: assign.Draft) -> None:
         x.readonly = True
 
 
-def _sort(disks: list[assign.Draft]) -> None:
-    """Put each disk before the first of its bus whose name comes later: sda before sdb."""
-    done: list[assign.Draft] = []
-    last: dict[str, int] = {}
-    for x in disks:
-        index = assign.target_index(x.target or "")
-        if index is None:
-            done.append(x)
-        elif index < last.get(x.bus, index):
-            numbers = ((n, assign.target_index(y.target or "")) for n, y in enumerate(done) if y.bus == x.bus)
-            done.insert(next(n for n, other in numbers if other is not None and other > index), x)
-        else:
-            last[x.bus] = index
-            done.append(x)
-    disks[:] = done
+def _rank(x: assign.Draft) -> tuple[str, int] | None:
+    index = assign.target_index(x.target or "")
+    return None if index is None else (x.bus or "", index)
 
 
 def _source(source: Source) -> Source:

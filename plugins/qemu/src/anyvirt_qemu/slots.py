@@ -29,6 +29,7 @@ BUSES: Final = {
     "pcie-switch-downstream-port": assign.PciKind(PORTED, END_POINTS, first=0, last=0),
     "pcie-switch-upstream-port": assign.PciKind(frozenset({"pcie-switch-downstream-port"}), END_POINTS, first=0),
 }
+MOST: Final = 256  # buses of a guest
 ROOTS: Final = ("pci-root", "pcie-root")
 DRIVERS: Final = {
     "pci-bridge": "pci-bridge",
@@ -170,6 +171,7 @@ class Placing:
         modern = root == "pcie" and caps.has_device("virtio-blk-pci-non-transitional")
         self.kinds = {"virtio": "pcie" if modern else "pci", "pcie": root}
         self.space = assign.PciSpace()
+        self.parts: dict[int, Any] = {}  # number of a USB 2 controller -> address of a part that has its place
 
     def place(self, spare: int) -> None:
         """Place everything; a guest whose PCI controllers are ours gets that many empty ports besides."""
@@ -185,6 +187,7 @@ class Placing:
         self._chipset()
         self._claim(seats)
         self._usual(seats)
+        self.parts = {x.index: x.address for x in self.d.controllers if _is_part(x) and not _wanted(x)}
         waiting = [seat for seat in seats if seat.kind and _wanted(seat.x)]
         added = self._missing(waiting, list(gaps.values()), spare if ours else 0)
         for index, model in added.items():
@@ -302,7 +305,7 @@ class Placing:
 
         :param more: models of controllers that need a place of their own, too.
         """
-        placed = {x.index for x in self.d.controllers if x.type == "usb" and _is_part(x) and not _wanted(x)}
+        placed = set(self.parts)
         kinds = []
         for seat in waiting:
             if seat.field == "controllers" and _is_part(seat.x):
@@ -322,7 +325,7 @@ class Placing:
                 return {}
             if kinds[0] == self.root == "pcie":
                 first = 1 + max(self.space.buses)
-                return dict.fromkeys(range(first, first + lacking + spare), "pcie-root-port")
+                return dict.fromkeys(range(first, min(MOST, first + lacking + spare)), "pcie-root-port")
         trial = self.space.copy()
         added = assign.growth(trial, kinds, self._grow, pack=PACKED)
         if added and self.root == "pcie":
@@ -342,6 +345,8 @@ class Placing:
             models = ["pcie-root-port", "pcie-to-pci-bridge"]
         else:
             models = ["dmi-to-pci-bridge", "pci-bridge"]
+        if new + len(models) > MOST:
+            return []
         for place, model in enumerate(models):
             only = frozenset({models[1]}) if not place and len(models) > 1 else None
             space.add(new + place, BUSES[model], takes=only)
@@ -378,8 +383,7 @@ class Placing:
         """A part of a USB 2 controller: in the slot of the other parts, at its own function."""
         x = seat.x
         function = assign.controllers.COMPANIONS[x.model][0]
-        others = (y for y in self.d.controllers if y.type == "usb" and y.index == x.index and _is_part(y))
-        at = next((y.address for y in others if not _wanted(y)), None)
+        at = self.parts.get(x.index)
         slot: assign.Slot | None
         if at is None:
             slot = self.space.take(seat.kind, seat, function=function)

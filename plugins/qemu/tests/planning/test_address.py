@@ -102,6 +102,16 @@ def test_what_does_not_fit_is_refused(complete: Complete, guest: Guest) -> None:
         complete(guest(too_many, machine="pc"))
 
 
+def test_more_devices_than_any_guest_can_have_are_refused_one_by_one(complete: Complete, guest: Guest) -> None:
+    for machine in ("pc", "q35"):
+        with pytest.raises(Invalid, match="no free PCI slot") as caught:
+            complete(guest(NIC * 9000, machine=machine))
+        assert len(caught.value.problems) > 1000
+    hubs = "<hub type='usb'/>" * 9000
+    with pytest.raises(Invalid, match="no free USB port"):
+        complete(guest(hubs))
+
+
 def test_a_place_that_two_devices_want_is_told_with_the_holder(complete: Complete, guest: Guest) -> None:
     at = "<address type='pci' bus='0' slot='5'/>"
     card = f"<interface type='user'><mac address='{{}}'/><model type='virtio'/>{at}</interface>"

@@ -7,6 +7,7 @@ from anyvirt.model.assign.alias import Names
 from anyvirt.model.assign.draft import Draft, Drafts
 from anyvirt.model.assign.drive import Units, bus_of, free_target, target_index, target_name
 from anyvirt.model.assign.number import Numbers
+from anyvirt.model.assign.order import put_forward
 from anyvirt.model.assign.pci import Clash, PciKind, PciSpace, Slot, growth
 from anyvirt.model.assign.register import Registers
 from anyvirt.model.assign.usb import UsbPorts
@@ -29,6 +30,7 @@ __all__ = [
     "fresh",
     "growth",
     "pairing",
+    "put_forward",
     "target_index",
     "target_name",
 ]

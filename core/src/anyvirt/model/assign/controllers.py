@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from anyvirt.model.assign.draft import Draft, Drafts
+from anyvirt.model.assign.order import put_forward
 from anyvirt.model.devices.controller import Controller, ControllerType
 
 # a USB 2 controller: parts of one, in the order of their functions, with the ports at which each begins
@@ -21,6 +22,7 @@ def number(controllers: Iterable[Draft], first: Callable[[Draft], int] = lambda 
     """
     found = list(controllers)
     taken = {(x.type, x.index) for x in found if x.index is not None}
+    following: dict[Any, int] = {}
     whole: set[str] = set()
     last: int | None = None
     for x in found:
@@ -29,11 +31,11 @@ def number(controllers: Iterable[Draft], first: Callable[[Draft], int] = lambda 
             if part is not None and last is not None and part not in whole:
                 x.index = last
             else:
-                index = first(x)
+                index = max(first(x), following.get(x.type, 0))
                 while (x.type, index) in taken:
                     index += 1
                 x.index = index
-                taken.add((x.type, index))
+                following[x.type] = index + 1
         if x.type == "usb":
             if part is None or x.index != last:
                 whole = set()
@@ -44,17 +46,7 @@ def number(controllers: Iterable[Draft], first: Callable[[Draft], int] = lambda 
 
 def ordered(controllers: list[Draft]) -> None:
     """Put each controller before the first of its kind with a higher number, and before its own companions."""
-    done: list[Draft] = []
-    last: dict[Any, tuple[int, bool]] = {}
-    for x in controllers:
-        here = (x.index, x.master is not None)
-        if here < last.get(x.type, here):
-            after = (n for n, y in enumerate(done) if y.type == x.type and (y.index, y.master is not None) > here)
-            done.insert(next(after), x)
-        else:
-            last[x.type] = here
-            done.append(x)
-    controllers[:] = done
+    controllers[:] = put_forward(controllers, lambda x: (x.type, (x.index, x.master is not None)))
 
 
 def companions(controllers: Iterable[Draft]) -> None:

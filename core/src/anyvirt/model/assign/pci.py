@@ -180,8 +180,12 @@ def growth(space: PciSpace, kinds: Iterable[str], grow: Grow, *, pack: frozenset
     :param pack: kinds that share slots.
     """
     added: dict[int, str] = {}
+    hopeless: set[str] = set()
     for kind in kinds:
-        if space.take(kind, None, pack=kind in pack) is None:
-            added.update(grow(space, kind))
+        if kind not in hopeless and space.take(kind, None, pack=kind in pack) is None:
+            new = dict(grow(space, kind))
+            added |= new
+            if not new:
+                hopeless.add(kind)
             space.take(kind, None, pack=kind in pack)
     return added

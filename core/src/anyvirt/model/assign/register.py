@@ -12,13 +12,15 @@ class Registers:
         self._taken = set(taken)
         self._step = step
         self._last = last
+        self._next: dict[int, int] = {}
 
     def take(self, start: int = 0) -> int | None:
         """The first free number from ``start`` on; None past the last."""
-        number = start
+        number = self._next.get(start, start)
         while number in self._taken:
             number += self._step
         if self._last is not None and number > self._last:
             return None
         self._taken.add(number)
+        self._next[start] = number
         return number

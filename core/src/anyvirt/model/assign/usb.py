@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
+
+DEEPEST: Final = 4  # numbers in the path of a port
 
 
 class UsbPorts:
@@ -11,13 +14,19 @@ class UsbPorts:
     def __init__(self) -> None:
         self._ports: dict[int, list[str]] = {}
         self._taken: set[tuple[int, str]] = set()
+        self._next: dict[int, int] = {}  # ports before it are all in use
 
     def controller(self, bus: int, ports: int) -> None:
         """A controller with ports 1 to ``ports``."""
         self._ports[bus] = [str(number) for number in range(1, ports + 1)]
 
     def hub(self, bus: int, port: str, ports: int = 8) -> None:
-        """A hub on a port, which is claimed or taken already; it adds its own ports behind those there are."""
+        """A hub on a port, which is claimed or taken already; it adds its own ports behind those there are.
+
+        One at the end of the longest path that USB has here adds none.
+        """
+        if port.count(".") + 1 >= DEEPEST:
+            return
         self._ports[bus].extend(f"{port}.{number}" for number in range(1, ports + 1))
 
     @property
@@ -39,7 +48,9 @@ class UsbPorts:
     def take(self, buses: Iterable[int] | None = None) -> tuple[int, str] | None:
         """The first free port of the given buses, or of all of them; None where all are in use."""
         for bus in sorted(self._ports) if buses is None else buses:
-            for port in self._ports.get(bus, ()):
-                if self.claim(bus, port):
-                    return bus, port
+            ports = self._ports.get(bus, [])
+            for place in range(self._next.get(bus, 0), len(ports)):
+                self._next[bus] = place + 1
+                if self.claim(bus, ports[place]):
+                    return bus, ports[place]
         return None
