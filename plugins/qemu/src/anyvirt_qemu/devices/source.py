@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from anyvirt.api import Encryption, Source, SourceHost, meaningless, plain
+from anyvirt.api import Disk, Encryption, Source, SourceHost, meaningless, plain
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.secret import credential, private, secret, tls
@@ -95,8 +95,9 @@ def _is_cdrom(b: Build, path: str) -> bool:
 
 
 def _aio(b: Build, place: Place) -> str | None:
-    if place.io == "io_uring" and not b.caps.has_feature("aio.io_uring"):
-        b.refuse(place.owner, "driver", "use native or threads", text="this QEMU has no io_uring")
+    disk = place.owner
+    if place.io == "io_uring" and isinstance(disk, Disk) and not b.caps.has_feature("aio.io_uring"):
+        b.refuse(disk.driver, "io", "use native or threads", text=f"this QEMU ({b.caps.binary}) has no io_uring")
     return place.io
 
 
