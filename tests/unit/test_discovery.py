@@ -167,6 +167,12 @@ def test_a_scheme_that_nobody_serves_says_what_to_install(settings: Settings) ->
         opened("not a uri")
 
 
+def test_a_scheme_that_is_misspelt_is_answered_with_the_nearest(settings: Settings) -> None:
+    with pytest.raises(Unsupported) as lacking:
+        driver("tset", settings)
+    assert lacking.value.hint.startswith("did you mean test:///?; installed: ")
+
+
 def test_the_default_is_the_environments_or_what_is_installed(settings: Settings) -> None:
     assert default_uri(Settings(uri="test:///mine")) == "test:///mine"
     found = default_uri(settings)

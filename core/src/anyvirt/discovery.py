@@ -90,10 +90,17 @@ def driver(scheme: str, settings: Settings | None = None) -> Plugin:
     if found is None:
         known = sorted({plugin.name for plugin in plugins(DRIVERS, settings)})
         there = f"installed: {', '.join(known)}" if known else "no driver is installed"
-        error = Unsupported("anyvirt", f"the scheme {scheme!r}", hint=f"pip install anyvirt-{scheme}; {there}")
+        error = Unsupported("anyvirt", f"the scheme {scheme!r}", hint=f"{_meant(scheme, known)}; {there}")
         error.code = "connect.no-driver"
         raise error
     return found
+
+
+def _meant(scheme: str, known: list[str]) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(scheme, known, n=1)
+    return f"did you mean {near[0]}:///?" if near else f"pip install anyvirt-{scheme}"
 
 
 def _same(a: str, b: str) -> bool:
