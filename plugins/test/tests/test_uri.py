@@ -108,7 +108,7 @@ def test_a_guest_that_somebody_works_on_is_busy_and_the_others_are_not(tmp_path:
         ref = one.domain_define(GUEST.format("held")).ref
         locks = one.session.host.scope.locks
         with locks.hold(ref.key, "a test"), pytest.raises(Busy) as busy:
-            two.domain_start(ref, timeout=0.3)
+            two.domain_start(ref, timeout=1.0)
         assert busy.value.purpose == "a test"
         two.domain_start(ref)
 
@@ -163,6 +163,14 @@ def test_what_cannot_misbehave_is_refused(query: str) -> None:
 
 
 # -- jobs and others -------------------------------------------------------------------------
+
+
+def test_a_save_to_what_is_no_path_leaves_no_job_behind() -> None:
+    with opened("test:///default") as connection:
+        with pytest.raises(Invalid, match="no absolute path"):
+            connection.domain_save(connection.lookup("test"), "saved").wait(5)
+        assert connection.session.host.jobs.all() == ()
+        assert connection.lookup("test").state().state is State.RUNNING
 
 
 def test_a_guest_that_is_being_saved_is_left_alone_by_all_but_a_destroy(tmp_path: Path) -> None:

@@ -12,11 +12,13 @@ from anyvirt.api import (
     Change,
     Document,
     DomainFacts,
+    Invalid,
     Op,
     Problem,
     Ref,
     Which,
     WrongState,
+    check_name,
     impl,
     require,
     without_passwords,
@@ -86,6 +88,8 @@ class Definitions:
 
     @impl
     def domain_rename(self, ref: Ref, name: str) -> Ref:
+        if problems := list(check_name(name)):
+            raise Invalid(problems)
         with self.world.hold(ref, "rename") as guest:
             require(guest.run.status, Op.RENAME, guest.ref)
             before: Document[Domain] = Document(guest.row.xml or "")

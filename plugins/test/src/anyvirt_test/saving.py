@@ -52,6 +52,8 @@ class Saving:
     @impl
     def domain_save(self, ref: Ref, path: str) -> Generator[Progress, None, None]:
         world, files = self.world, self.host.files
+        if not path.startswith("/"):
+            raise Invalid(f"{path!r} is no absolute path", hint="write it from / on")
         with Undo() as undo:
             with world.hold(ref, "save") as guest:
                 require(guest.run.status, Op.SAVE, guest.ref)

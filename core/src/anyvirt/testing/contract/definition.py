@@ -281,6 +281,15 @@ def test_a_rename_to_a_taken_name_is_refused(connection: Connection, guests: Gue
     assert connection.lookup(other.name).ref == other.ref
 
 
+@needs("domain_rename", "domain_define")
+@pytest.mark.parametrize("name", ["", "..", "two\nlines"])
+def test_a_rename_to_what_is_no_name_is_refused(connection: Connection, guests: Guests, name: str) -> None:
+    domain = guests.define()
+    with pytest.raises(Invalid):
+        connection.domain_rename(domain, name)
+    assert connection.lookup(domain.name).ref == domain.ref
+
+
 @proves("domain_set_autostart")
 @needs("domain_define", "domain_facts")
 def test_autostart_is_off_until_it_is_set_and_can_be_unset(connection: Connection, guests: Guests) -> None:
