@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,7 +122,7 @@ def test_wait_is_over_when_it_is_so_or_when_time_is_up(cli: Any) -> None:
     assert cli("wait", "web", "--state", "paused", "--state", "running").out == "running (booted)\n"
     late = cli("wait", "web", "--timeout", "0.05")
     assert late.code == 1
-    assert late.err.startswith("error[interrupted.deadline]: the deadline passed")
+    assert late.err.startswith("error[interrupted.deadline]: the deadline passed (web is running")
     assert "hint: allow more time" in late.err
     assert cli("wait", "web", "--state", "asleep").code == 2
 
@@ -131,6 +132,21 @@ def test_a_job_gives_its_outcome(cli: Any) -> None:
     failed = cli("save", "old", "/tmp/old.save")
     assert failed.code == 1
     assert failed.err.startswith("error[domain.wrong-state]")
+
+
+def test_a_file_of_a_saved_domain_is_meant_beside_the_user(cli: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert cli("save", "web", "web.save").out == f"Domain 'web' saved to {tmp_path}/web.save\n"
+    assert cli("restore", "./web.save").out == f"Domain restored from {tmp_path}/web.save\n"
+
+
+def test_what_any_active_domain_can_do_asks_for_an_active_one(cli: Any) -> None:
+    assert "domain 'old' is shut off; destroy needs it active\n" in cli("destroy", "old").err
+
+
+def test_two_definitions_at_once_are_wrong_usage(cli: Any) -> None:
+    assert (wrong := cli("dumpxml", "web", "--inactive", "--live")).code == 2
+    assert "--inactive and --live contradict each other" in wrong.err
 
 
 @pytest.mark.parametrize("text", ["0", "-3", "soon", "inf"])

@@ -205,7 +205,10 @@ class Exists(VirtError):
 
 
 class WrongState(VirtError):
-    """The object is not in a state that the operation accepts."""
+    """The object is not in a state that the operation accepts.
+
+    :param words: the needed states in a word, where they are many.
+    """
 
     def __init__(
         self,
@@ -215,11 +218,12 @@ class WrongState(VirtError):
         *,
         what: Ref | str = "",
         kind: str = "domain",
+        words: str = "",
         hint: str = "",
     ) -> None:
         kind = getattr(what, "kind", kind)
         name = f"{kind} {_label(what)!r}" if what else f"the {kind}"
-        text = f"{name} is {actual}; {operation} needs it {' or '.join(needed)}"
+        text = f"{name} is {actual}; {operation} needs it {words or ' or '.join(needed)}"
         super().__init__(text, code=f"{kind}.wrong-state", hint=hint)
         self.actual, self.needed, self.operation = actual, tuple(needed), operation
 

@@ -99,6 +99,10 @@ def dumpxml(
     Without an option it is the running one, or the stored one of a domain that does not
     run. Passwords of displays are left out unless they are asked for.
     """
+    if inactive and live:
+        from anyvirt.cli.usage import Usage
+
+        raise Usage("--inactive and --live contradict each other")
     from anyvirt.cli.source import show
     from anyvirt.model.choices import Which
 

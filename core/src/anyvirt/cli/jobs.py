@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
@@ -29,6 +30,7 @@ def save(
     ``restore`` brings it back. Where it fails, or Ctrl-C stops it, the domain goes on as
     before and no file is left.
     """
+    file = os.path.abspath(file)  # as virsh: what the user means is beside the user
     one = cli.connection.lookup(domain)
     follow(cli, one.save(file, timeout=cli.patience))
     if not cli.json("save/1", domain={"name": one.name, "uuid": one.uuid}, file=file):
@@ -42,6 +44,7 @@ def restore(
     paused: Annotated[bool, opt("--paused", help="Leave the processors stopped.")] = False,
 ) -> None:
     """Bring a saved domain back as it was."""
+    file = os.path.abspath(file)
     ref = follow(cli, cli.connection.domain_restore(file, paused, timeout=cli.patience))
     if not cli.json("restore/1", domain={"name": str(ref), "uuid": ref.uuid}, file=file):
         cli.line(f"Domain restored from {file}")

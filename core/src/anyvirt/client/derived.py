@@ -246,10 +246,10 @@ def wait_for(calls: Connection, ref: Ref, states: Collection[State]) -> Status:
             raise
         if status.state in states:
             return status
-        if deadline.over():
-            raise Interrupted("deadline", f"{ref} is {status}")
         left = deadline.left()
         time.sleep(pause if left is None else min(pause, left))
+        if deadline.over():  # asking once more would only say that there was no time to ask
+            raise Interrupted("deadline", f"{ref} is {status}")
         pause = min(pause * 1.5, 0.25)
 
 

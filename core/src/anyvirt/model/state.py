@@ -221,6 +221,9 @@ REFUSALS: Final[frozenset[tuple[State, Op]]] = frozenset(
 )
 
 
+_ACTIVE: Final = [state for state in State if state.active]
+
+
 def require(state: State | Status, op: Op, what: Ref | str = "") -> Status:
     """The status that ``op`` leads to from ``state``.
 
@@ -232,7 +235,8 @@ def require(state: State | Status, op: Op, what: Ref | str = "") -> Status:
     after = TRANSITIONS.get((now, op))
     if after is None:
         needed = [s.value for s, o in TRANSITIONS if o is op]
-        raise WrongState(now.value, needed, op.value, what=what, hint=_hint(now, op))
+        words = "active" if len(needed) >= len(_ACTIVE) else ""
+        raise WrongState(now.value, needed, op.value, words=words, what=what, hint=_hint(now, op))
     return after
 
 
