@@ -108,14 +108,7 @@ def plan(
     b.storage = storage or b.storage
     _describe(b, view, accelerator, why)
     with b.within(view):
-        if domain.extensions:
-            from anyvirt_qemu import namespace
-
-            namespace.overrides(b, view)
-        _frame(b, view)
-        _devices(b, view)
-        if domain.extensions:
-            namespace.extensions(b, view)
+        _everything(b, view)
     problems = [*b.problems, *_unheeded(b, view)]
     if problems:
         raise Invalid(problems)
@@ -141,6 +134,19 @@ def _unheeded(b: Build, view: Domain) -> list[Problem]:
     """What nobody read; of an element that was refused, its own problem says enough."""
     within = tuple(f"{path}/" for path in b.refused if path)
     return [problem for problem in unheeded(view, DRIVER) if not problem.path.startswith(within)]
+
+
+def _everything(b: Build, x: Domain) -> None:
+    if not plain(x).extensions:
+        _frame(b, x)
+        _devices(b, x)
+        return
+    from anyvirt_qemu import namespace
+
+    namespace.overrides(b, x)
+    _frame(b, x)
+    _devices(b, x)
+    namespace.extensions(b, x)
 
 
 def _describe(b: Build, x: Domain, accelerator: str, why: str) -> None:

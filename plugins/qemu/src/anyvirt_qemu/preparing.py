@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from anyvirt.api import Domain, Invalid, Problem
+from anyvirt.api import CpuMode, Domain, Invalid, Problem
 
+<<<<<<< Updated upstream
 from anyvirt_qemu import firmwares, hugepages, nvram, serving
+=======
+from anyvirt_qemu import firmwares, host_cpu, hugepages, nvram
+>>>>>>> Stashed changes
 from anyvirt_qemu.accelerator import choose
+from anyvirt_qemu.capability import Capability, probe
 from anyvirt_qemu.caps import Caps
 from anyvirt_qemu.config import plan
 from anyvirt_qemu.plan import Paths
@@ -33,6 +38,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     paths = _paths(site, domain)
     images, problems = chains(domain)
     caps = Caps(found)
+    domain = _cpu(site, domain, found, accelerator)
     domain, unfit = _firmware(domain, caps)
     problems += unfit
     try:
@@ -48,6 +54,17 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     except Invalid as error:
         return None, [*problems, *error.problems], accelerator
     return None if unfit else planned, [*problems, *blockers(domain, planned)], accelerator
+
+
+def _cpu(site: Site, domain: Domain, found: Capability, accelerator: Accelerator) -> Domain:
+    """The definition with a CPU like the host's spelled out, where it asks for one."""
+    if domain.cpu is None or domain.cpu.mode != CpuMode.HOST_MODEL:
+        return domain
+    folder = site.host.settings.user_cache_dir
+    host = host_cpu.nearest(
+        found if found.accel == accelerator else probe(found.binary, folder, accel=accelerator), folder
+    )
+    return domain if host is None else domain.replace(cpu=host_cpu.frozen(domain.cpu, host))
 
 
 def _paths(site: Site, domain: Domain) -> Paths:

@@ -45,7 +45,8 @@ def _model(b: Build, cpu: CpuSpec | None) -> tuple[str, list[str]]:
     if mode is None:
         return "", _words(b, cpu)
     if mode == "host-model":
-        b.refuse(cpu, "mode", "use host-passthrough, maximum or custom with a model")
+        text = "QEMU tells of no model that is like this host's CPU"
+        b.refuse(cpu, "mode", "use host-passthrough, maximum or custom with a model", text=text)
         return "", words
     if mode == "custom":
         model = b.token(cpu, "model", cpu.model or "")
