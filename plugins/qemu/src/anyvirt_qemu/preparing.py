@@ -6,11 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from anyvirt.api import CpuMode, Domain, Invalid, Problem
 
-<<<<<<< Updated upstream
-from anyvirt_qemu import firmwares, hugepages, nvram, serving
-=======
-from anyvirt_qemu import firmwares, host_cpu, hugepages, nvram
->>>>>>> Stashed changes
+from anyvirt_qemu import firmwares, host_cpu, hugepages, nvram, serving
 from anyvirt_qemu.accelerator import choose
 from anyvirt_qemu.capability import Capability, probe
 from anyvirt_qemu.caps import Caps
