@@ -30,7 +30,7 @@ from anyvirt_qemu.devices import (
     video,
 )
 from anyvirt_qemu.naming import named
-from anyvirt_qemu.plan import JOURNAL, Caps, NodeUse, Paths, Plan, Serving, Storage
+from anyvirt_qemu.plan import JOURNAL, Caps, Machine, NodeUse, Paths, Plan, Serving, Storage
 from anyvirt_qemu.run_dir import MONITORS
 
 SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
@@ -97,12 +97,7 @@ def plan(
     :raises Invalid: everything that is wrong, and everything that this driver cannot honour, by path.
     """
     live = named(domain)
-    os = live.os
-    found = caps.machine((os.machine if os else None) or "")
-    if found is None:
-        text = f"this QEMU ({caps.binary}) has no machine type {os.machine if os else ''}"
-        hint = "anyvirt host capabilities lists those there are"
-        raise Invalid([Problem("unsupported.config", "/os/type/@machine", None, text, hint)])
+    found = _machine(live, caps)
     view = heeded(live)
     b = Build(view, caps, paths, accelerator, found, chains or {}, int(time.time() if now is None else now), serving)
     b.storage = storage or b.storage
@@ -128,6 +123,16 @@ def plan(
         secrets=b.secrets,
         warnings=tuple(b.warnings),
     )
+
+
+def _machine(domain: Domain, caps: Caps) -> Machine:
+    name = (domain.os.machine if domain.os else None) or ""
+    found = caps.machine(name)
+    if found is None:
+        text = f"this QEMU ({caps.binary}) has no machine type {name}"
+        hint = "anyvirt host capabilities lists those there are"
+        raise Invalid([Problem("unsupported.config", "/os/type/@machine", None, text, hint)])
+    return found
 
 
 def _unheeded(b: Build, view: Domain) -> list[Problem]:
