@@ -7,6 +7,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+from anyvirt.api import Invalid
+from anyvirt.api import open as opened
+
 HEAVY = (
     *("lxml", "ssl", "asyncio", "rich", "typer", "anyvirt.model.domain"),
     *("anyvirt_qemu.config", "anyvirt_qemu.devices", "anyvirt_qemu.preflight", "anyvirt_qemu.figures"),
@@ -24,6 +28,12 @@ with anyvirt.open(sys.argv[1], state_dir=Path(sys.argv[2])) as connection:
     assert "domain_save" not in connection.supports
 print(*sorted(sys.modules))
 """
+
+
+def test_a_parameter_that_there_is_not_is_refused_by_name(tmp_path: Path) -> None:
+    with pytest.raises(Invalid, match="no parameter 'socket'") as caught:
+        opened("qemu:///session?socket=/run/libvirt/libvirt-sock", state_dir=tmp_path)
+    assert caught.value.code == "connect.invalid-uri"
 
 
 def test_listing_loads_no_models_and_no_planner(tmp_path: Path) -> None:

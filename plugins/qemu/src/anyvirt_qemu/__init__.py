@@ -11,6 +11,7 @@ from anyvirt_qemu.libvirt import Import
 from anyvirt_qemu.site import Site
 
 PATHS = ("session", "system")
+PARAMETERS = ("authfile",)
 
 
 class Qemu(Import, Distant):
@@ -44,4 +45,8 @@ def connect_open(uri: Uri, host: Host) -> Qemu:
     if uri.path not in PATHS:
         hint = "qemu:///session for this user's guests, qemu:///system for the machine's"
         raise Invalid(f"{uri} has no meaning here", code="connect.invalid-uri", hint=hint)
+    for name, _ in uri.query:
+        if name not in PARAMETERS and not name.startswith("service."):
+            hint = f"leave it out; there are {', '.join(PARAMETERS)} and service.NAME"
+            raise Invalid(f"{uri}: there is no parameter {name!r}", code="connect.invalid-uri", hint=hint)
     return Qemu(Site(uri, host))
