@@ -166,6 +166,16 @@ def test_coverage_counts_every_document_below_a_folder(cli: Any, tmp_path: Path)
     assert "/domain/name" in cli("validate", "--coverage", str(tmp_path), "--verbose").out
 
 
+def test_coverage_goes_on_where_a_file_cannot_be_read(cli: Any, tmp_path: Path) -> None:
+    (tmp_path / "web.xml").write_text(GOOD)
+    with (tmp_path / "large.xml").open("wb") as file:
+        file.truncate((64 << 20) + 1)
+    code, out, err = cli("validate", "--coverage", str(tmp_path))
+    assert code == 0
+    assert out.startswith("1 documents read, 1 refused\n")
+    assert "large.xml: refused: " in err
+
+
 def test_coverage_of_nothing_is_an_error(cli: Any, tmp_path: Path) -> None:
     result = cli("validate", "--coverage", str(tmp_path))
     assert result.code == 1

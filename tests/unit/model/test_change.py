@@ -250,3 +250,7 @@ def test_the_differences_of_any_two_models_lead_from_one_to_the_other(cls: type[
 def test_an_order_of_other_members_is_refused() -> None:
     wrong = Difference("/devices/disk", ("vda", "vdb"), ("vda", "vdc"))
     assert refused(WEB, [wrong], verb=patch).code == "config.invalid"
+
+
+def test_only_elements_are_added() -> None:
+    assert refused(Domain(name="d"), 5, verb=add).text == "must be an element, not 5"

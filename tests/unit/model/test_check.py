@@ -561,3 +561,8 @@ def test_usb_companions_share_an_index() -> None:
 def test_the_first_console_may_repeat_the_first_serial_port() -> None:
     address = "<address type='pci' slot='4'/>"
     assert problems(devices=f"<serial type='pty'>{address}</serial><console type='pty'>{address}</console>") == []
+
+
+def test_values_of_no_type_that_their_field_has_are_problems_not_crashes() -> None:
+    wrong = Domain(name=5, memory=1 << 30)  # type: ignore[arg-type]
+    assert [(problem.code, problem.path) for problem in check(wrong)] == [("xml.value", "/name")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 
 import pytest
 from anyvirt.errors import Invalid
@@ -72,8 +73,10 @@ def test_a_missing_required_field_is_named_with_its_sentence() -> None:
 
 
 def test_an_unknown_field_is_refused_by_name() -> None:
-    with pytest.raises(TypeError, match="Disk has no field 'targt'"):
+    with pytest.raises(TypeError, match=r"Disk has no field 'targt'; did you mean 'target'\?"):
         Disk(targt="vda")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"Domain has no field 'naem'; did you mean 'name'\?"):
+        Domain(naem="web")  # type: ignore[call-arg]
     with pytest.raises(TypeError, match="Domain has no field 'mem'"):
         GUEST.replace(mem=1)
 
@@ -88,6 +91,42 @@ def test_replace_gives_a_new_value_and_leaves_the_old_one() -> None:
 
 def test_lists_become_tuples() -> None:
     assert Domain(name="x", disks=[Disk(target="vda")]).disks == (Disk(target="vda"),)  # type: ignore[arg-type]
+
+
+def test_any_iterable_becomes_a_tuple_and_none_an_empty_one() -> None:
+    disks = (Disk(target=name) for name in ("vda", "vdb"))
+    assert [disk.target for disk in GUEST.replace(disks=disks).disks] == ["vda", "vdb"]
+    assert GUEST.replace(disks=None).disks == ()
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("disks", Disk(target="vda"), "Domain.disks takes a list, not Disk(target='vda')"),
+        ("disks", "vda", "Domain.disks takes a list, not 'vda'"),
+        ("disks", [{"target": "vda"}], "Domain.disks takes Disk, not {'target': 'vda'}"),
+        ("disks", [Interface()], "Domain.disks takes Disk, not Interface()"),
+        ("disks", [None], "Domain.disks takes Disk, not None"),
+        ("os", 5, "Domain.os takes Os, not 5"),
+    ],
+)
+def test_a_part_of_another_kind_is_refused_where_it_is_put_in(field: str, value: object, said: str) -> None:
+    for put in (GUEST.replace, lambda **given: Domain(name="x", **given)):
+        with pytest.raises(TypeError, match=re.escape(said)):
+            put(**{field: value})
+
+
+def test_a_value_that_its_field_cannot_take_is_told_by_its_whole_path_when_it_is_written() -> None:
+    wrong = [Disk(target="vda", bus="virtoi"), Disk(target="vdb", source=Source(file=5), readonly="no")]  # type: ignore[arg-type]
+    with pytest.raises(Invalid) as caught:
+        dump(GUEST.replace(disks=wrong, memory=True, title="a\0b"))
+    assert sorted(problem.path for problem in caught.value.problems) == [
+        "/devices/disk[vda]/target/@bus",
+        "/devices/disk[vdb]/readonly",
+        "/devices/disk[vdb]/source/@file",
+        "/memory",
+        "/title",
+    ]
 
 
 def test_the_repr_shows_what_is_set_and_can_be_read_back() -> None:

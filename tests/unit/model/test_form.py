@@ -97,6 +97,11 @@ def test_json_that_does_not_fit_is_refused_with_every_path() -> None:
     assert "did you mean 'vcpu'?" in caught.value.problems[1].hint
 
 
+def test_json_of_another_kind_is_not_read_as_this_one() -> None:
+    with pytest.raises(Invalid, match="this is a volume, not a domain"):
+        from_json(Domain, {"$kind": "volume", "name": "d"})
+
+
 @pytest.mark.parametrize(
     "rest",
     [

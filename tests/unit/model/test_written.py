@@ -129,7 +129,8 @@ def test_what_is_wrong_in_json_is_told_with_path() -> None:
     assert problems('{"name": NaN}') == [("xml.malformed", "", None)]
     assert problems('{"memory": ' + "9" * 5000 + "}") == [("xml.malformed", "", None)]
     assert problems("[" * 100000) == [("xml.limits", "", None)]
-    assert problems("[1]") == [("xml.value", "/", None)]
+    assert problems("[1]") == [("xml.malformed", "", None)]
+    assert problems("hello") == [("xml.malformed", "", None)]
     assert problems('{"$kind": "lamp"}') == [("xml.unknown-element", "/lamp", 1)]
     assert problems('{"$kind": 7}') == [("xml.value", "/$kind", None)]
 
@@ -142,6 +143,7 @@ def test_what_is_wrong_in_json_is_told_with_path() -> None:
         ('{"name": "a", "vcpu_cpuset": ["a"]}', "/vcpu/@cpuset"),
         ('{"name": "a", "vcpu_cpuset": [true]}', "/vcpu/@cpuset"),
         ('{"name": null}', "/name"),
+        ('{"name": "a\\u0000"}', "/name"),
         ('{"name": "a", "$unknown": {"attributes": [["", "x><y", "z", "unknown"]], "content": [], "bare": []}}', ""),
         ('{"name": "a", "$unknown": {"attributes": [["", "x", "\\u0000", "unknown"]], "content": [], "bare": []}}', ""),
         (

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anyvirt.cli.source import read
-from anyvirt.errors import NotFound
+from anyvirt.errors import NotFound, VirtError
 
 if TYPE_CHECKING:
     from anyvirt.cli.invocation import Invocation
@@ -19,7 +19,10 @@ def report(cli: Invocation, places: list[str], *, verbose: bool) -> None:
 
     found = Inventory()
     for name in _files(places):
-        found.add(name, read(name))
+        try:
+            found.add(name, read(name))
+        except VirtError as error:
+            found.refused[name] = str(error)
     plain, rest = found.of(PLAIN), found.of(UNKNOWN)
     figures = {
         "typed": len(found.of(TYPED)),

@@ -63,6 +63,8 @@ def add(x: M, *members: Element, under: str = "") -> M:
     :raises Invalid: nothing there takes it, or a member with its key is there already.
     """
     for member in members:
+        if not isinstance(member, Element):
+            _refuse("config.invalid", under or "/", f"must be an element, not {member!r}", "such as Disk(target='vdb')")
         x = change(x, under, _joined(_there(x, under), member, under))
     return x
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from anyvirt.errors import Problem
+from anyvirt.errors import Invalid, Problem
 from anyvirt.model.checks.boot import boot
 from anyvirt.model.checks.devices import devices
 from anyvirt.model.checks.disks import disks
@@ -25,6 +25,20 @@ def check(domain: Domain) -> tuple[Problem, ...]:
 
     Unknown content is not looked at; ``unknown`` lists that.
     """
+    try:
+        return _broken(domain)
+    except (AttributeError, TypeError, ValueError):
+        # Values that a program has put in may be of any type; what is read from a document never is.
+        from anyvirt.model.write import dump
+
+        try:
+            dump(domain)
+        except Invalid as error:
+            return tuple(error.problems)
+        raise
+
+
+def _broken(domain: Domain) -> tuple[Problem, ...]:
     steps = list(walk(domain))
     found = [
         *identity(domain),

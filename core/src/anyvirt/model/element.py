@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import repeat
 from operator import attrgetter, call
-from typing import TYPE_CHECKING, Any, Final, Self, TypeVar, dataclass_transform, overload
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, dataclass_transform, overload
 
 if TYPE_CHECKING:
     import inspect
@@ -125,11 +125,12 @@ class Element(metaclass=ElementType):
 
     def __init__(self, **values: Any) -> None:
         cls = type(self)
+        given = _with(cls, cls._defaults.copy(), values)
         for name in cls._required:
             if name not in values:
                 msg = f"{cls.__name__} needs {name}= ({cls._fields[name].doc})"
                 raise TypeError(msg)
-        put_all(self, _with(cls, cls._defaults.copy(), values), None, None, None)
+        put_all(self, given, None, None, None)
 
     def replace(self, **changes: Any) -> Self:
         """The same value with some fields changed; unknown content stays and moves with its neighbours."""
@@ -192,15 +193,46 @@ class Element(metaclass=ElementType):
         return restore, (cls, values, *hidden(self))
 
 
-def _with(cls: ElementType, values: list[Any], changes: Mapping[str, Any]) -> list[Any]:
-    """``values`` of all fields, with some put in; none is a list that somebody might change."""
+def _with(cls: type[Element], values: list[Any], changes: Mapping[str, Any]) -> list[Any]:
+    """``values`` of all fields, with some put in; none is a list that somebody might change.
+
+    :raises TypeError: there is no such field, or the value is of another shape; ``dump`` looks at what is inside.
+    """
+    from anyvirt.model.plan import plan_of
+
+    fields = plan_of(cls).by_name
     for name, value in changes.items():
-        place = cls._places.get(name)
-        if place is None:
-            msg = f"{cls.__name__} has no field {name!r}"
+        field = fields.get(name)
+        if field is None:
+            from anyvirt.model.strict import near
+
+            hint = near(name, list(fields))
+            msg = f"{cls.__name__} has no field {name!r}" + (f"; {hint}" if hint else "")
             raise TypeError(msg)
-        values[place] = tuple(value) if type(value) is list else value
+        if field.many:
+            value = _several(cls, name, value)  # noqa: PLW2901 - what is kept
+        if field.classes and value is not None:
+            for item in value if field.many else (value,):
+                if not isinstance(item, field.classes):
+                    _misshaped(cls, name, " or ".join(one.__name__ for one in field.classes), item)
+        values[field.index] = tuple(value) if type(value) is list else value
     return values
+
+
+def _several(cls: type[Element], name: str, value: Any) -> tuple[Any, ...]:
+    if value is None:
+        return ()
+    if type(value) is tuple:
+        return value
+    if isinstance(value, str | bytes | Mapping | Element) or not isinstance(value, Iterable):
+        _misshaped(cls, name, "a list", value)
+    return tuple(value)
+
+
+def _misshaped(cls: type[Element], name: str, wanted: str, value: Any) -> NoReturn:
+    text = repr(value)
+    msg = f"{cls.__name__}.{name} takes {wanted}, not {text[:60]}{'...' if len(text) > 60 else ''}"
+    raise TypeError(msg)
 
 
 def put_all(x: Element, values: Iterable[Any], rest: Rest | None, raw: Mapping[str, Any] | None, line: Any) -> None:

@@ -81,6 +81,9 @@ def from_json(cls: type[E], data: Mapping[str, Any]) -> E:
         ``Object`` and ``Items``.
     """
     problems: list[Problem] = []
+    kind = data.get(KIND, cls._tag) if isinstance(data, Mapping) else cls._tag
+    if kind != cls._tag and kind != kind_of(cls):
+        raise Invalid([Problem("xml.unknown-element", f"/{KIND}", None, f"this is a {kind}, not a {cls._tag}")])
     try:
         made = _element(cls, data, "", problems)
     except RecursionError as error:
@@ -147,6 +150,8 @@ def _item(field: Field, value: Any, path: str, problems: list[Problem], line: in
     codec = field.codec
     assert codec is not None
     try:
+        if isinstance(value, str) and _ILLEGAL.search(value):
+            raise ValueError("holds a character that XML cannot carry")
         if isinstance(value, str) and codec.name != "text":
             read = Xml(value) if codec.name == "any XML" else codec.read(value, *(None for _ in codec.beside))
         else:

@@ -104,8 +104,8 @@ class Integer(Codec):
         return self._bounded(int(found[1]))
 
     def write(self, value: int) -> str:
-        if not isinstance(value, int):
-            raise ValueError("must be a number")  # noqa: TRY004 - what a codec raises
+        if not isinstance(value, int) or value is True or value is False:
+            raise ValueError("must be a number")
         return str(self._bounded(int(value)))
 
     def _bounded(self, value: int) -> int:
@@ -135,8 +135,8 @@ class Hexadecimal(Integer):
         return self._bounded(sign * int(text, 8 if octal else 0))
 
     def write(self, value: int) -> str:
-        if not isinstance(value, int):
-            raise ValueError("must be a number")  # noqa: TRY004 - what a codec raises
+        if not isinstance(value, int) or value is True or value is False:
+            raise ValueError("must be a number")
         return str(self._bounded(value)) if value < 0 else f"0x{self._bounded(value):0{self.width}x}"
 
 
@@ -166,8 +166,8 @@ class Octal(Integer):
         return self._bounded(int(text, 8))
 
     def write(self, value: int) -> str:
-        if not isinstance(value, int):
-            raise ValueError("must be a number")  # noqa: TRY004 - what a codec raises
+        if not isinstance(value, int) or value is True or value is False:
+            raise ValueError("must be a number")
         return f"{self._bounded(value):0{self.width}o}"
 
 
@@ -226,7 +226,9 @@ class Presence(Codec):
             raise ValueError("takes no text")
         return True
 
-    def write(self, value: bool) -> str:  # noqa: ARG002
+    def write(self, value: bool) -> str:
+        if value is not True:
+            raise ValueError("must be True or False")
         return ""
 
 
@@ -246,6 +248,8 @@ class Switch(Codec):
         raise ValueError(f"is not {' | '.join(self.words)}")
 
     def write(self, value: bool) -> tuple[str, str]:
+        if value is not True and value is not False:
+            raise ValueError("must be True or False")
         return "", self.words[0 if value else 1]
 
 
@@ -276,7 +280,7 @@ class Bytes(Codec):
         return value
 
     def write(self, value: int) -> Any:
-        if not isinstance(value, int) or not 0 <= value <= HIGHEST:
+        if not isinstance(value, int) or value is True or value is False or not 0 <= value <= HIGHEST:
             raise ValueError("must be a number of bytes")
         if not self.beside:
             return str(value // self.scale)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Iterator
 from itertools import compress
 from operator import is_not
 from typing import Any, Final
@@ -12,6 +13,7 @@ from anyvirt.errors import Invalid, Problem
 from anyvirt.model.element import Element, hidden
 from anyvirt.model.plan import ELEMENT, ELEMENTS, GROUP, OPAQUE, TEXTS, Child, Field, Node, Plan, plan_of
 from anyvirt.model.rest import Rest, Stray, Xml, canonical_xml
+from anyvirt.model.walk import elements, walk
 
 _TEXT: Final = re.compile(r"[&<>\r]")
 _QUOTED: Final = re.compile(r"[&<>'\"\r\n\t]")
@@ -36,26 +38,28 @@ def dump(x: Element, *, canonical: bool = False) -> str:
         raise Invalid([Problem("xml.limits", "", None, "the model is nested too deep to be written")]) from error
     text = "\n".join(lines) + "\n"
     if _ILLEGAL.search(text):
-        writer.problems += [
-            Problem("xml.value", path, None, f"{value!r} holds a character that XML cannot carry", "remove it")
-            for path, value in _illegal(x, "")
+        writer.refused += [
+            (element, place, f"{value!r} holds a character that XML cannot carry", "remove it")
+            for element, place, value in _illegal(x)
         ]
-    if writer.problems:
-        raise Invalid(writer.problems)
+    if writer.refused:
+        where = {id(step.element): step for step in walk(x)}
+        raise Invalid(
+            [
+                Problem("xml.value", f"{where[id(element)].path}{place}" or "/", where[id(element)].line, text, hint)
+                for element, place, text, hint in writer.refused
+            ]
+        )
     return text
 
 
-def _illegal(x: Element, path: str) -> list[tuple[str, str]]:
-    found = []
-    for field in plan_of(type(x)).fields:
-        value = getattr(x, field.name)
-        here = f"{path}/{field.at.path}"
-        for item in value if isinstance(value, tuple) else (value,):
-            if isinstance(item, Element):
-                found += _illegal(item, here)
-            elif isinstance(item, str) and _ILLEGAL.search(item):
-                found.append((here, item))
-    return found
+def _illegal(x: Element) -> Iterator[tuple[Element, str, str]]:
+    for element in elements(x):
+        for field in plan_of(type(element)).fields:
+            value = getattr(element, field.name)
+            for item in value if type(value) is tuple else (value,):
+                if isinstance(item, str) and _ILLEGAL.search(item):
+                    yield element, field.place, item
 
 
 def escape(text: str) -> str:
@@ -75,7 +79,7 @@ class _Writer:
 
     def __init__(self, canonical: bool) -> None:
         self.canonical = canonical
-        self.problems: list[Problem] = []
+        self.refused: list[tuple[Element, str, str, str]] = []  # element, place inside it, text, way out
 
     def namespaces(self, x: Element, plan: Plan) -> str:
         used: dict[str, str] = {}
@@ -95,16 +99,16 @@ class _Writer:
             tag = f"{plan.cls._namespace[1]}:{tag}"
         if plan.constant:
             declared += f" {plan.constant[0]}='{quote(plan.constant[1])}'"
-        _One(self, plan, plan.getter(x), rest, raw).node(plan.root, tag, indent, out, declared, forced=True)
+        _One(self, x, plan, rest, raw).node(plan.root, tag, indent, out, declared, forced=True)
 
 
 class _One:
     """One element being written."""
 
-    __slots__ = ("anchored", "attributes", "bare", "filled", "plan", "prefix", "raw", "values", "writer")
+    __slots__ = ("anchored", "attributes", "bare", "filled", "plan", "prefix", "raw", "values", "writer", "x")
 
-    def __init__(self, writer: _Writer, plan: Plan, values: tuple[Any, ...], rest: Rest | None, raw: Any) -> None:
-        self.writer, self.plan, self.values, self.raw = writer, plan, values, raw
+    def __init__(self, writer: _Writer, x: Element, plan: Plan, rest: Rest | None, raw: Any) -> None:
+        self.writer, self.x, self.plan, self.values, self.raw = writer, x, plan, plan.getter(x), raw
         self.prefix = f"{plan.cls._namespace[1]}:" if plan.cls._namespace else ""
         self.anchored: dict[tuple[str, str], list[Stray]] | None = None
         self.attributes: dict[str, list[tuple[str, str]]] | None = None
@@ -113,7 +117,7 @@ class _One:
         if rest is not None:
             self._rest(rest)
         else:
-            self.filled = _filled(plan, values)
+            self.filled = _filled(plan, self.values)
 
     def _rest(self, rest: Rest) -> None:
         self.anchored = {}
@@ -155,14 +159,14 @@ class _One:
         for field in node.own:
             value = self.values[field.index]
             if value is not None and value != field.absent:
-                head += self._attribute(node, field, value)
+                head += self._attribute(field, value)
         if self.attributes is not None:
             for name, text in self.attributes.get(node.path, ()):
                 head += _foreign(name, text)
         return head
 
-    def _attribute(self, node: Node, field: Field, value: Any) -> str:
-        spelled = self.spelled(node, field, value)
+    def _attribute(self, field: Field, value: Any) -> str:
+        spelled = self.spelled(field, value)
         if type(spelled) is tuple:
             names = (field.attribute, *(field.codec.beside if field.codec else ()))
             return "".join(
@@ -178,14 +182,14 @@ class _One:
         value = self.values[field.index]
         if value is None or value == field.absent:
             return None, ""
-        spelled = self.spelled(node, field, value)
+        spelled = self.spelled(field, value)
         if type(spelled) is not tuple:
             return spelled, ""
         names = field.codec.beside if field.codec else ()
         pairs = zip(names, spelled[1:], strict=True)
         return spelled[0], "".join(f" {name}='{quote(part)}'" for name, part in pairs if part is not None)
 
-    def spelled(self, node: Node, field: Field, value: Any) -> Any:
+    def spelled(self, field: Field, value: Any) -> Any:
         if self.raw is not None and field.name in self.raw:
             return self.raw[field.name]
         if field.encode is None:
@@ -197,9 +201,8 @@ class _One:
                 return field.encode(value)
             except (ValueError, TypeError) as error:
                 reason = str(error)
-        place = f"/{node.path}/".replace("//", "/") + (f"@{field.attribute}" if field.attribute else "")
         hint = f"use one of {', '.join(field.codec.words)}" if field.codec and field.codec.words else ""
-        self.writer.problems.append(Problem("xml.value", place.rstrip("/") or "/", None, f"{value!r} {reason}", hint))
+        self.writer.refused.append((self.x, field.place, f"{value!r} {reason}", hint))
         return ""
 
     def _child(self, child: Child, node: Node, indent: str, out: list[str]) -> None:
@@ -225,7 +228,7 @@ class _One:
             if op == ELEMENTS:
                 self._one(item, field, indent, out)
             elif op == TEXTS:
-                spelled = self.spelled(node, field, item)
+                spelled = self.spelled(field, item)
                 tag = self.prefix + field.tag
                 out.append(f"{indent}<{tag}>{escape(spelled)}</{tag}>" if spelled else f"{indent}<{tag}/>")
             if strays:
@@ -245,9 +248,7 @@ class _One:
 
         wrong = sound(value, field.tag)
         if wrong:
-            self.writer.problems.append(
-                Problem("xml.value", f"/{field.at.path}", None, wrong, "give one whole element")
-            )
+            self.writer.refused.append((self.x, field.place, wrong, "give one whole element"))
         return canonical_xml(value) if self.writer.canonical else value
 
     def _strays(

@@ -99,7 +99,10 @@ def _no_number(word: str) -> Any:
 
 
 def _model(plain: Any, kind: str) -> Element:
-    told = plain.get(KIND, kind) if isinstance(plain, dict) else kind
+    if not isinstance(plain, dict):
+        hint = "write XML, or an object of JSON or YAML"
+        raise Invalid([Problem("xml.malformed", "", None, "this is no document", hint)])
+    told = plain.get(KIND, kind)
     if not isinstance(told, str):
         hint = f"use one of {', '.join(sorted(ROOTS))}"
         raise Invalid([Problem("xml.value", f"/{KIND}", None, f"{told!r} is no kind of document", hint)])

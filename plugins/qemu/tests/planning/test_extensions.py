@@ -30,8 +30,7 @@ def test_words_of_the_definition_are_at_the_end_of_the_command_line_as_they_are(
         ("<qemu:commandline><qemu:arg/></qemu:commandline>", "/commandline[0]/arg[0]/@value"),
         ("<qemu:commandline><qemu:env name='A=B'/></qemu:commandline>", "/commandline[0]/env[A=B]/@name"),
         ("<qemu:capabilities><qemu:add capability='vnc'/></qemu:capabilities>", "/capabilities[0]"),
-        ("<qemu:override><qemu:device alias='ua-x'/></qemu:override>", "/override[0]"),
-        ("<qemu:deprecation behavior='reject'/>", "/deprecation[0]"),
+        ("<qemu:override><qemu:device alias='ua-x'/></qemu:override>", "/override[0]/device[ua-x]/@alias"),
     ],
 )
 def test_what_is_not_honoured_is_refused_by_path(part: str, path: str, planned: Planned) -> None:
