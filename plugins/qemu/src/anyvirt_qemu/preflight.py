@@ -150,8 +150,8 @@ def _variables(plan: Plan) -> Iterator[Problem]:
     """The store of firmware variables, where it neither is there nor is copied from a template."""
     for word in plan.argv:
         if '"node-name":"pflash1-proto"' in word:
-            path = json.loads(word)["filename"]
-            if not os.path.exists(path) and path not in {use.target for use in plan.copies}:
+            path = json.loads(word).get("filename")
+            if path is not None and not os.path.exists(path) and path not in {use.target for use in plan.copies}:
                 text = f"the firmware's variables {path} are not there, and no template is named"
                 yield Problem("file.not-found", "/os/nvram", None, text, "write <nvram template='...'/>")
 

@@ -7,6 +7,7 @@ from typing import Any
 from anyvirt.api import Domain, Os, SourceType, meaningless
 
 from anyvirt_qemu.build import Build
+from anyvirt_qemu.devices import source as storage
 from anyvirt_qemu.plan import CopyUse
 
 
@@ -49,22 +50,20 @@ def firmware(b: Build, domain: Domain) -> dict[str, Any]:
 def _variables(b: Build, domain: Domain, os: Os) -> str:
     """The guest's own copy of the firmware's variables."""
     node: dict[str, Any] = {"driver": "file"}
-    source = os.nvram_source
-    if source is not None and os.nvram_type in {None, SourceType.FILE, SourceType.BLOCK}:
-        block = os.nvram_type == SourceType.BLOCK
-        path = b.path(source, "dev", source.dev) if block else b.path(source, "file", source.file)
-        node["driver"] = "host_device" if block else "file"
-    elif source is not None:
-        b.refuse(os, "nvram_type", "use a file or a block device")
-        meaningless(source)
-        path = "/"
+    path = ""
+    if os.nvram_source is not None:
+        kind = os.nvram_type or SourceType.FILE
+        node = storage.protocol(b, storage.Place(os, kind, os.nvram_source, "pflash1-proto"))
+        path = str(node.get("filename", "")) if kind == SourceType.FILE else ""
     elif os.nvram:
-        path = b.path(os, "nvram", os.nvram)
+        path = node["filename"] = b.path(os, "nvram", os.nvram)
     else:
-        path = f"{b.paths.nvram}/{domain.uuid}.fd"
-    meaningless(os, "nvram", "nvram_type")
-    if os.nvram_template is not None:
+        path = node["filename"] = f"{b.paths.nvram}/{domain.uuid}.fd"
+    meaningless(os, "nvram", "nvram_type", "nvram_template")
+    if os.nvram_template is not None and not path:
+        b.warnings.append("the firmware's variables are no file of this host, and no template is copied there")
+    elif os.nvram_template is not None:
         b.copies.append(CopyUse(b.path(os, "nvram_template", os.nvram_template), path))
-    b.blockdev(node | {"node-name": "pflash1-proto", "filename": path, "auto-read-only": True, "discard": "unmap"})
+    b.blockdev(node | {"node-name": "pflash1-proto", "auto-read-only": True, "discard": "unmap"})
     b.blockdev({"driver": "raw", "node-name": "pflash1", "file": "pflash1-proto", "read-only": False})
     return "pflash1"
