@@ -49,12 +49,12 @@ def plan(
     files: Annotated[list[str], arg("Files with domains; - reads what is piped in.", "FILE...")],
     keep_unknown: Annotated[bool, opt("--keep-unknown", help=_KEEP)] = False,
 ) -> None:
-    """Show what apply would do: what is new, what changes field by field, and when it counts.
+    """Show what apply would change, and when it would count.
 
-    What a document leaves out and the driver fills in (addresses, MAC addresses, machine
-    type, controllers ...) stays as it is stored and is no change. A disk, a network
-    interface, a display, a title ... that a document leaves out is removed from the
-    definition.
+    Each document is new, changes field by field, or is so already. What a document leaves
+    out and the driver fills in (addresses, MAC addresses, machine type, controllers ...)
+    stays as it is stored and is no change. A disk, a network interface, a display, a title
+    ... that a document leaves out is removed from the definition.
     """
     steps = [_step(cli, name, keep_unknown=keep_unknown) for name in files]
     _show(cli, "plan/1", steps)
@@ -66,11 +66,12 @@ def apply(
     files: Annotated[list[str], arg("Files with domains; - reads what is piped in.", "FILE...")],
     keep_unknown: Annotated[bool, opt("--keep-unknown", help=_KEEP)] = False,
 ) -> None:
-    """Make stored definitions as documents want them; see plan for what that would be.
+    """Make stored definitions as documents want them.
 
-    Defines what is new, updates what differs, leaves alone what is so already, and never
-    undefines anything. A running domain goes on as it is and has its change from the next
-    boot. A document that cannot be applied does not keep the others back.
+    ``plan`` shows what that would be. Defines what is new, updates what differs, leaves
+    alone what is so already, and never undefines anything. A running domain goes on as it
+    is and has its change from the next boot. A document that cannot be applied does not
+    keep the others back.
     """
     steps = [_step(cli, name, keep_unknown=keep_unknown) for name in files]
     for step in steps:

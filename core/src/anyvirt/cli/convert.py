@@ -26,7 +26,7 @@ def convert(
     target: Annotated[str, opt("--to", help=_TO, metavar="FORMAT")] = "domain",
     every: Annotated[bool, opt("--list", help="List the formats that there are, and what brings each.")] = False,
 ) -> None:
-    """Convert a definition from one format to another, and print it.
+    """Print a definition in another format.
 
     No hypervisor is asked. What a format cannot say is an error by its path, not left out.
     """

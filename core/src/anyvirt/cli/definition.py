@@ -52,7 +52,7 @@ def create(
     format: Annotated[str, form()] = "",  # noqa: A002 - its name
     validate: Annotated[bool, opt("--validate", help=_ALWAYS, hidden=True)] = False,  # noqa: ARG001 - always so
 ) -> None:
-    """Boot a transient domain: nothing is left of it when it stops.
+    """Boot a transient domain, which is gone when it stops.
 
     ``define`` and ``start`` boot one that stays.
     """

@@ -23,13 +23,13 @@ def drivers(
         bool, opt("--coverage", help="How many of the functions that libvirt's own driver has are covered.")
     ] = False,
 ) -> None:
-    """List installed drivers and services: scheme, version, how many hooks each implements.
+    """List installed drivers and services.
 
-    A plug-in that cannot be imported is listed with the reason; the others are not
-    affected. Hooks that this anyvirt does not know are shown as what they need. With
-    --coverage: per driver, how many functions of libvirt's driver of that name are
-    covered, partly covered or not, and on what each was proven; its JSON form names each
-    function.
+    Scheme, version, how many hooks each implements. A plug-in that cannot be imported is
+    listed with the reason; the others are not affected. Hooks that this anyvirt does not
+    know are shown as what they need. With --coverage: per driver, how many functions of
+    libvirt's driver of that name are covered, partly covered or not, and on what each was
+    proven; its JSON form names each function.
     """
     if coverage:
         _coverage(cli)

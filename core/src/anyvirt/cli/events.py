@@ -37,12 +37,12 @@ def events(
     everything: Annotated[bool, opt("--all", help="Of every kind; the default.")] = False,  # noqa: ARG001 - virsh's word for what is so anyway
     timestamp: Annotated[bool, opt("--timestamp", help="Show the time; the default.")] = False,  # noqa: ARG001 - virsh's word for what is so anyway
 ) -> None:
-    """Print what happens to domains, one line each: time, domain, event, detail.
+    """Print what happens to domains, as it happens.
 
-    Goes on until Ctrl-C, or until --timeout or --count says so. With --json each event has
-    a token, and --after goes on from it, also in another process and after a break. Where
-    events may be missing a line says gap, since when, and why: what is so now has to be
-    asked then.
+    One line each: time, domain, event, detail. Goes on until Ctrl-C, or until --timeout or
+    --count says so. With --json each event has a token, and --after goes on from it, also
+    in another process and after a break. Where events may be missing a line says gap, since
+    when, and why: what is so now has to be asked then.
     """
     cli.lasting()
     wanted = cli.connection.lookup(of).ref if of else None

@@ -11,7 +11,7 @@ from anyvirt.cli.invocation import Invocation
 
 @command("host info", "nodeinfo", examples=("anyvirt host info", "anyvirt --json host info"))
 def info(cli: Invocation) -> None:
-    """Show the machine and its hypervisor: names, versions, processors, memory."""
+    """Show the machine: hypervisor, processors, memory."""
     one = cli.connection.host_info()
     row: dict[str, Any] = {**asdict(one), "uri": one.uri or str(cli.connection.uri)}
     if cli.json("host-info/1", host=row):
@@ -47,7 +47,7 @@ def facts(cli: Invocation) -> None:
 
 @command("host capabilities", "capabilities", examples=("anyvirt host capabilities",))
 def capabilities(cli: Invocation) -> None:
-    """Print what host and hypervisor can do, as libvirt's <capabilities> document."""
+    """Print what it can do, as libvirt's <capabilities>."""
     text = cli.connection.capabilities().text
     if not cli.json("host-capabilities/1", xml=text):
         cli.document(text)

@@ -52,7 +52,7 @@ def restore(
 
 @command("jobs", examples=("anyvirt jobs", "anyvirt --json jobs"))
 def jobs(cli: Invocation) -> None:
-    """List long work that is under way, of this and of other processes.
+    """List long work that is under way, whoever began it.
 
     A job whose owner is gone was killed half-way: ``recover`` settles it.
     """
@@ -93,10 +93,10 @@ def jobs(cli: Invocation) -> None:
 
 @command("recover", examples=("anyvirt recover",))
 def recover(cli: Invocation) -> None:
-    """Clean up what killed processes left behind, and settle their jobs.
+    """Clean up what killed processes left behind.
 
-    Says what was done, one line each. It asks the hypervisor what is so; running it twice
-    does nothing the second time.
+    Jobs of theirs are settled, too. Says what was done, one line each. It asks the
+    hypervisor what is so; running it twice does nothing the second time.
     """
     done = list(cli.connection.recover(timeout=cli.patience))
     if cli.json("recover/1", actions=done):

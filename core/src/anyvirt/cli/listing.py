@@ -142,7 +142,7 @@ def state(
     domains: Annotated[list[str], arg("Names, UUIDs or numbers of domains.", "DOMAIN...")],
     reason: Annotated[bool, opt("--reason", help="Say why it is in that state.")] = False,
 ) -> None:
-    """Say what a domain does: running, paused, shut off, crashed ...
+    """Say whether domains run, are paused, shut off or crashed.
 
     With several domains each line begins with the name. The JSON form always has the
     reason, libvirt's numbers of both, and the hypervisor's own word where it fits none.

@@ -67,7 +67,7 @@ def list_interfaces(
     everything: Annotated[bool, opt("--all", help="Active or not.")] = False,
     inactive: Annotated[bool, opt("--inactive", help="Only those that are not active.")] = False,
 ) -> None:
-    """List the host's network interfaces; the active ones unless told otherwise."""
+    """List the host's interfaces; without --all the active ones."""
     refs = [handle.ref for handle in cli.connection.interface_list()]
     known = "interface_info" in cli.connection.supports
     answers = cli.connection.interface_info(refs) if known else {ref: Answer(objects.UNTOLD) for ref in refs}

@@ -127,7 +127,7 @@ def blkinfo(
     human: Annotated[bool, opt("--human", help="Sizes in KiB, MiB, GiB ... instead of bytes.")] = False,
     everything: Annotated[bool, opt("--all", help="Every disk; the default without DISK.")] = False,
 ) -> None:
-    """Show the three sizes of a domain's disks, running or not.
+    """Show the three sizes of each disk, running or not.
 
     Capacity is what the guest can see. Allocation is what the image occupies on the host,
     as du has it; for an image in another format than raw on a block device it is the

@@ -15,7 +15,7 @@ from anyvirt.cli.parse import Entry, Parsed
 
 Sink = Callable[[Parsed], None]
 GROUPS: Final = {
-    "host": "The host: what it is, what it can do, what was found out about it.",
+    "host": "The host: what it is, can do, and was found out to be.",
     "pool": "Storage pools.",
     "vol": "Volumes of storage pools.",
     "net": "Virtual networks.",

@@ -35,11 +35,12 @@ def validate(
     coverage: Annotated[bool, opt("--coverage", help=_COVERAGE)] = False,
     verbose: Annotated[bool, opt("--verbose", help=_VERBOSE)] = False,
 ) -> None:
-    """Check documents: domains, pools, volumes, networks and whatever else libvirt has.
+    """Check documents without asking any hypervisor.
 
-    Every problem is shown with its line and its path, every element or attribute that is
-    not known with the nearest name that is. Nothing is sent to a hypervisor. Unknown
-    content survives in what --canonical prints.
+    Domains, pools, volumes, networks and whatever else libvirt has. Every problem is shown
+    with its line and its path, every element or attribute that is not known with the
+    nearest name that is. Nothing is sent to a hypervisor. Unknown content survives in what
+    --canonical prints.
     """
     if coverage:
         from anyvirt.cli.inventory import report
