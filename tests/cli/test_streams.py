@@ -66,6 +66,11 @@ def test_events_go_on_after_a_token(cli: Any, story: Any) -> None:
     assert story.calls == [("events", None), ("events", "t2")]
 
 
+def test_a_kind_of_event_that_there_is_not_is_wrong_usage(cli: Any) -> None:
+    assert (wrong := cli("events", "--event", "lifecycel")).code == 2
+    assert "one of lifecycle, reboot" in wrong.err
+
+
 def test_events_end_quietly_when_time_is_up(cli: Any, fake: Any) -> None:
     hold = threading.Event()
 

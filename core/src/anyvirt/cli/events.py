@@ -11,6 +11,7 @@ from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.paper import clean
 from anyvirt.deadline import Deadline
 from anyvirt.errors import Interrupted
+from anyvirt.events import KINDS
 
 if TYPE_CHECKING:
     from anyvirt.events import Event
@@ -44,6 +45,10 @@ def events(
     in another process and after a break. Where events may be missing a line says gap, since
     when, and why: what is so now has to be asked then.
     """
+    if kind and kind not in KINDS:
+        from anyvirt.cli.usage import Usage
+
+        raise Usage(f"--event {kind!r} is no kind of event", hint=f"one of {', '.join(KINDS)}")
     cli.lasting()
     wanted = cli.connection.lookup(of).ref if of else None
     deadline, left = Deadline(cli.patience), count
