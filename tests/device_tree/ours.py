@@ -57,7 +57,7 @@ def planned(document: Path, caps: Caps, world: World, theirs: list[Option]) -> P
         accelerator="kvm" if domain.type == "kvm" else "tcg",
         chains=_chains(domain),
         now=0,
-        serving=settings.serving(theirs),
+        serving=settings.serving(theirs, world),
         storage=settings.storage(document.read_bytes(), theirs, world),
     )
     numbers = _descriptors(plan, world)

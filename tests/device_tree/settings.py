@@ -12,7 +12,6 @@ from anyvirt_qemu.plan import Serving, Storage
 from tests.device_tree.line import Option, fields
 from tests.device_tree.world import World
 
-FOLDED: Final = {"/etc/pki/libvirt-vnc": "vnc", "/etc/pki/libvirt-chardev": "chardev"}
 DRIVERS: Final = {"pa": "pulseaudio", "wav": "file"}
 # libvirt's tests choose these where a definition leaves a port open
 PORTS: Final = (5901, 5902)
@@ -31,7 +30,7 @@ def policy(line: list[Option]) -> Policy:
     return Policy(spare_ports=0, vnc_socket=sockets, usb_ports=ports[0] if ports else None)
 
 
-def serving(line: list[Option]) -> Serving:
+def serving(line: list[Option], world: World) -> Serving:
     """Encryption, authentication and passwords that were chosen for all guests of the host."""
     screens = _all(line, "-vnc", "vnc")
     spices = _all(line, "-spice", "")
@@ -41,9 +40,10 @@ def serving(line: list[Option]) -> Serving:
     keyed = [
         one for one in _all(line, "-object", "") if one.get("qom-type") == "tls-creds-x509" and "passwordid" in one
     ]
+    value = next((world.decrypted(one) for one in _all(line, "-object", "") if "data" in one), b"")
     return Serving(
-        certificates=FOLDERS,
-        keys={FOLDED[one["dir"]]: b"secret" for one in keyed if one["dir"] in FOLDED},
+        certificates=folders(line),
+        keys={name: value for one in keyed for name in FOLDERS if f"libvirt-{name}" in one["dir"]},
         chardev_tls=any("tls-creds" in one for one in chardevs),
         vnc_tls=any("tls-creds" in one for one in screens),
         vnc_sasl=any("sasl" in one for one in screens),
@@ -75,13 +75,23 @@ def _resolved(disk: Disk) -> Disk:
     if disk.type != "volume" or source is None:
         return disk
     unit = (source.volume or "").rpartition(":")[2]
+    kind, plus, _ = (source.volume or "").partition("+")
     kept = {"pool": None, "volume": None, "mode": None}
     if source.mode != "direct":
+        if plus and kind == "file":
+            place = source.replace(file=f"/some/file/device/{source.volume}", **kept)
+            return disk.replace(type=SourceType.FILE, source=place)
         place = source.replace(dev=f"/some/block/device/{source.volume}", **kept)
         return disk.replace(type=SourceType.BLOCK, source=place)
     server = SourceHost(name="iscsi.example.com", port=3260)
     place = source.replace(protocol=Protocol.ISCSI, name=f"demo-target/{unit}", hosts=(server,), **kept)
     return disk.replace(type=SourceType.NETWORK, source=place, auth=None)
+
+
+def folders(line: list[Option]) -> dict[str, str]:
+    """Where certificates were, by what they were for."""
+    seen = [str(one["dir"]) for one in _all(line, "-object", "") if one.get("qom-type") == "tls-creds-x509"]
+    return FOLDERS | {service: place for service in FOLDERS for place in seen if f"libvirt-{service}" in place}
 
 
 def _own(line: list[Option], name: str, at: str) -> bool:

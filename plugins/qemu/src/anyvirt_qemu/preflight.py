@@ -174,6 +174,7 @@ def _images(domain: Domain, plan: Plan) -> Iterator[Problem]:
             yield from wrong
             if not wrong:
                 yield from _kind(place, node, disk, depth, seen)
+                yield from _header(place, node, disk)
 
 
 def _kind(place: str, node: NodeUse, disk: Disk, depth: int, seen: dict[tuple[int, int], str]) -> Iterator[Problem]:
@@ -191,6 +192,25 @@ def _kind(place: str, node: NodeUse, disk: Disk, depth: int, seen: dict[tuple[in
         if other != (disk.target or ""):
             text = f"{node.path} is the image of {other}, too"
             yield Problem("config.invalid", place, None, text, "give each disk an image of its own")
+
+
+def _header(place: str, node: NodeUse, disk: Disk) -> Iterator[Problem]:
+    """An image that names another file of its own accord, or is none of its format."""
+    if node.format != "qcow2" or _sliced(disk):
+        return
+    try:
+        image.look(node.path, node.format)
+    except VirtError as error:
+        yield Problem(error.code, place, None, error.message, error.hint)
+
+
+def _sliced(disk: Disk) -> bool:
+    """Whether an image of the disk is a part of its file, and its header not at the beginning."""
+    sources, store = [disk.source], disk.backing_store
+    while store is not None:
+        sources.append(store.source)
+        store = store.backing_store
+    return any(source is not None and source.slices for source in sources)
 
 
 def _nets(plan: Plan) -> Iterator[Problem]:

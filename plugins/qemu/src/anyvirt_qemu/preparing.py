@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from anyvirt.api import CpuMode, Domain, Invalid, Problem
 
-from anyvirt_qemu import firmwares, host_cpu, hugepages, nvram, serving
+from anyvirt_qemu import firmwares, host_cpu, hugepages, media, nvram, serving
 from anyvirt_qemu.accelerator import choose
 from anyvirt_qemu.capability import Capability, probe
 from anyvirt_qemu.caps import Caps
 from anyvirt_qemu.config import plan
-from anyvirt_qemu.plan import Paths
+from anyvirt_qemu.plan import Paths, Storage
 from anyvirt_qemu.run_dir import GUEST
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     choice = choose(found.binary, site.host.settings.user_cache_dir)
     accelerator: Accelerator = "kvm" if choice.name == "kvm" and domain.type == "kvm" else "tcg"
     paths = _paths(site, domain)
+    domain, missing = media.present(domain)
     images, problems = chains(domain)
     caps = Caps(found)
     domain = _cpu(site, domain, found, accelerator)
@@ -46,9 +48,11 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
             chains=images,
             why=choice.reason,
             serving=serving.found(domain),
+            storage=Storage(generics=media.generics(domain)),
         )
     except Invalid as error:
         return None, [*problems, *error.problems], accelerator
+    planned = replace(planned, warnings=(*missing, *planned.warnings))
     return None if unfit else planned, [*problems, *blockers(domain, planned)], accelerator
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from anyvirt.api import Domain, parse
 from anyvirt_qemu import config, defaults
-from anyvirt_qemu.plan import Machine, Paths, Plan, Storage
+from anyvirt_qemu.plan import Machine, Paths, Plan, Serving, Storage
 
 PC = Machine("pc-i440fx-7.2", "pci", ram="pc.ram")
 Q35 = Machine("pc-q35-7.2", "pcie", 288, ram="pc.ram")
@@ -103,6 +103,7 @@ def planned(caps: Caps, complete: Complete, paths: Paths) -> Planned:
         options.setdefault("accelerator", "tcg")
         options.setdefault("paths", paths)
         options.setdefault("storage", STORAGE)
+        options.setdefault("serving", Serving(certificates={"nbd": "/etc/pki/qemu"}))
         return config.plan(complete(source, caps=options["caps"]), **options)
 
     return make

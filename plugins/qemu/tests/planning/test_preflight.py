@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -151,10 +152,12 @@ def test_a_read_only_disk_needs_no_right_to_write(
 def test_a_backing_file_that_is_missing_is_told_with_its_place_in_the_chain(
     blocked: Callable[..., dict[str, Problem]], guest: Guest, folder: Path
 ) -> None:
-    (folder / "a").write_bytes(b"")
+    (folder / "a").write_bytes(struct.pack(">4sIQIIQ", b"QFI\xfb", 2, 0, 0, 16, 1 << 20).ljust(72, b"\0"))
     below = f"<backingStore type='file'><format type='raw'/><source file='{folder}/none'/></backingStore>"
     text = guest(disk(folder / "a", more=below).replace("<source", "<driver type='qcow2'/><source", 1))
     assert set(blocked(text)) == {"/devices/disk[vda]/backingStore"}
+    (folder / "a").write_bytes(b"")
+    assert "no qcow2 image" in blocked(text)["/devices/disk[vda]/source/@file"].text
 
 
 def test_an_image_of_the_wrong_kind_or_of_two_disks_is_told(

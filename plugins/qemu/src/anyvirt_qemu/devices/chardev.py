@@ -27,7 +27,7 @@ class Sourced(Protocol):
     @property
     def alias(self) -> str | None: ...
     @property
-    def sources(self) -> tuple[CharSource, ...]: ...
+    def sources(self) -> Sequence[CharSource]: ...
     @property
     def protocol(self) -> str | None: ...
     @property
@@ -264,7 +264,7 @@ def credentials(b: Build, x: object, ident: str, *, listens: bool, service: str 
     folder = b.serving.certificates.get(service)
     if folder is None:
         text = f"this host has no certificates for {service}"
-        b.refuse(x, "tls" if service == "chardev" else "", "leave encryption out", text=text)
+        b.refuse(x, "tls" if service in {"chardev", "nbd"} else "", "leave encryption out", text=text)
         return ident
     options: dict[str, Any] = {"qom-type": "tls-creds-x509", "id": ident, "dir": folder}
     options |= {"endpoint": "server" if listens else "client", "verify-peer": True}

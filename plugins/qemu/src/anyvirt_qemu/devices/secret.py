@@ -1,14 +1,12 @@
-"""What nobody may see on a command line: passwords, keys and cookies, and certificates by their folder."""
+"""What nobody may see on a command line: passwords, keys and cookies."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from anyvirt.api import SecretRef, meaningless
 
 from anyvirt_qemu.build import Build
-
-CERTIFICATES: Final = "/etc/pki/qemu"
 
 
 def credential(b: Build, auth: Any, name: str) -> tuple[str | None, str | None]:
@@ -34,16 +32,4 @@ def secret(b: Build, x: SecretRef, name: str) -> str:
 def private(b: Build, name: str, value: bytes) -> str:
     """An object that holds these bytes; QEMU reads them from a descriptor, no file and no command line has them."""
     b.qom({"qom-type": "secret", "id": name, "format": "base64", "file": b.secret(name, value)})
-    return name
-
-
-def tls(b: Build, name: str) -> str:
-    """The object for a client's certificates."""
-    options: dict[str, Any] = {
-        "qom-type": "tls-creds-x509",
-        "id": name,
-        "dir": b.serving.certificates.get("nbd", CERTIFICATES),
-        "endpoint": "client",
-    }
-    b.qom(options | {"verify-peer": True})
     return name

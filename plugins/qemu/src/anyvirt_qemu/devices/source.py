@@ -11,7 +11,8 @@ from urllib.parse import quote
 from anyvirt.api import Disk, Encryption, Source, SourceHost, meaningless, plain
 
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.devices.secret import credential, private, secret, tls
+from anyvirt_qemu.devices.chardev import credentials
+from anyvirt_qemu.devices.secret import credential, private, secret
 
 Node = dict[str, Any]
 CDROM: Final = re.compile(r"/dev/(sr\d+|cdrom|scd\d+)", re.ASCII)
@@ -103,17 +104,17 @@ def _aio(b: Build, place: Place) -> str | None:
 
 def _reservations(b: Build, place: Place) -> str | None:
     x = place.source.reservations
-    if x is None or (x.managed is False and x.path is None):
+    if x is None:
         return None
-    if x.managed or x.path is None:
-        hint = "run qemu-pr-helper yourself, and write managed='no' with its socket"
-        b.refuse(x, "managed", hint, text="the helper for reservations is not started here")
-        return None
-    meaningless(x, "source_type", "mode")
-    name = f"pr-helper-{place.alias}"
+    meaningless(x, "source_type", "mode", "path")
+    name = "pr-helper0" if x.managed else f"pr-helper-{place.alias}"
     if name not in b.managers:
         b.managers.add(name)
-        b.qom({"qom-type": "pr-manager-helper", "id": name, "path": b.path(x, "path", x.path)})
+        if x.managed:  # one helper for all disks
+            path = b.program(x, "qemu-pr-helper", "qemu-system-common", f"{name}.sock")
+        else:
+            path = b.path(x, "path", x.path)
+        b.qom({"qom-type": "pr-manager-helper", "id": name, "path": path})
     return name
 
 
@@ -207,7 +208,10 @@ def _nbd(b: Build, place: Place) -> Node:
     server = [_typed(b, host, "nbd") for host in _hosts(b, x)]
     node: Node = {"driver": "nbd", "server": server[0] if server else {}, "export": x.name}
     if x.tls:
-        node |= {"tls-creds": tls(b, f"{place.name}-tls"), "tls-hostname": _tls_name(b, x)}
+        node |= {
+            "tls-creds": credentials(b, x, f"{place.name}-tls", listens=False, service="nbd"),
+            "tls-hostname": _tls_name(b, x),
+        }
     return node | {"reconnect-delay": x.reconnect_delay}
 
 
