@@ -18,7 +18,6 @@ from anyvirt.api import (
     Ref,
     Which,
     WrongState,
-    check_name,
     impl,
     require,
     without_passwords,
@@ -88,6 +87,8 @@ class Definitions:
 
     @impl
     def domain_rename(self, ref: Ref, name: str) -> Ref:
+        from anyvirt.api import check_name  # loads the models, which nothing else here needs
+
         if problems := list(check_name(name)):
             raise Invalid(problems)
         with self.world.hold(ref, "rename") as guest:
