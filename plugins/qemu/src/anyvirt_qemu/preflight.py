@@ -13,7 +13,7 @@ from typing import Final
 from anyvirt.api import Disk, Domain, Problem, VirtError
 from anyvirt_host.local import tap
 
-from anyvirt_qemu import image
+from anyvirt_qemu import image, reserves
 from anyvirt_qemu.plan import NodeUse, Plan
 
 NET: Final = Path("/sys/class/net")
@@ -67,6 +67,7 @@ def blockers(domain: Domain, plan: Plan) -> list[Problem]:
         *_programs(plan),
         *_sockets(plan),
         *_ports(domain),
+        *reserves.blockers(plan),
     ]
 
 

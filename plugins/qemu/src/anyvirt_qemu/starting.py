@@ -28,7 +28,7 @@ from anyvirt.api import (
 from anyvirt_host.local import tap
 from anyvirt_host.local.launch import Spec, launch
 
-from anyvirt_qemu import ending, failure, journal
+from anyvirt_qemu import ending, failure, journal, reserves
 from anyvirt_qemu.command import Command
 from anyvirt_qemu.guest import LOG, STATUS, Record
 from anyvirt_qemu.monitor import Monitor
@@ -92,6 +92,7 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
                 argv=plan.argv,
                 env={"PATH": os.defpath, "LC_ALL": "C", "TMPDIR": place.guest_path, **plan.env},
                 fds=fds,
+                limits=reserves.limits(plan),
                 cwd=plan.cwd,
                 log=(place.q, LOG),
                 record=(place.fd, RECORD),

@@ -1,0 +1,108 @@
+"""What the host has to hold ready for a guest's memory: huge pages, nodes, the right to lock it, files."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Final
+
+from anyvirt.api import Problem
+
+from anyvirt_qemu import hugepages
+from anyvirt_qemu.plan import Plan
+
+SYSTEM: Final = Path("/sys")
+MIB: Final = 1 << 20
+# beside the guest's memory QEMU locks its own
+OVERHEAD: Final = 64 * MIB
+UNLIMITED: Final = 1 << 63
+
+
+def blockers(plan: Plan, system: Path = SYSTEM, most: int | None = None) -> list[Problem]:
+    """What of it is missing on this host.
+
+    :param most: bytes that this user may lock; as the host says without it.
+    """
+    pieces = list(_pieces(plan))
+    return [
+        *_pages(pieces, system),
+        *_nodes(pieces, system),
+        *_lock(plan, pieces, lockable() if most is None else most),
+    ]
+
+
+def locks(plan: Plan) -> bool:
+    """Whether the guest's memory is never swapped."""
+    return any(pair == ("-overcommit", "mem-lock=on") for pair in pairwise(plan.argv))
+
+
+def lockable() -> int:
+    """Bytes of memory that this user may lock."""
+    most = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
+    return UNLIMITED if most == resource.RLIM_INFINITY or os.geteuid() == 0 else most
+
+
+def limits(plan: Plan) -> tuple[tuple[str, int, int], ...]:
+    """Limits of the process that QEMU will be: all that may be locked, where it locks."""
+    most = lockable()
+    return (("RLIMIT_MEMLOCK", most, most),) if locks(plan) and most != UNLIMITED else ()
+
+
+def _pieces(plan: Plan) -> Iterator[dict[str, Any]]:
+    for flag, text in pairwise(plan.argv):
+        if flag == "-object" and text.startswith("{"):
+            found = json.loads(text)
+            if str(found["qom-type"]).startswith("memory-backend-"):
+                yield found
+
+
+def _pages(pieces: list[dict[str, Any]], system: Path) -> Iterator[Problem]:
+    """Huge pages that are neither free nor may be made on demand."""
+    asked: Counter[int] = Counter()
+    files = [piece for piece in pieces if "mem-path" in piece]
+    mounts: Mapping[str, int] = {place: size for size, place in hugepages.mounts()[1].items()} if files else {}
+    for piece in pieces:
+        page = piece.get("hugetlbsize") or mounts.get(str(piece.get("mem-path")))
+        if page and piece.get("reserve") is not False:
+            asked[page] += -(-piece["size"] // page)
+    for page, number in sorted(asked.items()):
+        folder = system / f"kernel/mm/hugepages/hugepages-{page >> 10}kB"
+        free = _number(folder / "free_hugepages") - _number(folder / "resv_hugepages")
+        free += max(0, _number(folder / "nr_overcommit_hugepages") - _number(folder / "surplus_hugepages"))
+        if not folder.is_dir():
+            text = f"this host has no huge pages of {page >> 10} KiB"
+            yield Problem("unsupported.config", "/memoryBacking/hugepages", None, text, "choose another size")
+        elif free < number:
+            text = f"{number} huge pages of {page >> 10} KiB are needed, and {max(0, free)} are free"
+            hint = f"reserve more: echo {number} > {folder}/nr_hugepages (together with those in use)"
+            yield Problem("resource.busy", "/memoryBacking/hugepages", None, text, hint)
+
+
+def _nodes(pieces: list[dict[str, Any]], system: Path) -> Iterator[Problem]:
+    there = system / "devices/system/node"
+    wanted = sorted({node for piece in pieces for node in piece.get("host-nodes", ())})
+    missing = [node for node in wanted if not (there / f"node{node}").is_dir()]
+    if missing:
+        names = ", ".join(map(str, missing))
+        hint = "anyvirt host capabilities lists the nodes there are"
+        yield Problem("unsupported.config", "/numatune", None, f"this host has no NUMA node {names}", hint)
+
+
+def _lock(plan: Plan, pieces: list[dict[str, Any]], most: int) -> Iterator[Problem]:
+    needed = sum(piece["size"] for piece in pieces) + OVERHEAD
+    if locks(plan) and most < needed:
+        text = f"{needed >> 20} MiB are to be locked, and this user may lock {most >> 20} MiB"
+        hint = "raise the limit (memlock in /etc/security/limits.conf, LimitMEMLOCK= of the service)"
+        yield Problem("denied", "/memoryBacking/locked", None, text, hint)
+
+
+def _number(file: Path) -> int:
+    try:
+        return int(file.read_text("ascii"))
+    except (OSError, ValueError):
+        return 0
