@@ -90,7 +90,7 @@ def test_replace_gives_a_new_value_and_leaves_the_old_one() -> None:
 
 
 def test_lists_become_tuples() -> None:
-    assert Domain(name="x", disks=[Disk(target="vda")]).disks == (Disk(target="vda"),)  # type: ignore[arg-type]
+    assert Domain(name="x", disks=[Disk(target="vda")]).disks == (Disk(target="vda"),)
 
 
 def test_any_iterable_becomes_a_tuple_and_none_an_empty_one() -> None:
