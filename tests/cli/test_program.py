@@ -123,6 +123,15 @@ def test_commands_options_and_domain_names_complete(environ: dict[str, str]) -> 
     assert complete(environ, "anyvirt list --state-p") == ["--state-paused"]
     assert complete(environ, "anyvirt start te") == ["test"]
     assert complete(environ, "anyvirt pool de") == ["define"]
+    assert complete(environ, "anyvirt help sc") == ["schema"]
+
+
+def test_words_and_names_of_other_things_complete(environ: dict[str, str]) -> None:
+    assert complete(environ, "anyvirt pool info def") == ["default-pool"]
+    assert complete(environ, "anyvirt net info -c test:///default d") == ["default"]
+    assert complete(environ, "anyvirt shutdown test --mode a") == ["acpi", "agent"]
+    assert complete(environ, "anyvirt dumpxml test --format y") == ["yaml"]
+    assert complete(environ, "anyvirt wait test --state cr") == ["crashed"]
 
 
 def test_drivers_lists_what_is_installed(environ: dict[str, str]) -> None:

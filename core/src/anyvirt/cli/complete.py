@@ -7,8 +7,8 @@ from typing import Any, Final
 LIMIT: Final = 2.0
 
 
-def domain_names(ctx: Any, incomplete: str) -> list[str]:
-    """Names of domains that begin so; none where the connection cannot be asked quickly.
+def names(kind: str, ctx: Any, incomplete: str) -> list[str]:
+    """Names of domains, pools ... that begin so; none where the connection cannot be asked quickly.
 
     :param ctx: Typer's context of the line so far, for its ``-c``.
     """
@@ -16,8 +16,9 @@ def domain_names(ctx: Any, incomplete: str) -> list[str]:
     from anyvirt.opening import open as connect
 
     try:
-        with connect(ctx.find_root().params.get("connect") or None, timeout=LIMIT) as connection:
-            names = [handle.name for handle in connection.domain_list()]
+        uri = ctx.params.get("_connect") or ctx.find_root().params.get("connect")
+        with connect(uri or None, timeout=LIMIT) as connection:
+            found = [handle.name for handle in getattr(connection, f"{kind}_list")()]
     except VirtError:
         return []
-    return sorted(name for name in names if name.startswith(incomplete))
+    return sorted(name for name in found if name.startswith(incomplete))

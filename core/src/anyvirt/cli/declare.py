@@ -52,7 +52,7 @@ def arg(help: str, metavar: str | None = None, **more: Any) -> Any:  # noqa: A00
 
 def form(help: str = "xml, json or yaml; told from the content without it.") -> Any:  # noqa: A002
     """The option that names the form of a document."""
-    return opt("--format", help=help, metavar="FORM")
+    return opt("--format", help=help, metavar="FORM", autocompletion=words("xml", "json", "yaml"))
 
 
 def shown_form() -> Any:
@@ -62,20 +62,32 @@ def shown_form() -> Any:
 
 def domain(help: str = "Name, UUID or number of a domain.") -> Any:  # noqa: A002
     """The argument that names one domain."""
-    return arg(help, "DOMAIN", autocompletion=_domains)
+    return arg(help, "DOMAIN", autocompletion=_names("domain"))
 
 
 def domains(help: str = "Names, UUIDs or numbers of domains.") -> Any:  # noqa: A002
     """The argument that names domains."""
-    return arg(help, "DOMAIN...", autocompletion=_domains)
+    return arg(help, "DOMAIN...", autocompletion=_names("domain"))
 
 
 def named(kind: str) -> Any:
     """The argument that names a pool, a volume, a network or an interface."""
-    return arg(f"Name or UUID of a {kind}.", kind.upper())
+    return arg(f"Name or UUID of a {kind}.", kind.upper(), autocompletion=_names(kind))
 
 
-def _domains(ctx: Any, incomplete: str) -> list[str]:
-    from anyvirt.cli.complete import domain_names
+def words(*known: str) -> Callable[[str], list[str]]:
+    """What completes an option or argument that takes one of a few words."""
 
-    return domain_names(ctx, incomplete)
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in known if word.startswith(incomplete)]
+
+    return complete
+
+
+def _names(kind: str) -> Callable[..., list[str]]:
+    def complete(ctx: Any, incomplete: str) -> list[str]:
+        from anyvirt.cli.complete import names
+
+        return names(kind, ctx, incomplete)
+
+    return complete

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
-from anyvirt.cli.declare import command, opt
+from anyvirt.cli.declare import command, opt, words
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.paper import clean
 from anyvirt.deadline import Deadline
@@ -32,7 +32,10 @@ def events(
     cli: Invocation,
     after: Annotated[str, opt("--after", help="Go on after the event with this token.", metavar="TOKEN")] = "",
     of: Annotated[str, opt("--of", "--domain", help="Only of this domain.", metavar="DOMAIN")] = "",
-    kind: Annotated[str, opt("--event", help="Only of this kind: lifecycle, reboot ...", metavar="KIND")] = "",
+    kind: Annotated[
+        str,
+        opt("--event", help="Only of this kind: lifecycle, reboot ...", metavar="KIND", autocompletion=words(*KINDS)),
+    ] = "",
     count: Annotated[int, opt("--count", help="End after so many events; 0 for no end.", metavar="N")] = 0,
     loop: Annotated[bool, opt("--loop", help="Go on until Ctrl-C; the default.")] = False,  # noqa: ARG001 - virsh's word for what is so anyway
     everything: Annotated[bool, opt("--all", help="Of every kind; the default.")] = False,  # noqa: ARG001 - virsh's word for what is so anyway

@@ -7,11 +7,19 @@ from typing import Annotated, Any
 from anyvirt.cli.declare import arg, command
 from anyvirt.cli.invocation import Invocation
 
+_WHICH = "A command or a group of commands; without it, all of them."
+
+
+def _commands(incomplete: str) -> list[str]:
+    from anyvirt.cli.tree import root
+
+    return [name for name in root().list_commands(None) if name.startswith(incomplete)]
+
 
 @command("help", examples=("anyvirt help", "anyvirt help start", "anyvirt help pool", "anyvirt help vol create-as"))
 def help_of(
     cli: Invocation,
-    words: Annotated[list[str], arg("A command or a group of commands; without it, all of them.", "COMMAND...")] = [],  # noqa: B006
+    words: Annotated[list[str], arg(_WHICH, "COMMAND...", autocompletion=_commands)] = [],  # noqa: B006
 ) -> None:
     """Show the help of a command, as COMMAND --help does."""
     import shutil

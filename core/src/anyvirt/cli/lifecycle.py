@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Annotated, Any
 
-from anyvirt.cli.declare import command, domains, opt
+from anyvirt.cli.declare import command, domains, opt, words
 from anyvirt.cli.invocation import Invocation
 from anyvirt.errors import VirtError
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from anyvirt.ref import Ref
 
 _MODE = "acpi, agent, initctl, signal or paravirt; the driver's own choice without it."
+_MODES = words("acpi", "agent", "initctl", "signal", "paravirt")
 
 
 @command(
@@ -41,7 +42,7 @@ def start(
 def shutdown(
     cli: Invocation,
     domains: Annotated[list[str], domains()],
-    mode: Annotated[str, opt("--mode", help=f"How to ask: {_MODE}", metavar="MODE")] = "",
+    mode: Annotated[str, opt("--mode", help=f"How to ask: {_MODE}", metavar="MODE", autocompletion=_MODES)] = "",
 ) -> None:
     """Ask guests to power themselves off.
 
@@ -55,7 +56,7 @@ def shutdown(
 def reboot(
     cli: Invocation,
     domains: Annotated[list[str], domains()],
-    mode: Annotated[str, opt("--mode", help=f"How to ask: {_MODE}", metavar="MODE")] = "",
+    mode: Annotated[str, opt("--mode", help=f"How to ask: {_MODE}", metavar="MODE", autocompletion=_MODES)] = "",
 ) -> None:
     """Ask guests to shut down and come up again.
 

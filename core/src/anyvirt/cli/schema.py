@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
-from anyvirt.cli.declare import arg, command, opt
+from anyvirt.cli.declare import arg, command, opt, words
 from anyvirt.cli.invocation import Invocation
 
 _FORMAT = "json: JSON Schema of the JSON and YAML forms; rng: RELAX NG of the XML."
+
+
+def _format() -> Any:
+    return opt("--format", help=_FORMAT, metavar="json|rng", autocompletion=words("json", "rng"))
 
 
 @command(
@@ -20,7 +24,7 @@ _FORMAT = "json: JSON Schema of the JSON and YAML forms; rng: RELAX NG of the XM
 def schema(
     cli: Invocation,
     root: Annotated[str, arg("Tag of the root element, such as domain; all kinds without it.", "[ROOT]")] = "",
-    format: Annotated[str, opt("--format", help=_FORMAT, metavar="json|rng")] = "json",  # noqa: A002 - its name
+    format: Annotated[str, _format()] = "json",  # noqa: A002 - its name
 ) -> None:
     """Print the schema of a kind of document, or of all kinds.
 

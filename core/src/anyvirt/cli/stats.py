@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
-from anyvirt.cli.declare import arg, command, domain, domains, opt
+from anyvirt.cli.declare import arg, command, domain, domains, opt, words
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.paper import size
 from anyvirt.cli.usage import Usage
+from anyvirt.model.choices import GROUPS
 
 
 @command(
@@ -24,7 +25,12 @@ def stats(
     domains: Annotated[list[str], domains("Names, UUIDs or numbers; every domain without any.")] = [],  # noqa: B006
     groups: Annotated[
         list[str],
-        opt("--group", help="state, cpu, vcpu, balloon, interface or block; may be given again.", metavar="GROUP"),
+        opt(
+            "--group",
+            help="state, cpu, vcpu, balloon, interface or block; may be given again.",
+            metavar="GROUP",
+            autocompletion=words(*GROUPS),
+        ),
     ] = [],  # noqa: B006
 ) -> None:
     """Show figures of domains, in libvirt's names and units.
@@ -33,8 +39,6 @@ def stats(
     be asked is shown with the error, the others with their figures, and the exit status
     is 1.
     """
-    from anyvirt.model.choices import GROUPS
-
     wrong = [name for name in groups if name not in GROUPS]
     if wrong:
         raise Usage(f"--group {wrong[0]!r} does not exist", hint=f"one of {', '.join(GROUPS)}")

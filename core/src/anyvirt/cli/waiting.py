@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Final
 
-from anyvirt.cli.declare import command, domain, opt
+from anyvirt.cli.declare import command, domain, opt, words
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.listing import status_row
 from anyvirt.cli.usage import Usage
 from anyvirt.model.state import State
+
+_STATES: Final = {state.value.replace(" ", ""): state for state in State}
 
 
 @command(
@@ -24,7 +26,13 @@ def wait(
     cli: Invocation,
     domain: Annotated[str, domain()],
     states: Annotated[
-        list[str], opt("--state", help="running, paused, shutoff, crashed ...; shutoff without it.", metavar="STATE")
+        list[str],
+        opt(
+            "--state",
+            help="running, paused, shutoff, crashed ...; shutoff without it.",
+            metavar="STATE",
+            autocompletion=words(*_STATES),
+        ),
     ] = [],  # noqa: B006 - Typer makes a new list for each call, and so does the table
 ) -> None:
     """Wait until a domain is in a state.
@@ -41,8 +49,7 @@ def wait(
 
 
 def _state(word: str) -> State:
-    plain = {state.value.replace(" ", ""): state for state in State}
-    found = plain.get(word.lower().replace(" ", "").replace("-", ""))
+    found = _STATES.get(word.lower().replace(" ", "").replace("-", ""))
     if found is None:
-        raise Usage(f"--state {word!r} is no state", hint=f"one of {', '.join(plain)}")
+        raise Usage(f"--state {word!r} is no state", hint=f"one of {', '.join(_STATES)}")
     return found
