@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -217,6 +218,7 @@ def test_a_setting_that_is_not_honoured_is_refused_by_its_path(
         ("<on_reboot>rename-restart</on_reboot>", "/on_reboot"),
         ("<on_lockfailure>pause</on_lockfailure>", "/on_lockfailure"),
         ("<clock offset='utc'><timer name='rtc' tickpolicy='merge'/></clock>", "/clock/timer[rtc]/@tickpolicy"),
+        ("<clock offset='utc'><timer name='rtc' track='boot'/></clock>", "/clock/timer[rtc]/@track"),
         ("<vcpu cpuset='0'>1</vcpu>", "/vcpu/@cpuset"),
     ],
 )
@@ -277,16 +279,31 @@ def test_an_unknown_machine_is_refused_before_anything_else(planned: Planned, gu
         planned(guest(machine="pc-q35-99.0"))
 
 
+@pytest.fixture
+def two_hours_ahead(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A host whose clocks are two hours ahead of the world's."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "EET-2")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize(
     ("clock", "base"),
     [
         ("offset='variable' adjustment='3600'", "1970-01-01T01:00:10"),
         ("offset='variable' adjustment='0'", "utc"),
+        ("offset='variable' adjustment='0' basis='localtime'", "localtime"),
+        ("offset='variable' adjustment='60' basis='localtime'", "1970-01-01T02:01:10"),
+        ("offset='utc' adjustment='60'", "1970-01-01T00:01:10"),
+        ("offset='utc' adjustment='reset'", "utc"),
         ("offset='absolute' start='86400'", "1970-01-02T00:00:00"),
         ("offset='localtime'", "localtime"),
         ("offset='timezone' timezone='Europe/Paris'", "localtime"),
     ],
 )
+@pytest.mark.usefixtures("two_hours_ahead")
 def test_a_clock_starts_where_it_is_told(clock: str, base: str, planned: Planned, guest: Guest) -> None:
     plan = planned(guest(extra=f"<clock {clock}/>"), now=10)
     assert plan.argv[plan.argv.index("-rtc") + 1] == f"base={base}"

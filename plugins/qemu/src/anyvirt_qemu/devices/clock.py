@@ -18,17 +18,18 @@ def clock(b: Build, x: Clock) -> None:
     match x.offset or "utc":
         case "utc":
             if x.adjustment not in {None, "reset"}:
-                b.refuse(x, "adjustment", "use offset='variable'")
+                options["base"] = _variable(b, x, local=False)
         case "localtime":
             options["base"] = "localtime"
-            meaningless(x, "adjustment")
+            if x.adjustment not in {None, "reset"}:
+                options["base"] = _variable(b, x, local=True)
         case "timezone":
             options["base"] = "localtime"
             if not ZONE.fullmatch(x.timezone or ""):
                 b.problem(x, "timezone", f"{x.timezone!r} is no time zone", "write it as Europe/Paris")
             b.env["TZ"] = x.timezone or "UTC"
         case "variable":
-            options["base"] = _variable(b, x)
+            options["base"] = _variable(b, x, local=x.basis == "localtime")
         case "absolute":
             options["base"] = _instant(x.start or 0)
     for timer in x.timers:
@@ -36,13 +37,17 @@ def clock(b: Build, x: Clock) -> None:
     b.options("-rtc", "", options)
 
 
-def _variable(b: Build, x: Clock) -> str:
+def _variable(b: Build, x: Clock, *, local: bool) -> str:
+    """What the clock starts with: ahead or behind by some seconds, of the world's time or the host's own."""
     seconds = x.adjustment or 0
     if not isinstance(seconds, int) or abs(seconds) >= 10**12:
         b.problem(x, "adjustment", f"{seconds!r} is no number of seconds", "write a number")
         return "utc"
-    if x.basis == "localtime":
-        b.refuse(x, "basis", "use utc")
+    if local:
+        from datetime import datetime
+
+        ahead = datetime.fromtimestamp(b.now).astimezone().utcoffset()
+        return _instant(b.now + seconds + int(ahead.total_seconds() if ahead else 0)) if seconds else "localtime"
     return _instant(b.now + seconds) if seconds else "utc"
 
 
@@ -61,7 +66,9 @@ def _timer(b: Build, x: Timer, rtc: dict[str, Any]) -> None:
                 rtc["driftfix"] = "slew"
             elif policy not in {None, "delay"}:
                 b.refuse(x, "tickpolicy", "use catchup or delay")
-            if x.track in {"guest", "wall", "realtime"}:
+            if x.track == "boot":
+                b.refuse(x, "track", "use guest, wall or realtime")
+            elif x.track is not None:
                 rtc["clock"] = {"guest": "vm", "wall": "host", "realtime": "rt"}[x.track]
             meaningless(x, "present")
         case "pit":

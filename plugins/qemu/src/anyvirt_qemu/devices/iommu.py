@@ -8,6 +8,7 @@ from anyvirt.api import Iommu
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.common import pci
+from anyvirt_qemu.devices.features import ACPI
 
 
 def iommu(b: Build, x: Iommu) -> None:
@@ -27,6 +28,8 @@ def iommu(b: Build, x: Iommu) -> None:
         }
         b.device(options)
     elif x.model == "virtio":
+        if b.caps.arch in ACPI and (b.domain.features is None or not b.domain.features.acpi):
+            b.problem(x, "model", "the guest learns of it from ACPI, which is off", "write <features><acpi/>")
         b.device({"driver": b.has(x, "model", "virtio-iommu-pci"), **pci(b, x), "id": x.alias})
     else:
         b.refuse(x, "model", "use intel on q35, or virtio")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from anyvirt.api import Clock, Domain, Features, Os
+from anyvirt.api import Clock, Domain, Features, Os, meaningless
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import boot, clock, cpu, features, firmware, memory, numa
@@ -43,6 +43,7 @@ def machine(b: Build, domain: Domain, action: str | None) -> None:
 def _refuse_protection(b: Build, domain: Domain) -> None:
     text = "guests that are protected from their host cannot be measured and approved by this driver"
     b.refuse(domain, "launch_security", "take it out", text=text)
+    meaningless(domain.launch_security)
 
 
 def _generation(b: Build, domain: Domain, ident: str) -> None:
