@@ -28,7 +28,15 @@ DIRECTORIES: Final = Paths(
     hugepages={2 << 20: "/dev/hugepages2M", 1 << 30: "/dev/hugepages1G"},
 )
 # What libvirt does over QMP, too, and no recorded command line shows.
-LATER: Final = {"balloon", "device_add", "set_password", "expire_password", "qom-set"}
+LATER: Final = {
+    "balloon",
+    "device_add",
+    "set_password",
+    "expire_password",
+    "qom-set",
+    "blockdev-add",
+    "blockdev-snapshot",
+}
 
 
 OPEN: Final = "/dev/fd/"

@@ -62,7 +62,12 @@ def storage(document: bytes, line: list[Option], world: World) -> Storage:
     sets = [fields(option.text)["set"] for option in line if option.flag == "-add-fd"]
     if len(groups) > len(set(sets)) or sets.count("0") == 1:
         groups |= {name: 1 for name in groups if name == "testgroup5"}
-    return Storage(secrets=dict.fromkeys(named, held[0] if held else b"secret"), groups=groups, cdroms={"/dev/cdrom"})
+    return Storage(
+        secrets=dict.fromkeys(named, held[0] if held else b"secret"),
+        groups=groups,
+        cdroms={"/dev/cdrom"},
+        overlays="/var/lib/libvirt/qemu/overlays",
+    )
 
 
 def resolved(domain: Domain) -> Domain:

@@ -20,6 +20,7 @@ from anyvirt_qemu.plan import (
     FdUse,
     Machine,
     NodeUse,
+    OverlayUse,
     Paths,
     ProgramUse,
     Serving,
@@ -58,6 +59,7 @@ class Build:
         self.fds: list[FdUse] = []
         self.taps: list[TapUse] = []
         self.copies: list[CopyUse] = []
+        self.overlays: list[OverlayUse] = []
         self.programs: list[ProgramUse] = []
         self.sockets: list[str] = []
         self.steps: list[Step] = []

@@ -115,6 +115,7 @@ def plan(
         fds=tuple(b.fds),
         taps=tuple(b.taps),
         copies=tuple(b.copies),
+        overlays=tuple(b.overlays),
         programs=tuple(b.programs),
         sockets=tuple(b.sockets),
         steps=tuple(b.steps),

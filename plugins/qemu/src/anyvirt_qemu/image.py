@@ -30,6 +30,11 @@ DATA_FILE: Final = 0x44415441
 EXTERNAL_DATA: Final = 1 << 2
 OPEN: Final = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+CLUSTER: Final = 1 << 16
+SECTOR: Final = 512
+# magic, version, backing file, bits of a cluster, capacity, encryption, first and second table, counts, snapshots,
+# features, bits of a count, length
+HEADER: Final = ">4sIQIIQIIQQIIQQQQII"
 FORMATS: Final = ("raw", "qcow2")
 BASED: Final = ("qcow2",)
 
@@ -94,6 +99,28 @@ def _look(fd: int, path: str, form: str) -> Image:
         return Image(path, form, physical, allocation, physical, block, identity=identity)
     capacity, backing, backing_format = _header(fd, path)
     return Image(path, form, capacity, allocation, physical, block, backing, backing_format, identity)
+
+
+def create(path: str, capacity: int) -> None:
+    """Make an empty qcow2 image, mode 0600, that nothing is below.
+
+    :raises Failed, Denied: there is such a file, or no room for it.
+    """
+    capacity = -(-capacity // SECTOR) * SECTOR
+    tables = -(-max(capacity, 1) // (CLUSTER // 8 * CLUSTER))
+    clusters = 3 + -(-tables * 8 // CLUSTER)
+    fields = (MAGIC, 3, 0, 0, 16, capacity, 0, tables, 3 * CLUSTER, CLUSTER, 1, 0, 0, 0, 0, 0, 4, 104)
+    try:
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        with open(fd, "wb") as out:
+            out.write(struct.pack(HEADER, *fields))
+            out.seek(CLUSTER)
+            out.write(struct.pack(">Q", 2 * CLUSTER))
+            out.seek(2 * CLUSTER)
+            out.write(b"\0\1" * clusters)
+            out.truncate(clusters * CLUSTER)
+    except OSError as error:
+        raise _coded(error, path) from error
 
 
 def chain(path: str, form: str = "raw") -> tuple[NodeUse, ...]:

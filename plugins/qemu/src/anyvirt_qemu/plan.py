@@ -113,12 +113,14 @@ class Storage:
     :param groups: how many descriptors of images somebody has handed over, by the name of the group.
     :param cdroms: paths of the host's CD-ROM drives; None where their names have to tell.
     :param generics: paths of the host's SCSI units, such as ``/dev/sg0``, by ``host:bus:target:unit``.
+    :param overlays: folder for what guests write to transient disks, absolute; such disks are refused without it.
     """
 
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     groups: Mapping[str, int] = field(default_factory=dict)
     cdroms: Collection[str] | None = None
     generics: Mapping[str, str] = field(default_factory=dict)
+    overlays: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,15 @@ class CopyUse:
 
 
 @dataclass(frozen=True, slots=True)
+class OverlayUse:
+    """An empty qcow2 image to be made, mode 0600, as large as the image ``below``, which has this format."""
+
+    path: str
+    below: str
+    format: str
+
+
+@dataclass(frozen=True, slots=True)
 class Step:
     """A QMP command to run while the guest is still paused; what may be secret is not shown."""
 
@@ -261,6 +272,7 @@ class Plan:
     :param env: environment beside the usual one.
     :param cwd: directory to start in; the names of sockets that QEMU binds itself are relative to it.
     :param copies: files to be copied before the start.
+    :param overlays: images to be made before the start; like ``sockets`` they are removed when the guest has ended.
     :param programs: what has to run beside QEMU.
     :param sockets: paths that QEMU binds itself; stale ones are removed before, and those left behind afterwards.
     :param steps: QMP commands to run before ``cont``.
@@ -275,6 +287,7 @@ class Plan:
     fds: tuple[FdUse, ...] = ()
     taps: tuple[TapUse, ...] = ()
     copies: tuple[CopyUse, ...] = ()
+    overlays: tuple[OverlayUse, ...] = ()
     programs: tuple[ProgramUse, ...] = ()
     sockets: tuple[str, ...] = ()
     steps: tuple[Step, ...] = ()

@@ -164,9 +164,11 @@ def _source(disk: Disk) -> str:
 def _images(domain: Domain, plan: Plan) -> Iterator[Problem]:
     by_target = {disk.target: disk for disk in domain.disks}
     seen: dict[tuple[int, int], str] = {}
+    overlays = {use.path for use in plan.overlays}
     for use in plan.disks:
         disk = by_target[use.target]
-        for depth, node in enumerate(use.nodes):
+        made = len(use.nodes) > 1 and use.nodes[0].path in overlays
+        for depth, node in enumerate(use.nodes[1:] if made else use.nodes):
             if not node.path.startswith("/"):
                 continue  # not a file of this host
             place = _source(disk) if depth == 0 else f"/devices/disk[{use.target}]" + "/backingStore" * depth

@@ -48,7 +48,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
             chains=images,
             why=choice.reason,
             serving=serving.found(domain),
-            storage=Storage(generics=media.generics(domain)),
+            storage=_storage(site, domain),
         )
     except Invalid as error:
         return None, [*problems, *error.problems], accelerator
@@ -75,6 +75,12 @@ def _paths(site: Site, domain: Domain) -> Paths:
     usual, mounts = hugepages.mounts()
     memory = str(site.scope.folder("qemu", "memory"))
     return Paths(guest=guest, nvram=variables, memory=memory, hugepages=mounts, hugepage=usual)
+
+
+def _storage(site: Site, domain: Domain) -> Storage:
+    dropped = any(disk.transient for disk in domain.disks)
+    place = str(site.scope.folder("qemu", "overlays")) if dropped else ""
+    return Storage(generics=media.generics(domain), overlays=place)
 
 
 def _firmware(domain: Domain, caps: Caps) -> tuple[Domain, list[Problem]]:

@@ -28,7 +28,7 @@ from anyvirt.api import (
 from anyvirt_host.local import tap
 from anyvirt_host.local.launch import Spec, launch
 
-from anyvirt_qemu import ending, failure, journal, reserves
+from anyvirt_qemu import ending, failure, image, journal, reserves
 from anyvirt_qemu.command import Command
 from anyvirt_qemu.guest import LOG, STATUS, Record
 from anyvirt_qemu.monitor import Monitor
@@ -80,6 +80,7 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
     site.step("prepare-run-dir")
     place.write(STATUS, record.to_bytes())  # first of all: it names what may be left behind
     journal.prepare(place.q)
+    _overlay(site, plan)
     nets: dict[str, Mapping[str, str]] = {}
     with ExitStack() as ours:  # what QEMU has inherited is no longer needed here, whatever becomes of it
         site.step("bind-sockets")
@@ -174,6 +175,15 @@ def _disks(plan: Plan) -> dict[str, dict[str, str]]:
         for disk in plan.disks
         if disk.nodes
     }
+
+
+def _overlay(site: Site, plan: Plan) -> None:
+    """Images for what is dropped when the guest ends; what an earlier run has left goes first."""
+    for use in plan.overlays:
+        site.step("make-overlay")
+        with suppress(FileNotFoundError):
+            os.unlink(use.path)
+        image.create(use.path, image.look(use.below, use.format).capacity)
 
 
 def _copy(site: Site, plan: Plan) -> None:

@@ -52,7 +52,10 @@ def refused(planned: Planned, text: str, **options: Any) -> dict[str, str]:
         (NET.format("gluster", "volume", HOST), f"{SOURCE}/@name", "no image in a volume"),
         (FILE.format(" device='cdrom'", "raw", "", "vda", ""), "/devices/disk[vda]/target/@bus", "has no cdrom"),
         (FILE.format("", "raw", "", "sda' bus='sd", ""), "/devices/disk[sda]/target/@bus", "SD cards"),
-        (FILE.format("", "raw", "", "vda", "<transient/>"), "/devices/disk[vda]/transient", "dropped"),
+        (FILE.format("", "raw", LOCK.format("secret-1", ""), "vda", "<transient/>"),
+         "/devices/disk[vda]/transient", "lie open"),
+        (FILE.format("", "raw", "", "vda", "<transient shareBacking='yes'/>"),
+         "/devices/disk[vda]/transient", "alone"),
         (FILE.format("", "qcow2", "", "vda", "<backingStore/><shareable/>"),
          "/devices/disk[vda]/shareable", "several guests"),
         (FILE.format("", "dir", "", "vda", ""), "/devices/disk[vda]/driver/@type", "no image format dir"),
@@ -130,6 +133,22 @@ def test_only_the_top_image_detects_zeroes_and_all_keep_the_rules_for_discards(p
     text = guest(FILE.format("", "qcow2", "", "vda", store).replace("<driver type='qcow2'/>", driver))
     nodes = [json.loads(word) for word in planned(text).argv if '"node-name"' in word and '"file":' in word]
     assert [(node.get("discard"), node.get("detect-zeroes")) for node in nodes] == [("unmap", None), ("unmap", "unmap")]
+
+
+def test_what_a_guest_writes_to_a_transient_disk_goes_to_an_image_that_is_removed(
+    planned: Planned, guest: Guest
+) -> None:
+    text = guest(FILE.format("", "raw", "", "vda", "<transient/>"))
+    assert "no place" in str(refused(planned, text, storage=Storage()))
+    plan = planned(text, storage=Storage(overlays="/o"))
+    (use,) = plan.overlays
+    assert (use.path, use.below, use.format) == (f"/o/{plan.domain.uuid}-vda.qcow2", "/a", "raw")
+    assert use.path in plan.sockets
+    assert [step.command for step in plan.steps] == ["blockdev-add", "blockdev-snapshot"]
+    assert plan.steps[0].arguments["backing"] is None
+    assert [node.path for node in plan.disks[0].nodes] == [use.path, "/a"]
+    device = next(json.loads(word) for word in plan.argv if word.startswith('{"id":"virtio-disk0"'))
+    assert device["drive"] == plan.disks[0].nodes[1].node == plan.steps[1].arguments["node"]
 
 
 def test_names_of_servers_and_images_stay_inside_their_json(planned: Planned, guest: Guest) -> None:

@@ -10,7 +10,7 @@ from anyvirt.api import BackingStore, Disk, Encryption, Source, meaningless, pla
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import source as storage
 from anyvirt_qemu.devices.secret import secret
-from anyvirt_qemu.plan import NodeUse
+from anyvirt_qemu.plan import NodeUse, OverlayUse
 
 # what a definition calls a format -> QEMU's driver for it
 FORMATS: Final = {
@@ -58,11 +58,41 @@ def chain(b: Build, x: Disk, *, read_only: bool) -> list[NodeUse]:
         node = _image(b, x, layers[depth], below, read_only=read_only or depth > 0, top=depth == 0)
         made.insert(0, node)
         below = node.node
+    if made and x.transient:
+        made.insert(0, _overlay(b, x, made[0]))
     if made and x.driver is not None and x.driver.copy_on_read:
         name = f"n{b.node()}-cor"
         b.blockdev({"driver": "copy-on-read", "node-name": name, "file": made[0].node, "discard": "unmap"})
         made[0] = NodeUse(name, made[0].protocol, made[0].path, made[0].format)
     return made
+
+
+def _overlay(b: Build, x: Disk, below: NodeUse) -> NodeUse:
+    """What the guest writes goes to an image of its own, put on top before it runs, and removed when it has ended."""
+    source = x.source
+    number = b.node()
+    base, node = f"n{number}-proto", f"n{number}-fmt"
+    path = f"{b.storage.overlays}/{b.domain.uuid}-{x.target}.qcow2"
+    text, hint = "", "take <transient/> out, and give the guest an overlay of the image"
+    if x.transient_share_backing:
+        text = "the image below is opened for this guest alone"
+    elif source is None or x.type not in {None, "file", "block"} or source.fdgroup is not None or source.slices:
+        text = "only a file or a device of this host is given a layer that is dropped"
+    elif source.encryption is not None or x.encryption is not None:
+        text = "what is encrypted in the image would lie open in the layer above"
+    elif not b.storage.overlays:
+        text = "there is no place for what would be dropped when the guest ends"
+    if text:
+        b.refuse(x, "transient", hint, text=text)
+    cache = cache_of(x)
+    flags = {} if cache is None else {"cache": {"direct": cache[0], "no-flush": cache[1]}}
+    file = {"driver": "file", "node-name": base, "filename": path, "discard": "unmap", **flags}
+    b.overlays.append(OverlayUse(path, below.path, below.format))
+    b.sockets.append(path)
+    rules = {key: value for key, value in _zeroes(x, top=True).items() if value is not None}
+    b.step("blockdev-add", {"driver": "qcow2", "node-name": node, "file": file, "backing": None, **flags, **rules})
+    b.step("blockdev-snapshot", {"node": below.node, "overlay": node})
+    return NodeUse(node, base, path, "qcow2")
 
 
 def _layers(b: Build, x: Disk) -> list[Layer]:

@@ -50,7 +50,7 @@ def disk(b: Build, x: Disk) -> None:
     b.disks.append(DiskUse(x.target or "", x.alias or "", tuple(nodes)))
     options = _device(b, x, kind) | options
     if nodes:
-        options["drive"] = nodes[0].node
+        options["drive"] = nodes[1].node if x.transient else nodes[0].node
     b.device(options)
     _throttle(b, x)
 
@@ -83,9 +83,8 @@ def _sane(b: Build, x: Disk, kind: str) -> None:
     meaningless(x, "rawio")
     if x.sgio == "unfiltered":
         b.refuse(x, "sgio", "leave it out", text="no kernel of today lets unfiltered commands through")
-    if x.transient:
-        hint = "take <transient/> out, and give the guest an overlay of the image"
-        b.refuse(x, "transient", hint, text="nothing is made here that would be dropped when the guest ends")
+    if x.transient and (kind != "disk" or x.readonly):
+        b.problem(x, "transient", "nothing is written to this disk that could be dropped", "take <transient/> out")
 
 
 def _lun(b: Build, x: Disk) -> None:
