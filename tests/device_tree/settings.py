@@ -24,10 +24,10 @@ FOLDERS: Final = {
 
 
 def policy(line: list[Option]) -> Policy:
-    """How definitions were filled in: a server without an address was on a socket, or on TCP."""
+    """How definitions were filled in: libvirt leaves one PCIe port empty; servers were on sockets, or on TCP."""
     ports = [one.get("p2") for one in _all(line, "-device", "driver") if one.get("driver") == "qemu-xhci"]
     sockets = not any("127.0.0.1:0" in option.text for option in line)
-    return Policy(spare_ports=0, vnc_socket=sockets, usb_ports=ports[0] if ports else None)
+    return Policy(spare_ports=1, vnc_socket=sockets, usb_ports=ports[0] if ports else None)
 
 
 def serving(line: list[Option], world: World) -> Serving:
