@@ -35,8 +35,18 @@ SECTOR: Final = 512
 # magic, version, backing file, bits of a cluster, capacity, encryption, first and second table, counts, snapshots,
 # features, bits of a count, length
 HEADER: Final = ">4sIQIIQIIQQIIQQQQII"
-FORMATS: Final = ("raw", "qcow2")
-BASED: Final = ("qcow2",)
+FORMATS: Final = ("raw", "qcow2", "qcow", "qed", "vmdk")
+BASED: Final = ("qcow2", "qcow", "qed", "vmdk")
+QED: Final = b"QED\0"
+QED_BACKING: Final = 1
+QED_RAW: Final = 4
+VMDK: Final = b"KDMV"
+VMDK_ALONE: Final = b"parentcid=ffffffff"
+VMDK_TEXT_MAX: Final = 1 << 20
+
+
+# capacity, name of the image below, its format where the header tells
+Header = tuple[int, bytes | None, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +77,11 @@ class Image:
         return BlockInfo(target, self.capacity, self.allocation, self.physical)
 
 
-def look(path: str, form: str = "raw") -> Image:
-    """Open an image and read its sizes and, of qcow2, its header.
+def look(path: str, form: str = "raw", *, below: bool = True) -> Image:
+    """Open an image and read its sizes and, of other formats, its header.
 
     :param form: the declared format.
+    :param below: look which image this one is based on, too.
     :raises NotFound: there is no such file (``file.not-found``).
     :raises Denied: this user may not read it.
     :raises Invalid: it is neither a file nor a block device, or its header is not in order.
@@ -80,14 +91,14 @@ def look(path: str, form: str = "raw") -> Image:
         raise Unsupported("qemu", f"image format {form}", hint=f"use {' or '.join(FORMATS)}")
     fd = _open(path)
     try:
-        return _look(fd, path, form)
+        return _look(fd, path, form, below)
     except OSError as error:
         raise _coded(error, path) from error
     finally:
         os.close(fd)
 
 
-def _look(fd: int, path: str, form: str) -> Image:
+def _look(fd: int, path: str, form: str, below: bool) -> Image:
     found = os.fstat(fd)
     block = stat.S_ISBLK(found.st_mode)
     if not block and not stat.S_ISREG(found.st_mode):
@@ -97,7 +108,8 @@ def _look(fd: int, path: str, form: str) -> Image:
     identity = (found.st_dev, found.st_rdev if block else found.st_ino)
     if form == "raw":
         return Image(path, form, physical, allocation, physical, block, identity=identity)
-    capacity, backing, backing_format = _header(fd, path)
+    capacity, name, backing_format = HEADERS[form](fd, path)
+    backing = _resolved(name, path) if below and name is not None else None
     return Image(path, form, capacity, allocation, physical, block, backing, backing_format, identity)
 
 
@@ -194,7 +206,7 @@ def _undeclared(image: Image, backing: str) -> str:
     return "raw"
 
 
-def _header(fd: int, path: str) -> tuple[int, str | None, str | None]:
+def _header(fd: int, path: str) -> Header:
     """Capacity, backing file and its format, of qcow2 version 2 or 3."""
     head = os.pread(fd, 104, 0)
     if len(head) < 72 or head[:4] != MAGIC:
@@ -219,7 +231,63 @@ def _header(fd: int, path: str) -> tuple[int, str | None, str | None]:
     if len(name) != size or b"\0" in name:
         raise _broken(path)
     form = extensions.get(BACKING_FORMAT)
-    return capacity, _resolved(name, path), None if form is None else form.decode("ascii", "replace")
+    return capacity, name, None if form is None else form.decode("ascii", "replace")
+
+
+def _qcow(fd: int, path: str) -> Header:
+    """The same of qcow, the format before qcow2."""
+    head = os.pread(fd, 48, 0)
+    if len(head) < 48 or head[:8] != MAGIC + b"\0\0\0\1":
+        raise _wrong(path, "it is no qcow image", "name its real format in <driver type=...>")
+    offset, size, _, capacity = struct.unpack_from(">QIIQ", head, 8)
+    return _checked(path, capacity), _named(fd, path, offset, size), None
+
+
+def _qed(fd: int, path: str) -> Header:
+    """The same of QED."""
+    head = os.pread(fd, 64, 0)
+    if len(head) < 64 or head[:4] != QED:
+        raise _wrong(path, "it is no QED image", "name its real format in <driver type=...>")
+    (features,) = struct.unpack_from("<Q", head, 16)
+    capacity, offset, size = struct.unpack_from("<QII", head, 48)
+    if not features & QED_BACKING:
+        return _checked(path, capacity), None, None
+    return _checked(path, capacity), _named(fd, path, offset, size), "raw" if features & QED_RAW else None
+
+
+def _vmdk(fd: int, path: str) -> Header:
+    """The same of VMDK in one file; one whose text names other files is refused, and so is one with a parent."""
+    head = os.pread(fd, 64, 0)
+    if len(head) < 64 or head[:4] != VMDK:
+        raise _wrong(path, "it is no VMDK image in one file", "convert it: qemu-img convert -O qcow2")
+    (capacity,) = struct.unpack_from("<Q", head, 12)
+    start, length = struct.unpack_from("<QQ", head, 28)
+    text = os.pread(fd, min(length * SECTOR, VMDK_TEXT_MAX), start * SECTOR) if start < CAPACITY_MAX // SECTOR else b""
+    if not capacity:
+        raise _wrong(path, "it names other files", "convert it: qemu-img convert -O qcow2")
+    parent = None if VMDK_ALONE in text.lower() else b"vmdk:parent"
+    return _checked(path, capacity * SECTOR), parent, None
+
+
+def _checked(path: str, capacity: int) -> int:
+    if capacity > CAPACITY_MAX:
+        raise _broken(path)
+    return capacity
+
+
+def _named(fd: int, path: str, offset: int, size: int) -> bytes | None:
+    """The backing file that a header names."""
+    if not offset or not size:
+        return None
+    if size > NAME_MAX or offset > CAPACITY_MAX:
+        raise _broken(path)
+    name = os.pread(fd, size, offset)
+    if len(name) != size or b"\0" in name:
+        raise _broken(path)
+    return name
+
+
+HEADERS: Final = {"qcow2": _header, "qcow": _qcow, "qed": _qed, "vmdk": _vmdk}
 
 
 def _extensions(data: bytes, at: int, end: int, path: str) -> dict[int, bytes]:

@@ -199,10 +199,10 @@ def _kind(place: str, node: NodeUse, disk: Disk, depth: int, seen: dict[tuple[in
 
 def _header(place: str, node: NodeUse, disk: Disk) -> Iterator[Problem]:
     """An image that names another file of its own accord, or is none of its format."""
-    if node.format != "qcow2" or _sliced(disk):
+    if node.format == "raw" or node.format not in image.FORMATS or _sliced(disk):
         return
     try:
-        image.look(node.path, node.format)
+        image.look(node.path, node.format, below=False)
     except VirtError as error:
         yield Problem(error.code, place, None, error.message, error.hint)
 

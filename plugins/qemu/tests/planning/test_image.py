@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anyvirt.api import Denied, Invalid, NotFound, Unsupported, VirtError
-from anyvirt_qemu.image import chain, look
+from anyvirt.api import Denied, Failed, Invalid, NotFound, Unsupported, VirtError
+from anyvirt_qemu.image import chain, create, look
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -223,7 +223,7 @@ def test_what_is_no_image_is_refused(tmp_path: Path) -> None:
         look(str(tmp_path / "none"))
     assert caught.value.code == "file.not-found"
     with pytest.raises(Unsupported):
-        look(str(tmp_path / "none"), "vmdk")
+        look(str(tmp_path / "none"), "vdi")
     with pytest.raises(Invalid, match="no path"):
         look("/a\0b")
 
@@ -258,3 +258,46 @@ def test_a_block_device_is_as_large_as_it_is(tmp_path: Path) -> None:
         assert (inside.capacity, inside.allocation, inside.physical) == (MIB, 4 * MIB, 4 * MIB)
     finally:
         subprocess.run(["losetup", "--detach", device], check=True)
+
+
+@pytest.mark.parametrize("form", ["qcow", "qed"])
+def test_older_formats_tell_their_sizes_and_what_is_below(form: str, tmp_path: Path) -> None:
+    if shutil.which("qemu-img") is None:
+        pytest.skip("qemu-img is missing")
+    base, top = tmp_path / "base.img", tmp_path / "top"
+    base.write_bytes(bytes(1 << 20))
+    make = ["qemu-img", "create", "-q", "-f", form, "-b", str(base), "-F", "raw", str(top), "2M"]
+    subprocess.run(make, check=True, timeout=60)
+    assert look(str(top), form).capacity == 2 << 20
+    assert [node.path for node in chain(str(top), form)] == [str(top), str(base)]
+    top.write_bytes(bytes(100))
+    with pytest.raises(Invalid, match="it is no"):
+        look(str(top), form)
+
+
+def test_a_vmdk_image_that_names_other_files_or_a_parent_is_refused(tmp_path: Path) -> None:
+    if shutil.which("qemu-img") is None:
+        pytest.skip("qemu-img is missing")
+    alone, flat, child = (tmp_path / f"{name}.vmdk" for name in ("alone", "flat", "child"))
+    for path, more in ((alone, []), (flat, ["-o", "subformat=monolithicFlat"]), (child, ["-b", alone, "-F", "vmdk"])):
+        subprocess.run(["qemu-img", "create", "-q", "-f", "vmdk", *more, path, "1M"], check=True, timeout=60)
+    assert look(str(alone), "vmdk").capacity == 1 << 20
+    assert len(chain(str(alone), "vmdk")) == 1
+    with pytest.raises(Invalid, match="one file"):
+        look(str(flat), "vmdk")
+    with pytest.raises(Unsupported, match="backing file"):
+        look(str(child), "vmdk")
+    assert look(str(child), "vmdk", below=False).capacity == 1 << 20
+
+
+def test_an_empty_image_is_made_as_qemu_makes_it_and_never_over_another(tmp_path: Path) -> None:
+    if shutil.which("qemu-img") is None:
+        pytest.skip("qemu-img is missing")
+    for size in (0, 1000, 1 << 40):
+        path = tmp_path / f"{size}.qcow2"
+        create(str(path), size)
+        subprocess.run(["qemu-img", "check", "-q", "-f", "qcow2", path], check=True, timeout=60)
+        assert look(str(path), "qcow2").capacity == -(-size // 512) * 512
+        assert path.stat().st_mode & 0o777 == 0o600
+        with pytest.raises(Failed):
+            create(str(path), size)

@@ -66,7 +66,7 @@ def files(tmp_path: Path) -> Path:
 def locked(folder: Path) -> None:
     """Images that only secrets open, as ``conftest`` has them."""
     if shutil.which("qemu-img") is None:
-        pytest.skip("qemu-img is not installed")
+        pytest.skip("qemu-img is missing")
     for name, form, prefix, secret in (("luks", "luks", "", b"one"), ("qcow2", "qcow2", "encrypt.", b"three")):
         options = f"{prefix}key-secret=s,{prefix}iter-time=10" + (",encrypt.format=luks" if prefix else "")
         data = base64.b64encode(secret).decode()

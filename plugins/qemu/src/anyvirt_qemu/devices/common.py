@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from anyvirt.api import Boot, PciAddress, Rom, UsbAddress, VirtioSerialAddress, plain
+from anyvirt.api import Boot, PciAddress, Rom, UsbAddress, VirtioSerialAddress, meaningless, plain
 
 from anyvirt_qemu.build import Build
 
@@ -38,6 +38,7 @@ def pci(b: Build, x: Located) -> dict[str, Any]:
     address = x.address
     if not isinstance(address, PciAddress):
         b.problem(x, "address", "the device needs a PCI address", "leave the address out")
+        _misplaced(address)
         return {}
     bus, slot, function = address.bus or 0, address.slot or 0, address.function or 0
     if address.domain:
@@ -53,11 +54,18 @@ def pci(b: Build, x: Located) -> dict[str, Any]:
     return place
 
 
+def _misplaced(address: object) -> None:
+    """One problem is enough for an address of another kind."""
+    if address is not None:
+        meaningless(address)
+
+
 def usb(b: Build, x: Located) -> dict[str, Any]:
     """Bus and port of a USB device."""
     address = x.address
     if not isinstance(address, UsbAddress):
         b.problem(x, "address", "the device needs a USB address", "leave the address out")
+        _misplaced(address)
         return {}
     port = b.token(address, "port", address.port or "1")
     return {"bus": f"{controller_id(b, 'usb', address.bus or 0)}.0", "port": port}

@@ -69,8 +69,10 @@ def _sane(b: Build, x: Disk, kind: str) -> None:
     if x.source is not None:
         if x.auth is not None and x.source.auth is not None:
             b.problem(x, "auth", "the credentials are given twice", "keep those in <source>")
+            meaningless(x.auth)
         if x.encryption is not None and x.source.encryption is not None:
             b.problem(x, "encryption", "the encryption is given twice", "keep the one in <source>")
+            meaningless(x.encryption)
     if x.type == "dir" and not (x.readonly or kind == "cdrom"):
         b.problem(x, "readonly", "a directory cannot be written through", "add <readonly/>")
     if x.shareable and x.driver is not None and x.driver.type not in {None, "raw"} and not x.readonly:
