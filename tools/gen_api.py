@@ -106,7 +106,7 @@ NAMES: Final[dict[str, str]] = {
         "SevSupport SgxSection SgxSupport TpmBackends TpmModels TpmSupport TpmVersions UsableModel VideoModels "
         "VideoSupport"
     ),
-    "anyvirt.model.element": "at Element",
+    "anyvirt.model.element": "at Element Many",
     "anyvirt.model.features": "Features HyperV KvmFeatures",
     "anyvirt.model.form": "from_json to_json",
     "anyvirt.model.heed": "heeded line meaningless path_of plain unheeded",

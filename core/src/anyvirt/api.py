@@ -254,7 +254,7 @@ if TYPE_CHECKING:
         VideoModels,
         VideoSupport,
     )
-    from anyvirt.model.element import Element, at
+    from anyvirt.model.element import Element, Many, at
     from anyvirt.model.features import Features, HyperV, KvmFeatures
     from anyvirt.model.form import from_json, to_json
     from anyvirt.model.grammar import relax_ng
@@ -782,6 +782,7 @@ _HOMES: Final = {
     "LogGap": "anyvirt.store.rows",
     "MacMatch": "anyvirt.model.nwfilter",
     "Mainboard": "anyvirt.model.sysinfo",
+    "Many": "anyvirt.model.element",
     "MaximumMigratable": "anyvirt.model.domaincaps",
     "MaximumMode": "anyvirt.model.domaincaps",
     "MdevAttribute": "anyvirt.model.node_device",
@@ -1349,6 +1350,7 @@ __all__ = [
     "LogGap",
     "MacMatch",
     "Mainboard",
+    "Many",
     "MaximumMigratable",
     "MaximumMode",
     "MdevAttribute",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.source import Source
 from anyvirt.model.types import Count, Hostname, TcpPort, YesNo
 
@@ -40,7 +40,7 @@ class Backup(Element, tag="domainbackup"):
     socket: str | None = at("server/@socket", "Unix socket that the server listens on", default=None)
     tls: YesNo | None = at("server/@tls", "Clients must use TLS", default=None)
     fdgroup: str | None = at("server/@fdgroup", "Group of passed file descriptors", default=None)
-    disks: tuple[BackupDisk, ...] = at("disks/disk", "Disks", default=())
+    disks: Many[BackupDisk] = at("disks/disk", "Disks", default=())
     tls_object: str | None = at("privateData/objects/TLSx509/@alias", "QEMU's object for TLS, in status", default=None)
     secret_type: Literal["tlskey"] | None = at(
         "privateData/objects/secret/@type", "What QEMU's secret is for, in status only", default=None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from anyvirt.model.cpu import CellCache, CpuSpec, Latency, NumaBandwidth
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.os import OsType
 from anyvirt.model.types import UUID, Count, CpuSet, Integer, OnOff, Present, Size, Unsigned, YesNo
 from anyvirt.model.words import Arch, DomainType
@@ -46,11 +46,11 @@ class HostCell(Element, tag="cell"):
 
     id: Count | None = at("@id", "Number", default=None, key=True)
     memory: Size | None = at("memory", "Memory", default=None)
-    pages: tuple[HostPages, ...] = at("pages", "Pages by size", default=())
-    distances: tuple[HostDistance, ...] = at("distances/sibling", "Distances to other cells", default=())
-    caches: tuple[CellCache, ...] = at("cache", "Memory-side caches", default=())
+    pages: Many[HostPages] = at("pages", "Pages by size", default=())
+    distances: Many[HostDistance] = at("distances/sibling", "Distances to other cells", default=())
+    caches: Many[CellCache] = at("cache", "Memory-side caches", default=())
     cpus_num: Count | None = at("cpus/@num", "Number of CPUs", default=None)
-    cpus: tuple[HostCellCpu, ...] = at("cpus/cpu", "CPUs", default=())
+    cpus: Many[HostCellCpu] = at("cpus/cpu", "CPUs", default=())
 
 
 class HostCpu(CpuSpec, tag="cpu"):
@@ -65,7 +65,7 @@ class HostCpu(CpuSpec, tag="cpu"):
     signature_family: Count | None = at("signature/@family", "Family", default=None)
     signature_model: Count | None = at("signature/@model", "Model", default=None)
     signature_stepping: Count | None = at("signature/@stepping", "Stepping", default=None)
-    pages: tuple[PageSize, ...] = at("pages", "Page sizes that a guest can use", default=())
+    pages: Many[PageSize] = at("pages", "Page sizes that a guest can use", default=())
 
 
 class StartLabel(Element, tag="baselabel"):
@@ -80,7 +80,7 @@ class SecurityModel(Element, tag="secmodel"):
 
     model: Literal["selinux", "apparmor", "dac", "none"] | None = at("model", "Name", default=None, key=True)
     doi: str | None = at("doi", "Domain of interpretation", default=None)
-    baselabels: tuple[StartLabel, ...] = at("baselabel", "Labels that guests start from", default=())
+    baselabels: Many[StartLabel] = at("baselabel", "Labels that guests start from", default=())
 
 
 class CacheControl(Element, tag="control"):
@@ -106,7 +106,7 @@ class CacheMonitoring(Element, tag="monitor"):
     level: Count | None = at("@level", "Level of the caches", default=None, key=True)
     reuse_threshold: Count | None = at("@reuseThreshold", "Bytes left at which a monitor is free again", default=None)
     max_monitors: Count | None = at("@maxMonitors", "Monitors at most", default=None)
-    features: tuple[MonitorFeature, ...] = at("feature", "What can be measured", default=())
+    features: Many[MonitorFeature] = at("feature", "What can be measured", default=())
 
 
 class CacheBank(Element, tag="bank"):
@@ -117,7 +117,7 @@ class CacheBank(Element, tag="bank"):
     type: Literal["both", "code", "data"] | None = at("@type", "What it caches", default=None, key=True)
     size: Size | None = at("@size", "Size", default=None)
     cpus: CpuSet | None = at("@cpus", "CPUs that use it", default=None)
-    controls: tuple[CacheControl, ...] = at("control", "How it can be shared out", default=())
+    controls: Many[CacheControl] = at("control", "How it can be shared out", default=())
 
 
 class BandwidthControl(Element, tag="control"):
@@ -140,7 +140,7 @@ class BandwidthMonitoring(Element, tag="monitor"):
     """How memory bandwidth can be measured."""
 
     max_monitors: Count | None = at("@maxMonitors", "Monitors at most", default=None)
-    features: tuple[MonitorFeature, ...] = at("feature", "What can be measured", default=())
+    features: Many[MonitorFeature] = at("feature", "What can be measured", default=())
 
 
 class CapabilitiesHost(Element, tag="host"):
@@ -153,22 +153,20 @@ class CapabilitiesHost(Element, tag="host"):
     suspend_hybrid: Present = at("power_management/suspend_hybrid", "It can do both at once", default=False)
     iommu: YesNo | None = at("iommu/@support", "It has an IOMMU", default=None)
     migration_live: Present = at("migration_features/live", "Running guests can migrate", default=False)
-    uri_transports: tuple[Literal["tcp", "rdma", "unix", "xenmigr", "vpxmigr"], ...] = at(
+    uri_transports: Many[Literal["tcp", "rdma", "unix", "xenmigr", "vpxmigr"]] = at(
         "migration_features/uri_transports/uri_transport", "Transports for migration", default=()
     )
     cells_num: Count | None = at("topology/cells/@num", "Number of NUMA cells", default=None)
-    cells: tuple[HostCell, ...] = at("topology/cells/cell", "NUMA cells", default=())
-    latencies: tuple[Latency, ...] = at("topology/interconnects/latency", "Latencies between cells", default=())
-    bandwidths: tuple[NumaBandwidth, ...] = at(
-        "topology/interconnects/bandwidth", "Bandwidths between cells", default=()
-    )
-    banks: tuple[CacheBank, ...] = at("cache/bank", "Caches", default=())
-    cache_monitors: tuple[CacheMonitoring, ...] = at("cache/monitor", "How caches can be measured", default=())
-    bandwidth_nodes: tuple[BandwidthNode, ...] = at("memory_bandwidth/node", "Memory bandwidth by node", default=())
+    cells: Many[HostCell] = at("topology/cells/cell", "NUMA cells", default=())
+    latencies: Many[Latency] = at("topology/interconnects/latency", "Latencies between cells", default=())
+    bandwidths: Many[NumaBandwidth] = at("topology/interconnects/bandwidth", "Bandwidths between cells", default=())
+    banks: Many[CacheBank] = at("cache/bank", "Caches", default=())
+    cache_monitors: Many[CacheMonitoring] = at("cache/monitor", "How caches can be measured", default=())
+    bandwidth_nodes: Many[BandwidthNode] = at("memory_bandwidth/node", "Memory bandwidth by node", default=())
     bandwidth_monitor: BandwidthMonitoring | None = at(
         "memory_bandwidth/monitor", "How memory bandwidth can be measured", default=None
     )
-    secmodels: tuple[SecurityModel, ...] = at("secmodel", "Security drivers", default=())
+    secmodels: Many[SecurityModel] = at("secmodel", "Security drivers", default=())
 
 
 class GuestMachine(Element, tag="machine"):
@@ -186,7 +184,7 @@ class GuestDomain(Element, tag="domain"):
     type: DomainType | None = at("@type", "Type of domain", default=None, key=True)
     emulator: str | None = at("emulator", "Program", default=None)
     loader: str | None = at("loader", "Firmware", default=None)
-    machines: tuple[GuestMachine, ...] = at("machine", "Machine types", default=())
+    machines: Many[GuestMachine] = at("machine", "Machine types", default=())
 
 
 class GuestFeature(Element):
@@ -204,8 +202,8 @@ class CapabilitiesGuest(Element, tag="guest"):
     wordsize: Count | None = at("arch/wordsize", "Bits of a word", default=None)
     emulator: str | None = at("arch/emulator", "Program", default=None)
     loader: str | None = at("arch/loader", "Firmware", default=None)
-    machines: tuple[GuestMachine, ...] = at("arch/machine", "Machine types", default=())
-    domains: tuple[GuestDomain, ...] = at("arch/domain", "What runs it", default=())
+    machines: Many[GuestMachine] = at("arch/machine", "Machine types", default=())
+    domains: Many[GuestDomain] = at("arch/domain", "What runs it", default=())
     pae: GuestFeature | None = at("features/pae", "Physical address extension", default=None)
     nonpae: GuestFeature | None = at("features/nonpae", "No physical address extension", default=None)
     ia64_be: GuestFeature | None = at("features/ia64_be", "Big-endian Itanium", default=None)
@@ -223,4 +221,4 @@ class Capabilities(Element, tag="capabilities"):
     """What a host and its hypervisor can do."""
 
     host: CapabilitiesHost | None = at("host", "The host", default=None)
-    guests: tuple[CapabilitiesGuest, ...] = at("guest", "Kinds of guests", default=())
+    guests: Many[CapabilitiesGuest] = at("guest", "Kinds of guests", default=())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Literal
 
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.types import Count, Seconds, Unsigned, YesNo
 
 
@@ -58,4 +58,4 @@ class Clock(Element, tag="clock"):
     basis: Literal["utc", "localtime"] | None = at("@basis", "What a variable offset starts from", default=None)
     timezone: str | None = at("@timezone", "Zone, such as Europe/Paris", default=None)
     start: Unsigned | None = at("@start", "Seconds since 1970 at boot, for absolute", default=None)
-    timers: tuple[Timer, ...] = at("timer", "Sources of time", default=())
+    timers: Many[Timer] = at("timer", "Sources of time", default=())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.types import ByteSize, Count, CpuSet, Integer, OnOff, Size, Unsigned, YesNo
 from anyvirt.model.words import Arch
 
@@ -72,8 +72,8 @@ class Cell(Element, tag="cell"):
         "@memAccess", "Whether others may map the memory", default=None
     )
     discard: YesNo | None = at("@discard", "The memory's content is dropped when the guest ends", default=None)
-    distances: tuple[Sibling, ...] = at("distances/sibling", "Distances to other cells", default=())
-    caches: tuple[CellCache, ...] = at("cache", "Memory-side caches", default=())
+    distances: Many[Sibling] = at("distances/sibling", "Distances to other cells", default=())
+    caches: Many[CellCache] = at("cache", "Memory-side caches", default=())
 
 
 class Latency(Element, tag="latency"):
@@ -119,7 +119,7 @@ class CpuSpec(Element, tag="cpu"):
         "maxphysaddr/@mode", "Where the width of addresses comes from", default=None
     )
     maxphysaddr_bits: Count | None = at("maxphysaddr/@bits", "Width of addresses", default=None)
-    features: tuple[CpuFeature, ...] = at("feature", "Features beside the model", default=())
-    cells: tuple[Cell, ...] = at("numa/cell", "NUMA cells", default=())
-    latencies: tuple[Latency, ...] = at("numa/interconnects/latency", "Latencies between cells", default=())
-    bandwidths: tuple[NumaBandwidth, ...] = at("numa/interconnects/bandwidth", "Bandwidths between cells", default=())
+    features: Many[CpuFeature] = at("feature", "Features beside the model", default=())
+    cells: Many[Cell] = at("numa/cell", "NUMA cells", default=())
+    latencies: Many[Latency] = at("numa/interconnects/latency", "Latencies between cells", default=())
+    bandwidths: Many[NumaBandwidth] = at("numa/interconnects/bandwidth", "Bandwidths between cells", default=())

@@ -10,7 +10,7 @@ from anyvirt.model.devices.disk import DiskBus, DiskDevice
 from anyvirt.model.devices.graphics import GraphicsType
 from anyvirt.model.devices.tpm import TpmType
 from anyvirt.model.devices.video import VideoType
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.types import Count, OnOff, Size, Words, YesNo
 from anyvirt.model.words import Arch, DomainType
 
@@ -31,38 +31,38 @@ class Group(Element):
 class LoaderTypes(Element, tag="enum", when=("name", "type")):
     """How firmware can be mapped."""
 
-    values: tuple[Literal["rom", "pflash"], ...] = at("value", "Ways", default=())
+    values: Many[Literal["rom", "pflash"]] = at("value", "Ways", default=())
 
 
 class LoaderReadonly(Element, tag="enum", when=("name", "readonly")):
     """Whether firmware can be read-only."""
 
-    values: tuple[YesNo, ...] = at("value", "Whether it can", default=())
+    values: Many[YesNo] = at("value", "Whether it can", default=())
 
 
 class LoaderSecure(Element, tag="enum", when=("name", "secure")):
     """Whether firmware can enforce signed boot."""
 
-    values: tuple[YesNo, ...] = at("value", "Whether it can", default=())
+    values: Many[YesNo] = at("value", "Whether it can", default=())
 
 
 class LoaderSupport(Group, tag="loader"):
     """Firmware that is given by its path."""
 
-    paths: tuple[str, ...] = at("value", "Firmware that the host has", default=())
-    enums: tuple[LoaderTypes | LoaderReadonly | LoaderSecure, ...] = at("enum", "What it can be", default=())
+    paths: Many[str] = at("value", "Firmware that the host has", default=())
+    enums: Many[LoaderTypes | LoaderReadonly | LoaderSecure] = at("enum", "What it can be", default=())
 
 
 class Firmwares(Element, tag="enum", when=("name", "firmware")):
     """Firmware that can be chosen automatically."""
 
-    values: tuple[Literal["bios", "efi"], ...] = at("value", "Kinds of firmware", default=())
+    values: Many[Literal["bios", "efi"]] = at("value", "Kinds of firmware", default=())
 
 
 class OsSupport(Group, tag="os"):
     """Booting."""
 
-    enums: tuple[Firmwares, ...] = at("enum", "What it can be", default=())
+    enums: Many[Firmwares] = at("enum", "What it can be", default=())
     loader: LoaderSupport | None = at("loader", "Firmware that is given by its path", default=None)
 
 
@@ -79,31 +79,31 @@ class ModelBlockers(Element, tag="blockers"):
     """What a CPU model needs and the host lacks."""
 
     model: str | None = at("@model", "The model", default=None, key=True)
-    features: tuple[CpuFeature, ...] = at("feature", "What is missing", default=())
+    features: Many[CpuFeature] = at("feature", "What is missing", default=())
 
 
 class PassthroughMigratable(Element, tag="enum", when=("name", "hostPassthroughMigratable")):
     """Whether what cannot be migrated can be left out."""
 
-    values: tuple[OnOff, ...] = at("value", "Whether it can", default=())
+    values: Many[OnOff] = at("value", "Whether it can", default=())
 
 
 class PassthroughMode(Group, tag="mode", when=("name", "host-passthrough")):
     """The host's CPU as it is."""
 
-    enums: tuple[PassthroughMigratable, ...] = at("enum", "What it can be", default=())
+    enums: Many[PassthroughMigratable] = at("enum", "What it can be", default=())
 
 
 class MaximumMigratable(Element, tag="enum", when=("name", "maximumMigratable")):
     """Whether what cannot be migrated can be left out."""
 
-    values: tuple[OnOff, ...] = at("value", "Whether it can", default=())
+    values: Many[OnOff] = at("value", "Whether it can", default=())
 
 
 class MaximumMode(Group, tag="mode", when=("name", "maximum")):
     """All that the hypervisor can give."""
 
-    enums: tuple[MaximumMigratable, ...] = at("enum", "What it can be", default=())
+    enums: Many[MaximumMigratable] = at("enum", "What it can be", default=())
 
 
 class HostModelMode(Group, tag="mode", when=("name", "host-model")):
@@ -117,110 +117,110 @@ class HostModelMode(Group, tag="mode", when=("name", "host-model")):
     )
     maxphysaddr_bits: Count | None = at("maxphysaddr/@bits", "Width of addresses", default=None)
     maxphysaddr_limit: Count | None = at("maxphysaddr/@limit", "Width of addresses at most", default=None)
-    features: tuple[CpuFeature, ...] = at("feature", "Features beside the model", default=())
+    features: Many[CpuFeature] = at("feature", "Features beside the model", default=())
 
 
 class CustomMode(Group, tag="mode", when=("name", "custom")):
     """A model by name."""
 
-    models: tuple[UsableModel, ...] = at("model", "Models that can be named", default=())
-    blockers: tuple[ModelBlockers, ...] = at("blockers", "What models lack here", default=())
+    models: Many[UsableModel] = at("model", "Models that can be named", default=())
+    blockers: Many[ModelBlockers] = at("blockers", "What models lack here", default=())
 
 
 class MemorySources(Element, tag="enum", when=("name", "sourceType")):
     """Where memory can come from."""
 
-    values: tuple[Literal["file", "anonymous", "memfd"], ...] = at("value", "Kinds of source", default=())
+    values: Many[Literal["file", "anonymous", "memfd"]] = at("value", "Kinds of source", default=())
 
 
 class MemoryBackingSupport(Group, tag="memoryBacking"):
     """What memory can be made of."""
 
-    enums: tuple[MemorySources, ...] = at("enum", "What it can be", default=())
+    enums: Many[MemorySources] = at("enum", "What it can be", default=())
 
 
 class DiskDevices(Element, tag="enum", when=("name", "diskDevice")):
     """Kinds of disks."""
 
-    values: tuple[DiskDevice, ...] = at("value", "Kinds", default=())
+    values: Many[DiskDevice] = at("value", "Kinds", default=())
 
 
 class DiskBuses(Element, tag="enum", when=("name", "bus")):
     """Controllers that disks hang from."""
 
-    values: tuple[DiskBus, ...] = at("value", "Buses", default=())
+    values: Many[DiskBus] = at("value", "Buses", default=())
 
 
 class DiskModels(Element, tag="enum", when=("name", "model")):
     """Models of virtio disks."""
 
-    values: tuple[VirtioModel, ...] = at("value", "Models", default=())
+    values: Many[VirtioModel] = at("value", "Models", default=())
 
 
 class DiskSupport(Group, tag="disk"):
     """Disks."""
 
-    enums: tuple[DiskDevices | DiskBuses | DiskModels, ...] = at("enum", "What it can be", default=())
+    enums: Many[DiskDevices | DiskBuses | DiskModels] = at("enum", "What it can be", default=())
 
 
 class GraphicsTypes(Element, tag="enum", when=("name", "type")):
     """Ways to see the screen."""
 
-    values: tuple[GraphicsType, ...] = at("value", "Kinds", default=())
+    values: Many[GraphicsType] = at("value", "Kinds", default=())
 
 
 class GraphicsSupport(Group, tag="graphics"):
     """Ways to see the screen."""
 
-    enums: tuple[GraphicsTypes, ...] = at("enum", "What it can be", default=())
+    enums: Many[GraphicsTypes] = at("enum", "What it can be", default=())
 
 
 class VideoModels(Element, tag="enum", when=("name", "modelType")):
     """Models of video cards."""
 
-    values: tuple[VideoType, ...] = at("value", "Models", default=())
+    values: Many[VideoType] = at("value", "Models", default=())
 
 
 class VideoSupport(Group, tag="video"):
     """Video cards."""
 
-    enums: tuple[VideoModels, ...] = at("enum", "What it can be", default=())
+    enums: Many[VideoModels] = at("enum", "What it can be", default=())
 
 
 class HostdevModes(Element, tag="enum", when=("name", "mode")):
     """How devices are given."""
 
-    values: tuple[Literal["subsystem", "capabilities"], ...] = at("value", "Ways", default=())
+    values: Many[Literal["subsystem", "capabilities"]] = at("value", "Ways", default=())
 
 
 class HostdevPolicies(Element, tag="enum", when=("name", "startupPolicy")):
     """What happens when a device is missing."""
 
-    values: tuple[Literal["default", "mandatory", "requisite", "optional"], ...] = at("value", "Policies", default=())
+    values: Many[Literal["default", "mandatory", "requisite", "optional"]] = at("value", "Policies", default=())
 
 
 class HostdevSubsystems(Element, tag="enum", when=("name", "subsysType")):
     """Kinds of devices."""
 
-    values: tuple[Literal["usb", "pci", "scsi", "scsi_host", "mdev"], ...] = at("value", "Kinds", default=())
+    values: Many[Literal["usb", "pci", "scsi", "scsi_host", "mdev"]] = at("value", "Kinds", default=())
 
 
 class HostdevCapabilities(Element, tag="enum", when=("name", "capsType")):
     """Kinds of devices of containers."""
 
-    values: tuple[Literal["storage", "misc", "net"], ...] = at("value", "Kinds", default=())
+    values: Many[Literal["storage", "misc", "net"]] = at("value", "Kinds", default=())
 
 
 class HostdevBackends(Element, tag="enum", when=("name", "pciBackend")):
     """What gives PCI devices."""
 
-    values: tuple[Literal["default", "kvm", "vfio", "xen"], ...] = at("value", "Back ends", default=())
+    values: Many[Literal["default", "kvm", "vfio", "xen"]] = at("value", "Back ends", default=())
 
 
 class HostdevSupport(Group, tag="hostdev"):
     """Devices of the host that are given to guests."""
 
-    enums: tuple[HostdevModes | HostdevPolicies | HostdevSubsystems | HostdevCapabilities | HostdevBackends, ...] = at(
+    enums: Many[HostdevModes | HostdevPolicies | HostdevSubsystems | HostdevCapabilities | HostdevBackends] = at(
         "enum", "What it can be", default=()
     )
 
@@ -228,25 +228,25 @@ class HostdevSupport(Group, tag="hostdev"):
 class RngModels(Element, tag="enum", when=("name", "model")):
     """Models of the device."""
 
-    values: tuple[VirtioModel, ...] = at("value", "Models", default=())
+    values: Many[VirtioModel] = at("value", "Models", default=())
 
 
 class RngBackends(Element, tag="enum", when=("name", "backendModel")):
     """Where the numbers come from."""
 
-    values: tuple[Literal["random", "egd", "builtin"], ...] = at("value", "Back ends", default=())
+    values: Many[Literal["random", "egd", "builtin"]] = at("value", "Back ends", default=())
 
 
 class RngSupport(Group, tag="rng"):
     """Sources of random numbers."""
 
-    enums: tuple[RngModels | RngBackends, ...] = at("enum", "What it can be", default=())
+    enums: Many[RngModels | RngBackends] = at("enum", "What it can be", default=())
 
 
 class FilesystemDrivers(Element, tag="enum", when=("name", "driverType")):
     """What shares them."""
 
-    values: tuple[Literal["path", "handle", "loop", "nbd", "ploop", "virtiofs", "mtp"], ...] = at(
+    values: Many[Literal["path", "handle", "loop", "nbd", "ploop", "virtiofs", "mtp"]] = at(
         "value", "Drivers", default=()
     )
 
@@ -254,69 +254,67 @@ class FilesystemDrivers(Element, tag="enum", when=("name", "driverType")):
 class FilesystemSupport(Group, tag="filesystem"):
     """Shared file systems."""
 
-    enums: tuple[FilesystemDrivers, ...] = at("enum", "What it can be", default=())
+    enums: Many[FilesystemDrivers] = at("enum", "What it can be", default=())
 
 
 class TpmModels(Element, tag="enum", when=("name", "model")):
     """Models of the device."""
 
-    values: tuple[Literal["tpm-tis", "tpm-crb", "tpm-spapr", "spapr-tpm-proxy"], ...] = at(
-        "value", "Models", default=()
-    )
+    values: Many[Literal["tpm-tis", "tpm-crb", "tpm-spapr", "spapr-tpm-proxy"]] = at("value", "Models", default=())
 
 
 class TpmBackends(Element, tag="enum", when=("name", "backendModel")):
     """What stands behind the device."""
 
-    values: tuple[TpmType, ...] = at("value", "Back ends", default=())
+    values: Many[TpmType] = at("value", "Back ends", default=())
 
 
 class TpmVersions(Element, tag="enum", when=("name", "backendVersion")):
     """Versions of the specification."""
 
-    values: tuple[Literal["1.2", "2.0"], ...] = at("value", "Versions", default=())
+    values: Many[Literal["1.2", "2.0"]] = at("value", "Versions", default=())
 
 
 class TpmSupport(Group, tag="tpm"):
     """Trusted platform modules."""
 
-    enums: tuple[TpmModels | TpmBackends | TpmVersions, ...] = at("enum", "What it can be", default=())
+    enums: Many[TpmModels | TpmBackends | TpmVersions] = at("enum", "What it can be", default=())
 
 
 class RedirdevBuses(Element, tag="enum", when=("name", "bus")):
     """Buses of such devices."""
 
-    values: tuple[Literal["usb"], ...] = at("value", "Buses", default=())
+    values: Many[Literal["usb"]] = at("value", "Buses", default=())
 
 
 class RedirdevSupport(Group, tag="redirdev"):
     """Devices that a client lends."""
 
-    enums: tuple[RedirdevBuses, ...] = at("enum", "What it can be", default=())
+    enums: Many[RedirdevBuses] = at("enum", "What it can be", default=())
 
 
 class ChannelTypes(Element, tag="enum", when=("name", "type")):
     """What stands behind a channel."""
 
-    values: tuple[CharType, ...] = at("value", "Kinds", default=())
+    values: Many[CharType] = at("value", "Kinds", default=())
 
 
 class ChannelSupport(Group, tag="channel"):
     """Channels."""
 
-    enums: tuple[ChannelTypes, ...] = at("enum", "What it can be", default=())
+    enums: Many[ChannelTypes] = at("enum", "What it can be", default=())
 
 
 class GicVersions(Element, tag="enum", when=("name", "version")):
     """Versions of the controller."""
 
-    values: tuple[Literal["2", "3"], ...] = at("value", "Versions", default=())
+    values: Many[Literal["2", "3"]] = at("value", "Versions", default=())
 
 
 class GicSupport(Group, tag="gic"):
     """Interrupt controller of Arm."""
 
-    enums: tuple[GicVersions, ...] = at("enum", "What it can be", default=())
+    enums: Many[GicVersions] = at("enum", "What it can be", default=())
 
 
 class SevSupport(Group, tag="sev"):
@@ -343,19 +341,19 @@ class SgxSupport(Group, tag="sgx"):
     sgx1: YesNo | None = at("sgx1", "Version 1", default=None)
     sgx2: YesNo | None = at("sgx2", "Version 2", default=None)
     section_size: Size | None = at("section_size", "Enclave memory of the host", default=None)
-    sections: tuple[SgxSection, ...] = at("sections/section", "Enclave memory by node", default=())
+    sections: Many[SgxSection] = at("sections/section", "Enclave memory by node", default=())
 
 
 class HypervFeatures(Element, tag="enum", when=("name", "features")):
     """Enlightenments that guests can have."""
 
-    values: tuple[HyperVFeature, ...] = at("value", "Names", default=())
+    values: Many[HyperVFeature] = at("value", "Names", default=())
 
 
 class HypervSupport(Group, tag="hyperv"):
     """Enlightenments for Windows guests."""
 
-    enums: tuple[HypervFeatures, ...] = at("enum", "What it can be", default=())
+    enums: Many[HypervFeatures] = at("enum", "What it can be", default=())
 
 
 class DomainCapabilities(Element, tag="domainCapabilities"):
@@ -368,7 +366,7 @@ class DomainCapabilities(Element, tag="domainCapabilities"):
     vcpu_max: Count | None = at("vcpu/@max", "Virtual CPUs at most", default=None)
     iothreads: YesNo | None = at("iothreads/@supported", "Guests can have threads for I/O", default=None)
     os: OsSupport | None = at("os", "Booting", default=None)
-    cpu_modes: tuple[PassthroughMode | MaximumMode | HostModelMode | CustomMode, ...] = at(
+    cpu_modes: Many[PassthroughMode | MaximumMode | HostModelMode | CustomMode] = at(
         "cpu/mode", "Ways to choose the CPU", default=()
     )
     memory_backing: MemoryBackingSupport | None = at("memoryBacking", "What memory can be made of", default=None)

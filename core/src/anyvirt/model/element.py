@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 from itertools import repeat
 from operator import attrgetter, call
-from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeVar, dataclass_transform, overload
+from typing import TYPE_CHECKING, Any, Final, Generic, NoReturn, Self, TypeVar, dataclass_transform, overload
 
 if TYPE_CHECKING:
     import inspect
@@ -15,6 +15,28 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 MISSING: Final[Any] = object()
+
+
+if TYPE_CHECKING:
+
+    class Many(Generic[T]):
+        """Annotation of a field that holds several: a tuple, which is made of any iterable."""
+
+        @overload
+        def __get__(self, x: None, owner: Any) -> Self: ...
+        @overload
+        def __get__(self, x: object, owner: Any) -> tuple[T, ...]: ...
+        def __get__(self, x: Any, owner: Any) -> Any: ...
+
+        def __set__(self, x: object, value: Sequence[T]) -> None: ...
+
+else:
+
+    class Many:
+        """Annotation of a field that holds several: a tuple, which is made of any iterable."""
+
+        def __class_getitem__(cls, item: Any) -> Any:
+            return tuple[item, ...]
 
 
 class At:
@@ -30,6 +52,8 @@ class At:
         return self.default is MISSING
 
 
+@overload
+def at(path: str, doc: str, *, default: tuple[()], key: bool = False) -> Any: ...
 @overload
 def at(path: str, doc: str, *, default: T, key: bool = False) -> T: ...
 @overload

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.types import Count, Integer, IpAddress, IpPrefix, Ipv4Address, Mac, OnOff, Pattern, Present, YesNo
 
 VlanId = Annotated[int, Integer(0, 4095)]
@@ -64,7 +64,7 @@ class HostProtocol(Element, tag="protocol"):
     family: Literal["ipv4", "ipv6"] | None = at("@family", "Family", default=None, key=True)
     autoconf: Present = at("autoconf", "Addresses come of router advertisements", default=False)
     dhcp: HostDhcp | None = at("dhcp", "Addresses are asked for with DHCP", default=None)
-    ips: tuple[HostIp, ...] = at("ip", "Fixed addresses", default=())
+    ips: Many[HostIp] = at("ip", "Fixed addresses", default=())
     gateway: IpAddress | None = at("route/@gateway", "Next hop of the default route", default=None)
 
 
@@ -91,7 +91,7 @@ class HostBond(Element, tag="bond"):
     arpmon_validate: Literal["none", "active", "backup", "all"] | None = at(
         "arpmon/@validate", "Whose ARP answers are looked at", default=None
     )
-    interfaces: tuple[HostLink, ...] = at("interface", "Interfaces that it is made of", default=())
+    interfaces: Many[HostLink] = at("interface", "Interfaces that it is made of", default=())
 
 
 class HostPort(HostLink, tag="interface"):
@@ -107,7 +107,7 @@ class HostBridge(Element, tag="bridge"):
 
     stp: OnOff | None = at("@stp", "Spanning tree protocol", default=None)
     delay: Delay | None = at("@delay", "Seconds until a port forwards", default=None)
-    interfaces: tuple[HostPort, ...] = at("interface", "Ports", default=())
+    interfaces: Many[HostPort] = at("interface", "Ports", default=())
 
 
 class HostInterface(HostPort, tag="interface"):
@@ -115,5 +115,5 @@ class HostInterface(HostPort, tag="interface"):
 
     start: Literal["onboot", "none", "hotplug"] | None = at("start/@mode", "When it is brought up", default=None)
     mtu: Count | None = at("mtu/@size", "Largest packet in bytes", default=None)
-    protocols: tuple[HostProtocol, ...] = at("protocol", "Addresses, by family", default=())
+    protocols: Many[HostProtocol] = at("protocol", "Addresses, by family", default=())
     bridge: HostBridge | None = at("bridge", "What makes it a bridge", default=None)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.types import Count, CpuSet, Present, Size, YesNo
 
 
@@ -19,7 +19,7 @@ class MemoryBacking(Element, tag="memoryBacking"):
     """What memory is made of."""
 
     hugepages: Present = at("hugepages", "Huge pages", default=False)
-    pages: tuple[HugePage, ...] = at("hugepages/page", "Huge pages by size", default=())
+    pages: Many[HugePage] = at("hugepages/page", "Huge pages by size", default=())
     nosharepages: Present = at("nosharepages", "Equal pages are not merged", default=False)
     locked: Present = at("locked", "The host never swaps it", default=False)
     source: Literal["file", "anonymous", "memfd"] | None = at("source/@type", "Where it comes from", default=None)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from anyvirt.model.address import HostPci
 from anyvirt.model.devices.interface import Bandwidth, Route, VirtualPort, Vlan
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.rest import Xml
 from anyvirt.model.types import (
     UUID,
@@ -75,8 +75,8 @@ class Forward(Element, tag="forward"):
     pf: str | None = at("pf/@dev", "Interface of the physical function whose virtual ones are used", default=None)
     pf_connections: Count | None = at("pf/@connections", "Guests that use it, live only", default=None)
     nat: Nat | None = at("nat", "How addresses are translated", default=None)
-    interfaces: tuple[ForwardInterface, ...] = at("interface", "Interfaces to choose from", default=())
-    addresses: tuple[ForwardAddress, ...] = at("address", "PCI functions to choose from", default=())
+    interfaces: Many[ForwardInterface] = at("interface", "Interfaces to choose from", default=())
+    addresses: Many[ForwardAddress] = at("address", "PCI functions to choose from", default=())
 
 
 class NetworkBridge(Element, tag="bridge"):
@@ -134,7 +134,7 @@ class DnsHost(Element, tag="host"):
     """Names of one address."""
 
     ip: IpAddress | None = at("@ip", "Address", default=None, key=True)
-    hostnames: tuple[Hostname, ...] = at("hostname", "Names", default=())
+    hostnames: Many[Hostname] = at("hostname", "Names", default=())
 
 
 class Dns(Element, tag="dns"):
@@ -144,10 +144,10 @@ class Dns(Element, tag="dns"):
     forward_plain_names: YesNo | None = at(
         "@forwardPlainNames", "Names without a dot are asked elsewhere, too", default=None
     )
-    forwarders: tuple[DnsForwarder, ...] = at("forwarder", "Servers that are asked", default=())
-    txts: tuple[DnsTxt, ...] = at("txt", "TXT records", default=())
-    srvs: tuple[DnsSrv, ...] = at("srv", "SRV records", default=())
-    hosts: tuple[DnsHost, ...] = at("host", "Names and addresses", default=())
+    forwarders: Many[DnsForwarder] = at("forwarder", "Servers that are asked", default=())
+    txts: Many[DnsTxt] = at("txt", "TXT records", default=())
+    srvs: Many[DnsSrv] = at("srv", "SRV records", default=())
+    hosts: Many[DnsHost] = at("host", "Names and addresses", default=())
 
 
 class DhcpLease(Element, tag="lease"):
@@ -178,8 +178,8 @@ class DhcpHost(Element, tag="host"):
 class Dhcp(Element, tag="dhcp"):
     """The network's DHCP server for one family."""
 
-    ranges: tuple[DhcpRange, ...] = at("range", "Addresses to give away", default=())
-    hosts: tuple[DhcpHost, ...] = at("host", "Guests with an address of their own", default=())
+    ranges: Many[DhcpRange] = at("range", "Addresses to give away", default=())
+    hosts: Many[DhcpHost] = at("host", "Guests with an address of their own", default=())
     bootp_file: str | None = at("bootp/@file", "File that guests boot", default=None)
     bootp_server: Hostname | None = at("bootp/@server", "Server that has the file", default=None)
 
@@ -220,11 +220,11 @@ class Network(Element, tag="network"):
     vlan: Vlan | None = at("vlan", "VLANs", default=None)
     bandwidth: Bandwidth | None = at("bandwidth", "Limits of traffic of the bridge", default=None)
     isolated: YesNo | None = at("port/@isolated", "Guests do not see one another", default=None)
-    ips: tuple[NetworkIp, ...] = at("ip", "Addresses of the host", default=())
-    routes: tuple[Route, ...] = at("route", "Routes through the network", default=())
+    ips: Many[NetworkIp] = at("ip", "Addresses of the host", default=())
+    routes: Many[Route] = at("route", "Routes through the network", default=())
     virtualport: VirtualPort | None = at("virtualport", "Port of a switch", default=None)
-    portgroups: tuple[PortGroup, ...] = at("portgroup", "Settings that interfaces ask for by name", default=())
-    extensions: tuple[Element, ...] = at(".", "Elements of namespaces that plug-ins registered", default=())
+    portgroups: Many[PortGroup] = at("portgroup", "Settings that interfaces ask for by name", default=())
+    extensions: Many[Element] = at(".", "Elements of namespaces that plug-ins registered", default=())
 
 
 class PortBandwidth(Bandwidth, tag="bandwidth"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from anyvirt.model.address import HostPci
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.host_interface import LinkState
 from anyvirt.model.types import (
     UUID,
@@ -36,7 +36,7 @@ class IommuGroup(Element, tag="iommuGroup"):
     """Devices that the IOMMU cannot tell apart."""
 
     number: Count | None = at("@number", "Number of the group", default=None)
-    addresses: tuple[HostPci, ...] = at("address", "PCI functions in the group", default=())
+    addresses: Many[HostPci] = at("address", "PCI functions in the group", default=())
 
 
 class DeviceId(Element):
@@ -69,7 +69,7 @@ class MdevType(Element, tag="type"):
 class MdevTypes(Element, tag="capability", when=("type", "mdev_types")):
     """The device can make mediated devices."""
 
-    types: tuple[MdevType, ...] = at("type", "Kinds of them", default=())
+    types: Many[MdevType] = at("type", "Kinds of them", default=())
 
 
 class PhysFunction(Element, tag="capability", when=("type", "phys_function")):
@@ -82,7 +82,7 @@ class VirtFunctions(Element, tag="capability", when=("type", "virt_functions")):
     """The device has virtual functions."""
 
     max_count: Count | None = at("@maxCount", "How many it can have", default=None)
-    addresses: tuple[HostPci, ...] = at("address", "Those that it has", default=())
+    addresses: Many[HostPci] = at("address", "Those that it has", default=())
 
 
 class PciBridge(Element, tag="capability", when=("type", "pci-bridge")):
@@ -114,22 +114,22 @@ class VpdReadonly(Element, tag="fields", when=("access", "readonly")):
     manufacture_id: VpdText | None = at("manufacture_id", "Addition to the vendor", default=None)
     part_number: VpdText | None = at("part_number", "Part number", default=None)
     serial_number: VpdText | None = at("serial_number", "Serial number", default=None)
-    vendor_fields: tuple[VendorField, ...] = at("vendor_field", "Fields of the vendor", default=())
+    vendor_fields: Many[VendorField] = at("vendor_field", "Fields of the vendor", default=())
 
 
 class VpdReadwrite(Element, tag="fields", when=("access", "readwrite")):
     """Vital product data that the owner wrote."""
 
     asset_tag: VpdText | None = at("asset_tag", "Identifier of the owner", default=None)
-    vendor_fields: tuple[VendorField, ...] = at("vendor_field", "Fields of the vendor", default=())
-    system_fields: tuple[SystemField, ...] = at("system_field", "Fields of the system", default=())
+    vendor_fields: Many[VendorField] = at("vendor_field", "Fields of the vendor", default=())
+    system_fields: Many[SystemField] = at("system_field", "Fields of the system", default=())
 
 
 class Vpd(Element, tag="capability", when=("type", "vpd")):
     """The device has vital product data."""
 
     name: VpdText | None = at("name", "Name of the device", default=None)
-    fields: tuple[VpdReadonly | VpdReadwrite, ...] = at("fields", "The data", default=())
+    fields: Many[VpdReadonly | VpdReadwrite] = at("fields", "The data", default=())
 
 
 class SystemCapability(Element, tag="capability", when=("type", "system")):
@@ -155,12 +155,12 @@ class PciCapability(Element, tag="capability", when=("type", "pci")):
     function: Unsigned | None = at("function", "Function", default=None)
     product: DeviceId | None = at("product", "Product", default=None)
     vendor: DeviceId | None = at("vendor", "Vendor", default=None)
-    capabilities: tuple[PhysFunction | VirtFunctions | PciBridge | CardbusBridge | MdevTypes | Vpd, ...] = at(
+    capabilities: Many[PhysFunction | VirtFunctions | PciBridge | CardbusBridge | MdevTypes | Vpd] = at(
         "capability", "What it can do", default=()
     )
     iommu_group: IommuGroup | None = at("iommuGroup", "Devices that go to a guest together", default=None)
     numa_node: NumaNode | None = at("numa/@node", "NUMA node that it is near", default=None)
-    links: tuple[PciLink, ...] = at("pci-express/link", "Links of PCI Express", default=())
+    links: Many[PciLink] = at("pci-express/link", "Links of PCI Express", default=())
 
 
 class UsbDeviceCapability(Element, tag="capability", when=("type", "usb_device")):
@@ -209,8 +209,8 @@ class NetCapability(Element, tag="capability", when=("type", "net")):
     address: Mac | None = at("address", "MAC address", default=None)
     link_state: LinkState | None = at("link/@state", "State of the link", default=None)
     link_speed: Count | None = at("link/@speed", "Mbit a second", default=None)
-    features: tuple[NetFeature, ...] = at("feature", "Work that it does for the CPU", default=())
-    capabilities: tuple[Ieee80203 | Ieee80211, ...] = at("capability", "Protocols", default=())
+    features: Many[NetFeature] = at("feature", "Work that it does for the CPU", default=())
+    capabilities: Many[Ieee80203 | Ieee80211] = at("capability", "Protocols", default=())
 
 
 class FcHost(Element, tag="capability", when=("type", "fc_host")):
@@ -233,7 +233,7 @@ class ScsiHostCapability(Element, tag="capability", when=("type", "scsi_host")):
 
     host: Unsigned | None = at("host", "Number", default=None)
     unique_id: Count | None = at("unique_id", "Number among adapters of one parent", default=None)
-    capabilities: tuple[FcHost | VportOps, ...] = at("capability", "What it can do", default=())
+    capabilities: Many[FcHost | VportOps] = at("capability", "What it can do", default=())
 
 
 class FcRemotePort(Element, tag="capability", when=("type", "fc_remote_port")):
@@ -247,7 +247,7 @@ class ScsiTargetCapability(Element, tag="capability", when=("type", "scsi_target
     """A SCSI target."""
 
     target: str | None = at("target", "Name, such as target0:0:0", default=None)
-    capabilities: tuple[FcRemotePort, ...] = at("capability", "How it is reached", default=())
+    capabilities: Many[FcRemotePort] = at("capability", "How it is reached", default=())
 
 
 class ScsiCapability(Element, tag="capability", when=("type", "scsi")):
@@ -292,7 +292,7 @@ class StorageCapability(Element, tag="capability", when=("type", "storage")):
     size: PlainBytes | None = at("size", "Bytes of a drive whose medium cannot be taken out", default=None)
     logical_block_size: PlainBytes | None = at("logical_block_size", "Bytes of a block", default=None)
     num_blocks: Unsigned | None = at("num_blocks", "Number of blocks", default=None)
-    capabilities: tuple[Removable | Hotpluggable, ...] = at("capability", "What can be taken out", default=())
+    capabilities: Many[Removable | Hotpluggable] = at("capability", "What can be taken out", default=())
 
 
 class DrmCapability(Element, tag="capability", when=("type", "drm")):
@@ -315,7 +315,7 @@ class MdevCapability(Element, tag="capability", when=("type", "mdev")):
     uuid: UUID | None = at("uuid", "UUID", default=None)
     parent_addr: str | None = at("parent_addr", "Address of the device that made it", default=None)
     iommu_group: IommuGroup | None = at("iommuGroup", "Its group, live only", default=None)
-    attributes: tuple[MdevAttribute, ...] = at("attr", "Settings", default=())
+    attributes: Many[MdevAttribute] = at("attr", "Settings", default=())
 
 
 class CcwCapability(Element, tag="capability", when=("type", "ccw")):
@@ -341,7 +341,7 @@ class CssCapability(Element, tag="capability", when=("type", "css")):
     ssid: SubchannelSet | None = at("ssid", "Subchannel set", default=None)
     devno: Hex4 | None = at("devno", "Number of the subchannel", default=None)
     channel_dev_addr: ChannelAddress | None = at("channel_dev_addr", "The device that it leads to", default=None)
-    capabilities: tuple[MdevTypes, ...] = at("capability", "What it can do", default=())
+    capabilities: Many[MdevTypes] = at("capability", "What it can do", default=())
 
 
 class VdpaCapability(Element, tag="capability", when=("type", "vdpa")):
@@ -366,7 +366,7 @@ class ApQueueCapability(Element, tag="capability", when=("type", "ap_queue")):
 class ApMatrixCapability(Element, tag="capability", when=("type", "ap_matrix")):
     """All crypto cards of an s390 host."""
 
-    capabilities: tuple[MdevTypes, ...] = at("capability", "What it can do", default=())
+    capabilities: Many[MdevTypes] = at("capability", "What it can do", default=())
 
 
 class DevNode(Element, tag="devnode"):
@@ -381,13 +381,13 @@ class NodeDevice(Element, tag="device"):
 
     name: str | None = at("name", "Name, unique on the host", default=None, key=True)
     path: str | None = at("path", "Place in sysfs", default=None)
-    devnodes: tuple[DevNode, ...] = at("devnode", "Paths below /dev", default=())
+    devnodes: Many[DevNode] = at("devnode", "Paths below /dev", default=())
     parent: str | None = at("parent", "Device that it hangs from", default=None)
     parent_wwnn: Wwn | None = at("parent/@wwnn", "Node name of a parent to be found by it", default=None)
     parent_wwpn: Wwn | None = at("parent/@wwpn", "Port name of a parent to be found by it", default=None)
     parent_fabric_wwn: Wwn | None = at("parent/@fabric_wwn", "Fabric of a parent to be found by it", default=None)
     driver: str | None = at("driver/name", "Kernel module that drives it", default=None)
-    capabilities: tuple[
+    capabilities: Many[
         SystemCapability
         | PciCapability
         | UsbDeviceCapability
@@ -405,6 +405,5 @@ class NodeDevice(Element, tag="device"):
         | VdpaCapability
         | ApCardCapability
         | ApQueueCapability
-        | ApMatrixCapability,
-        ...,
+        | ApMatrixCapability
     ] = at("capability", "What it is", default=())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.types import Count, CpuSet
 
 NumaMode = Literal["strict", "preferred", "interleave", "restrictive"]
@@ -24,4 +24,4 @@ class NumaTune(Element, tag="numatune"):
     mode: NumaMode | None = at("memory/@mode", "How strictly the nodes are kept to", default=None)
     placement: Literal["static", "auto"] | None = at("memory/@placement", "Who chooses the nodes", default=None)
     nodeset: CpuSet | None = at("memory/@nodeset", "Nodes of the host", default=None)
-    memnodes: tuple[MemNode, ...] = at("memnode", "Where the memory of single cells comes from", default=())
+    memnodes: Many[MemNode] = at("memnode", "Where the memory of single cells comes from", default=())

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from anyvirt.model.devices.interface import FilterParameter
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.nwfilter_types import (
     ChainName,
     ConnectionStates,
@@ -313,7 +313,7 @@ class FilterRef(Element, tag="filterref"):
     """Another filter that stands in this place."""
 
     filter: str | None = at("@filter", "Name of the filter", default=None)
-    parameters: tuple[FilterParameter, ...] = at("parameter", "Values of its variables", default=())
+    parameters: Many[FilterParameter] = at("parameter", "Values of its variables", default=())
 
 
 class NetworkFilter(Element, tag="filter"):
@@ -323,7 +323,7 @@ class NetworkFilter(Element, tag="filter"):
     chain: ChainName | None = at("@chain", "Chain that the rules are in: root, or a protocol's", default=None)
     priority: RulePriority | None = at("@priority", "Lower chains come first", default=None)
     uuid: UUID | None = at("uuid", "UUID, unique on the host", default=None)
-    entries: tuple[FilterRule | FilterRef, ...] = at(".", "Rules and other filters, in their order", default=())
+    entries: Many[FilterRule | FilterRef] = at(".", "Rules and other filters, in their order", default=())
 
 
 class FilterBinding(Element, tag="filterbinding"):

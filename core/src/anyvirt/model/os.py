@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.source import Source, SourceType
 from anyvirt.model.types import Integer, YesNo
 from anyvirt.model.words import Arch
@@ -65,10 +65,10 @@ class Os(Element, tag="os"):
     type: OsType | None = at("type", "Kind of guest", default=None)
     arch: Arch | None = at("type/@arch", "Architecture, such as x86_64", default=None)
     machine: str | None = at("type/@machine", "Machine type, such as q35", default=None)
-    firmware_features: tuple[FirmwareFeature, ...] = at("firmware/feature", "What the firmware must have", default=())
+    firmware_features: Many[FirmwareFeature] = at("firmware/feature", "What the firmware must have", default=())
     init: str | None = at("init", "First process of a container", default=None)
-    initargs: tuple[str, ...] = at("initarg", "Its arguments", default=())
-    initenvs: tuple[InitVariable, ...] = at("initenv", "Its variables", default=())
+    initargs: Many[str] = at("initarg", "Its arguments", default=())
+    initenvs: Many[InitVariable] = at("initenv", "Its variables", default=())
     initdir: str | None = at("initdir", "Its working directory", default=None)
     inituser: str | None = at("inituser", "Its user", default=None)
     initgroup: str | None = at("initgroup", "Its group", default=None)
@@ -86,8 +86,8 @@ class Os(Element, tag="os"):
     cmdline: str | None = at("cmdline", "Arguments of the kernel", default=None)
     dtb: str | None = at("dtb", "Path of the device tree", default=None)
     root: str | None = at("root", "Root device of a paravirtual guest", default=None)
-    acpi_tables: tuple[AcpiTable, ...] = at("acpi/table", "ACPI tables", default=())
-    boots: tuple[OsBoot, ...] = at("boot", "Boot order by kind of device", default=())
+    acpi_tables: Many[AcpiTable] = at("acpi/table", "ACPI tables", default=())
+    boots: Many[OsBoot] = at("boot", "Boot order by kind of device", default=())
     bootmenu: YesNo | None = at("bootmenu/@enable", "The user may choose at start", default=None)
     bootmenu_timeout: Annotated[int, Integer(0, 65535)] | None = at(
         "bootmenu/@timeout", "Milliseconds that the menu waits", default=None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.status import EmulatorFlag
 from anyvirt.model.types import Count, Unsigned, YesNo
 from anyvirt.model.words import Arch
@@ -27,7 +27,7 @@ class ProbedHostCpu(Element, tag="hostCPU"):
     type: Accelerator | None = at("@type", "Accelerator that it holds for", default=None, key=True)
     model: str | None = at("@model", "Model that the properties add to", default=None)
     migratability: YesNo | None = at("@migratability", "QEMU tells what can migrate", default=None)
-    properties: tuple[CpuProperty, ...] = at("property", "Properties", default=())
+    properties: Many[CpuProperty] = at("property", "Properties", default=())
 
 
 class Blocker(Element, tag="blocker"):
@@ -44,7 +44,7 @@ class ProbedCpu(Element, tag="cpu"):
     typename: str | None = at("@typename", "QEMU's type", default=None)
     usable: Literal["yes", "no", "unknown"] | None = at("@usable", "This host can give it", default=None)
     deprecated: YesNo | None = at("@deprecated", "It will be gone some day", default=None)
-    blockers: tuple[Blocker, ...] = at("blocker", "What the host lacks for it", default=())
+    blockers: Many[Blocker] = at("blocker", "What the host lacks for it", default=())
 
 
 class ProbedMachine(Element, tag="machine"):
@@ -76,14 +76,14 @@ class EmulatorProbe(Element, tag="qemuCaps"):
     changed: Unsigned | None = at("qemuctime", "Seconds since 1970 when the program changed", default=None)
     driver_changed: Unsigned | None = at("selfctime", "Seconds since 1970 when libvirt changed", default=None)
     driver_version: Unsigned | None = at("selfvers", "Version of libvirt, as one number", default=None)
-    flags: tuple[EmulatorFlag, ...] = at("flag", "What it can do, in libvirt's words", default=())
+    flags: Many[EmulatorFlag] = at("flag", "What it can do, in libvirt's words", default=())
     version: Unsigned | None = at("version", "Version of the emulator, as one number", default=None)
     kvm_version: Unsigned | None = at("kvmVersion", "Version of KVM, 0 if unknown", default=None)
     microcode: Unsigned | None = at("microcodeVersion", "Version of the host's microcode", default=None)
     package: str | None = at("package", "Version of the package", default=None)
     arch: Arch | None = at("arch", "Architecture of its guests", default=None)
-    host_cpus: tuple[ProbedHostCpu, ...] = at("hostCPU", "What the host's CPU is", default=())
-    cpus: tuple[ProbedCpu, ...] = at("cpu", "CPU models", default=())
-    machines: tuple[ProbedMachine, ...] = at("machine", "Machine types", default=())
+    host_cpus: Many[ProbedHostCpu] = at("hostCPU", "What the host's CPU is", default=())
+    cpus: Many[ProbedCpu] = at("cpu", "CPU models", default=())
+    machines: Many[ProbedMachine] = at("machine", "Machine types", default=())
     hyperv_supported: YesNo | None = at("hypervCapabilities/@supported", "It has enlightenments", default=None)
-    hyperv: tuple[HypervCapability, ...] = at("hypervCapabilities/cap", "Enlightenments", default=())
+    hyperv: Many[HypervCapability] = at("hypervCapabilities/cap", "Enlightenments", default=())

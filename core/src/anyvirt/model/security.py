@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.types import Count, Hexadecimal, OnOff, YesNo
 
 
@@ -19,8 +19,8 @@ class IdRange(Element):
 class IdMap(Element, tag="idmap"):
     """The container's user namespace."""
 
-    uids: tuple[IdRange, ...] = at("uid", "User IDs", default=())
-    gids: tuple[IdRange, ...] = at("gid", "Group IDs", default=())
+    uids: Many[IdRange] = at("uid", "User IDs", default=())
+    gids: Many[IdRange] = at("gid", "Group IDs", default=())
 
 
 class KeyCipher(Element, tag="cipher"):

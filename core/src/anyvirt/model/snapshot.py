@@ -7,7 +7,7 @@ from typing import Literal
 
 from anyvirt.model.devices.disk import DiskDriver
 from anyvirt.model.domain import Domain
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.rest import Xml
 from anyvirt.model.source import Source, SourceType
 from anyvirt.model.types import Bit, Unsigned, YesNo
@@ -49,7 +49,7 @@ class Snapshot(Element, tag="domainsnapshot"):
     creation_time: Unsigned | None = at("creationTime", "Seconds since 1970", default=None)
     memory: SnapshotKind | None = at("memory/@snapshot", "How memory is kept", default=None)
     memory_file: str | None = at("memory/@file", "File that keeps memory", default=None)
-    disks: tuple[SnapshotDisk, ...] = at("disks/disk", "Disks", default=())
+    disks: Many[SnapshotDisk] = at("disks/disk", "Disks", default=())
     domain: Domain | None = at("domain", "The domain at that time", default=None)
     inactive_domain: Domain | None = at("inactiveDomain", "Its definition for the next boot", default=None)
     active: Bit | None = at("active", "It is the current one, in lists and old documents", default=None)
@@ -72,6 +72,6 @@ class Checkpoint(Element, tag="domaincheckpoint"):
     description: str | None = at("description", "Description", default=None)
     parent: str | None = at("parent/name", "Checkpoint before", default=None)
     creation_time: Unsigned | None = at("creationTime", "Seconds since 1970", default=None)
-    disks: tuple[CheckpointDisk, ...] = at("disks/disk", "Disks", default=())
+    disks: Many[CheckpointDisk] = at("disks/disk", "Disks", default=())
     domain: Domain | None = at("domain", "The domain at that time", default=None)
     current: YesNo | None = at("@current", "It is the current one", default=None)

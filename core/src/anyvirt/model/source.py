@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Final, Literal
 
 from anyvirt.model.address import HostPci
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.types import UUID, Bit, ByteSize, Count, Hostname, TcpPort, Unsigned, Word, Words, YesNo
 
 _FORMATS: Final = "raw dir bochs cloop cow dmg iso qcow qcow2 qed vmdk vpc vdi vhd fat ploop aio"
@@ -98,7 +98,7 @@ class Encryption(Element, tag="encryption"):
 
     format: Literal["default", "qcow", "luks", "luks2", "luks-any"] | None = at("@format", "Format", default=None)
     engine: Literal["qemu", "librbd"] | None = at("@engine", "What encrypts", default=None)
-    secrets: tuple[SecretRef, ...] = at("secret", "Passphrases", default=())
+    secrets: Many[SecretRef] = at("secret", "Passphrases", default=())
     cipher: EncryptionCipher | None = at("cipher", "Cipher of a new volume", default=None)
     ivgen_name: Word | None = at("ivgen/@name", "Generator of initialisation vectors, such as plain64", default=None)
     ivgen_hash: Word | None = at("ivgen/@hash", "Hash of that generator", default=None)
@@ -146,12 +146,12 @@ class PassedFiles(Element, tag="fdset"):
 class SourcePrivate(Element, tag="privateData"):
     """What libvirt's QEMU driver notes of a source in its status files (qemu_domain.c)."""
 
-    nodenames: tuple[NodeName, ...] = at("nodenames/nodename", "Block nodes", default=())
+    nodenames: Many[NodeName] = at("nodenames/nodename", "Block nodes", default=())
     reservations: str | None = at("reservations/@mgralias", "QEMU's object for reservations", default=None)
     rel_path: str | None = at("relPath", "Path relative to the image above", default=None)
-    secrets: tuple[SecretObject, ...] = at("objects/secret", "Secrets that QEMU holds", default=())
+    secrets: Many[SecretObject] = at("objects/secret", "Secrets that QEMU holds", default=())
     tls: str | None = at("objects/TLSx509/@alias", "QEMU's object for TLS", default=None)
-    fdsets: tuple[PassedFiles, ...] = at("fdsets/fdset", "File descriptors that QEMU was given", default=())
+    fdsets: Many[PassedFiles] = at("fdsets/fdset", "File descriptors that QEMU was given", default=())
     threshold_index_used: YesNo | None = at(
         "thresholdEvent/@indexUsed", "The write threshold was set by index", default=None
     )
@@ -183,7 +183,7 @@ class Source(Element, tag="source"):
     )
     index: Count | None = at("@index", "Number of the image in its chain, live only", default=None)
     address: HostPci | None = at("address", "Host address of an NVMe device", default=None)
-    hosts: tuple[SourceHost, ...] = at("host", "Servers", default=())
+    hosts: Many[SourceHost] = at("host", "Servers", default=())
     snapshot: str | None = at("snapshot/@name", "Internal snapshot that is shown", default=None)
     config: str | None = at("config/@file", "Configuration file of the rbd client", default=None)
     auth: Auth | None = at("auth", "Credentials", default=None)
@@ -191,7 +191,7 @@ class Source(Element, tag="source"):
     reservations: Reservations | None = at("reservations", "Persistent reservations", default=None)
     initiator: str | None = at("initiator/iqn/@name", "iSCSI initiator name", default=None)
     ssl_verify: YesNo | None = at("ssl/@verify", "Check the server's certificate", default=None)
-    cookies: tuple[Cookie, ...] = at("cookies/cookie", "Cookies for http and https", default=())
+    cookies: Many[Cookie] = at("cookies/cookie", "Cookies for http and https", default=())
     readahead: Unsigned | None = at("readahead/@size", "Bytes read ahead of http and ftp", default=None)
     timeout: Count | None = at("timeout/@seconds", "Seconds until a http or ftp request fails", default=None)
     identity_user: str | None = at("identity/@user", "NFS user", default=None)
@@ -207,8 +207,8 @@ class Source(Element, tag="source"):
     identity_username: str | None = at("identity/@username", "ssh user, since libvirt 9.8", default=None)
     identity_keyfile: str | None = at("identity/@keyfile", "Private key of ssh, since libvirt 9.8", default=None)
     identity_agent: str | None = at("identity/@agentsock", "Socket of the ssh agent, since libvirt 9.8", default=None)
-    slices: tuple[Slice, ...] = at("slices/slice", "Parts of the storage in use", default=())
-    seclabels: tuple[SecurityLabel, ...] = at("seclabel", "Security labels of this image", default=())
+    slices: Many[Slice] = at("slices/slice", "Parts of the storage in use", default=())
+    seclabels: Many[SecurityLabel] = at("seclabel", "Security labels of this image", default=())
     tls_from_config: Bit | None = at("@tlsFromConfig", "The driver's settings chose TLS, in status only", default=None)
     private: SourcePrivate | None = at("privateData", "The driver's notes, in status only", default=None)
 

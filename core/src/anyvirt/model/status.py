@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from anyvirt.model.backup import Backup
 from anyvirt.model.cpu import CpuSpec
 from anyvirt.model.domain import Domain
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.source import BackingStore, Protocol, Source, SourceHost, SourcePrivate, SourceType
 from anyvirt.model.types import Bit, Count, CpuSet, Hex64, Integer, Present, Unsigned, Word, YesNo
 
@@ -92,7 +92,7 @@ class MigrationSource(Element, tag="migrationSource"):
     protocol: Protocol | None = at("@protocol", "Network protocol, old form", default=None)
     name: str | None = at("@name", "Export on the server, old form", default=None)
     tls_from_config: Bit | None = at("@tlsFromConfig", "The driver's settings chose TLS, old form", default=None)
-    hosts: tuple[SourceHost, ...] = at("host", "Servers, old form", default=())
+    hosts: Many[SourceHost] = at("host", "Servers, old form", default=())
     private: SourcePrivate | None = at("privateData", "The driver's notes, old form", default=None)
     source: Source | None = at("source", "Where it is", default=None)
 
@@ -134,9 +134,9 @@ class DriverJob(Element, tag="job"):
     phase: Word | None = at("@phase", "How far the long job is", default=None)
     flags: Hex64 | None = at("@flags", "Flags that it was started with", default=None)
     async_started: Unsigned | None = at("@asyncStarted", "Milliseconds since 1970 when it began", default=None)
-    disks: tuple[MigratedDisk, ...] = at("disk", "Disks of a migration", default=())
-    parameters: tuple[MigrationParameter, ...] = at("migParams/param", "Parameters to put back", default=())
-    bitmaps: tuple[DirtyBitmap, ...] = at("tempBlockDirtyBitmaps/bitmap", "Bitmaps to remove", default=())
+    disks: Many[MigratedDisk] = at("disk", "Disks of a migration", default=())
+    parameters: Many[MigrationParameter] = at("migParams/param", "Parameters to put back", default=())
+    bitmaps: Many[DirtyBitmap] = at("tempBlockDirtyBitmaps/bitmap", "Bitmaps to remove", default=())
 
 
 class DomainStatus(Element, tag="domstatus"):
@@ -147,14 +147,14 @@ class DomainStatus(Element, tag="domstatus"):
     ) = at("@state", "State", default=None)
     reason: str | None = at("@reason", "Reason of the state", default=None)
     pid: Count | None = at("@pid", "Process", default=None)
-    taints: tuple[Taint, ...] = at("taint", "Reasons to doubt reports", default=())
+    taints: Many[Taint] = at("taint", "Reasons to doubt reports", default=())
     monitor: str | None = at("monitor/@path", "Socket of the monitor", default=None)
     monitor_type: Literal["unix", "pty"] | None = at("monitor/@type", "Kind of that socket", default=None)
     mount_namespace: Present = at("namespaces/mount", "The emulator has mounts of its own", default=False)
-    vcpus: tuple[VcpuThread, ...] = at("vcpus/vcpu", "Threads of virtual CPUs", default=())
-    flags: tuple[EmulatorFlag, ...] = at("qemuCaps/flag", "What the emulator can do", default=())
+    vcpus: Many[VcpuThread] = at("vcpus/vcpu", "Threads of virtual CPUs", default=())
+    flags: Many[EmulatorFlag] = at("qemuCaps/flag", "What the emulator can do", default=())
     job: DriverJob | None = at("job", "What the driver was about", default=None)
-    devices: tuple[NamedDevice, ...] = at("devices/device", "Devices that the emulator has", default=())
+    devices: Many[NamedDevice] = at("devices/device", "Devices that the emulator has", default=())
     numad_nodeset: CpuSet | None = at("numad/@nodeset", "Nodes that numad chose", default=None)
     numad_cpuset: CpuSet | None = at("numad/@cpuset", "Host CPUs that numad chose", default=None)
     lib_dir: str | None = at("libDir/@path", "Folder of the driver's sockets", default=None)
@@ -166,7 +166,7 @@ class DomainStatus(Element, tag="domstatus"):
     nodename_index: Count | None = at("nodename/@index", "Last number of a block node", default=None)
     fdset_index: Count | None = at("fdset/@index", "Last number of a set of file descriptors", default=None)
     blockjobs_active: YesNo | None = at("blockjobs/@active", "There are jobs on images", default=None)
-    blockjobs: tuple[BlockJob, ...] = at("blockjobs/blockjob", "Jobs on images", default=())
+    blockjobs: Many[BlockJob] = at("blockjobs/blockjob", "Jobs on images", default=())
     agent_timeout: Annotated[int, Integer(-2, 2**31 - 1)] | None = at(
         "agentTimeout", "Seconds that the agent has; -2 waits for ever, -1 the default", default=None
     )

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from anyvirt.model.address import HostPci
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.source import Auth, Encryption
 from anyvirt.model.types import (
     UUID,
@@ -162,7 +162,7 @@ class PoolDevice(Element, tag="device"):
 
     path: str | None = at("@path", "Path, or name on the server", default=None, key=True)
     part_separator: YesNo | None = at("@part_separator", "Partition names have a p", default=None)
-    free_extents: tuple[FreeExtent, ...] = at("freeExtent", "Free space", default=())
+    free_extents: Many[FreeExtent] = at("freeExtent", "Free space", default=())
 
 
 class Adapter(Element, tag="adapter"):
@@ -184,8 +184,8 @@ class Adapter(Element, tag="adapter"):
 class PoolSource(Element, tag="source"):
     """What a pool is made of; which fields count depends on its type."""
 
-    hosts: tuple[PoolHost, ...] = at("host", "Servers", default=())
-    devices: tuple[PoolDevice, ...] = at("device", "Devices", default=())
+    hosts: Many[PoolHost] = at("host", "Servers", default=())
+    devices: Many[PoolDevice] = at("device", "Devices", default=())
     dir: str | None = at("dir/@path", "Directory on the server", default=None)
     adapter: Adapter | None = at("adapter", "SCSI adapter", default=None)
     name: str | None = at("name", "Name, such as a volume group", default=None)
@@ -200,7 +200,7 @@ class PoolSource(Element, tag="source"):
 class PoolSources(Element, tag="sources"):
     """What pools could be made of, as a server or a host was asked."""
 
-    sources: tuple[PoolSource, ...] = at("source", "One for each pool", default=())
+    sources: Many[PoolSource] = at("source", "One for each pool", default=())
 
 
 class Pool(Element, tag="pool"):
@@ -219,7 +219,7 @@ class Pool(Element, tag="pool"):
     refresh_allocation: Literal["default", "capacity"] | None = at(
         "refresh/volume/@allocation", "What counts as the allocation of a volume", default=None
     )
-    extensions: tuple[Element, ...] = at(".", "Elements of namespaces that plug-ins registered", default=())
+    extensions: Many[Element] = at(".", "Elements of namespaces that plug-ins registered", default=())
 
 
 class Extent(Element, tag="extent"):
@@ -233,7 +233,7 @@ class VolumeSourceDevice(Element, tag="device"):
     """A device that a volume is on."""
 
     path: str | None = at("@path", "Path", default=None, key=True)
-    extents: tuple[Extent, ...] = at("extent", "Parts in use", default=())
+    extents: Many[Extent] = at("extent", "Parts in use", default=())
 
 
 class Timestamps(Element, tag="timestamps"):
@@ -275,7 +275,7 @@ class Volume(Element, tag="volume"):
     type: VolumeType | None = at("@type", "What it is", default=None)
     name: str = at("name", "Name, unique in the pool", key=True)
     key: str | None = at("key", "What identifies it on the host", default=None)
-    source_devices: tuple[VolumeSourceDevice, ...] = at("source/device", "Devices it is on", default=())
+    source_devices: Many[VolumeSourceDevice] = at("source/device", "Devices it is on", default=())
     capacity: ByteSize | None = at("capacity", "Size that a guest sees", default=None)
     allocation: ByteSize | None = at("allocation", "Space in use", default=None)
     physical: ByteSize | None = at("physical", "Last offset of the image", default=None)

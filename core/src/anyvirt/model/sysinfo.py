@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 
 
 class BiosEntry(Element, tag="entry"):
@@ -44,17 +44,17 @@ class ChassisEntry(Element, tag="entry"):
 class Mainboard(Element, tag="baseBoard"):
     """A base board."""
 
-    entries: tuple[BoardEntry, ...] = at("entry", "What is told about it", default=())
+    entries: Many[BoardEntry] = at("entry", "What is told about it", default=())
 
 
 class Smbios(Element, tag="sysinfo", when=("type", "smbios")):
     """What SMBIOS tells; ``os.smbios`` must be sysinfo for it to count."""
 
-    bios: tuple[BiosEntry, ...] = at("bios/entry", "About the BIOS", default=())
-    system: tuple[SystemEntry, ...] = at("system/entry", "About the machine", default=())
-    base_boards: tuple[Mainboard, ...] = at("baseBoard", "About base boards", default=())
-    chassis: tuple[ChassisEntry, ...] = at("chassis/entry", "About the chassis", default=())
-    oem_strings: tuple[str, ...] = at("oemStrings/entry", "Texts of the vendor", default=())
+    bios: Many[BiosEntry] = at("bios/entry", "About the BIOS", default=())
+    system: Many[SystemEntry] = at("system/entry", "About the machine", default=())
+    base_boards: Many[Mainboard] = at("baseBoard", "About base boards", default=())
+    chassis: Many[ChassisEntry] = at("chassis/entry", "About the chassis", default=())
+    oem_strings: Many[str] = at("oemStrings/entry", "Texts of the vendor", default=())
 
 
 class FwCfgEntry(Element, tag="entry"):
@@ -68,4 +68,4 @@ class FwCfgEntry(Element, tag="entry"):
 class FwCfg(Element, tag="sysinfo", when=("type", "fwcfg")):
     """What the guest finds in QEMU's firmware configuration."""
 
-    entries: tuple[FwCfgEntry, ...] = at("entry", "Items", default=())
+    entries: Many[FwCfgEntry] = at("entry", "Items", default=())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.types import Count, CpuSet, Integer, Size, Unsigned
 
 Scheduler = Literal["batch", "idle", "fifo", "rr"]
@@ -65,8 +65,8 @@ class CacheTune(Element, tag="cachetune"):
 
     vcpus: CpuSet | None = at("@vcpus", "Virtual CPUs that share the parts", default=None, key=True)
     id: str | None = at("@id", "Name of the resource group, live only", default=None)
-    caches: tuple[CacheAllocation, ...] = at("cache", "Parts of caches", default=())
-    monitors: tuple[CacheMonitor, ...] = at("monitor", "What is measured", default=())
+    caches: Many[CacheAllocation] = at("cache", "Parts of caches", default=())
+    monitors: Many[CacheMonitor] = at("monitor", "What is measured", default=())
 
 
 class NodeBandwidth(Element, tag="node"):
@@ -87,8 +87,8 @@ class MemoryTune(Element, tag="memorytune"):
 
     vcpus: CpuSet | None = at("@vcpus", "Virtual CPUs that share it", default=None, key=True)
     id: str | None = at("@id", "Name of the resource group, live only", default=None)
-    nodes: tuple[NodeBandwidth, ...] = at("node", "Shares by host node", default=())
-    monitors: tuple[BandwidthMonitor, ...] = at("monitor", "What is measured", default=())
+    nodes: Many[NodeBandwidth] = at("node", "Shares by host node", default=())
+    monitors: Many[BandwidthMonitor] = at("monitor", "What is measured", default=())
 
 
 class CpuTune(Element, tag="cputune"):
@@ -103,17 +103,17 @@ class CpuTune(Element, tag="cputune"):
     emulator_quota: Quota | None = at("emulator_quota", "CPU time of the emulator in a period", default=None)
     iothread_period: Period | None = at("iothread_period", "Period of each I/O thread", default=None)
     iothread_quota: Quota | None = at("iothread_quota", "CPU time of each I/O thread in a period", default=None)
-    vcpupins: tuple[VcpuPin, ...] = at("vcpupin", "Where virtual CPUs run", default=())
+    vcpupins: Many[VcpuPin] = at("vcpupin", "Where virtual CPUs run", default=())
     emulatorpin: CpuSet | None = at("emulatorpin/@cpuset", "Host CPUs that the emulator may run on", default=None)
-    iothreadpins: tuple[IoThreadPin, ...] = at("iothreadpin", "Where I/O threads run", default=())
-    vcpuscheds: tuple[VcpuSchedule, ...] = at("vcpusched", "How virtual CPUs are scheduled", default=())
-    iothreadscheds: tuple[IoThreadSchedule, ...] = at("iothreadsched", "How I/O threads are scheduled", default=())
+    iothreadpins: Many[IoThreadPin] = at("iothreadpin", "Where I/O threads run", default=())
+    vcpuscheds: Many[VcpuSchedule] = at("vcpusched", "How virtual CPUs are scheduled", default=())
+    iothreadscheds: Many[IoThreadSchedule] = at("iothreadsched", "How I/O threads are scheduled", default=())
     emulatorsched: Scheduler | None = at("emulatorsched/@scheduler", "Policy for the emulator", default=None)
     emulatorsched_priority: Priority | None = at(
         "emulatorsched/@priority", "Priority of the emulator, for fifo and rr", default=None
     )
-    cachetunes: tuple[CacheTune, ...] = at("cachetune", "Host cache for virtual CPUs", default=())
-    memorytunes: tuple[MemoryTune, ...] = at("memorytune", "Memory bandwidth for virtual CPUs", default=())
+    cachetunes: Many[CacheTune] = at("cachetune", "Host cache for virtual CPUs", default=())
+    memorytunes: Many[MemoryTune] = at("memorytune", "Memory bandwidth for virtual CPUs", default=())
 
 
 class BlkioDevice(Element, tag="device"):
@@ -131,7 +131,7 @@ class BlkioTune(Element, tag="blkiotune"):
     """Block I/O of the whole guest."""
 
     weight: Count | None = at("weight", "Weight against other guests", default=None)
-    devices: tuple[BlkioDevice, ...] = at("device", "Limits by block device", default=())
+    devices: Many[BlkioDevice] = at("device", "Limits by block device", default=())
 
 
 class MemTune(Element, tag="memtune"):

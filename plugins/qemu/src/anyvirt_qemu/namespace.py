@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final, Literal
 
-from anyvirt.api import Domain, Element, at
+from anyvirt.api import Domain, Element, Many, at
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.options import jsonstr, word
@@ -36,8 +36,8 @@ class QemuVariable(Element, tag="env", namespace=(URI, "qemu")):
 class QemuCommandLine(Element, tag="commandline", namespace=(URI, "qemu")):
     """Words and variables that QEMU is started with, beside those that follow from the definition."""
 
-    arguments: tuple[QemuArgument, ...] = at("arg", "Words, at the end of the command line", default=())
-    variables: tuple[QemuVariable, ...] = at("env", "Variables, above those of the driver", default=())
+    arguments: Many[QemuArgument] = at("arg", "Words, at the end of the command line", default=())
+    variables: Many[QemuVariable] = at("env", "Variables, above those of the driver", default=())
 
 
 class QemuCapability(Element, tag="add", namespace=(URI, "qemu")):
@@ -49,8 +49,8 @@ class QemuCapability(Element, tag="add", namespace=(URI, "qemu")):
 class QemuCapabilities(Element, tag="capabilities", namespace=(URI, "qemu")):
     """Abilities that libvirt believes a QEMU to have or not to have, whatever it found out."""
 
-    added: tuple[QemuCapability, ...] = at("add", "Abilities that QEMU is said to have", default=())
-    removed: tuple[QemuCapability, ...] = at("del", "Abilities that QEMU is said to lack", default=())
+    added: Many[QemuCapability] = at("add", "Abilities that QEMU is said to have", default=())
+    removed: Many[QemuCapability] = at("del", "Abilities that QEMU is said to lack", default=())
 
 
 class QemuProperty(Element, tag="property", namespace=(URI, "qemu")):
@@ -67,7 +67,7 @@ class QemuDevice(Element, tag="device", namespace=(URI, "qemu")):
     """Properties of one device."""
 
     alias: str = at("@alias", "Alias of the device", key=True)
-    properties: tuple[QemuProperty, ...] = at(
+    properties: Many[QemuProperty] = at(
         "frontend/property", "Properties of what the guest sees, instead of those that follow", default=()
     )
 
@@ -75,7 +75,7 @@ class QemuDevice(Element, tag="device", namespace=(URI, "qemu")):
 class QemuOverride(Element, tag="override", namespace=(URI, "qemu")):
     """Properties of devices that are other than what follows from the definition."""
 
-    devices: tuple[QemuDevice, ...] = at("device", "Devices by alias", default=())
+    devices: Many[QemuDevice] = at("device", "Devices by alias", default=())
 
 
 class QemuDeprecation(Element, tag="deprecation", namespace=(URI, "qemu")):

@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Literal
 
 from anyvirt.model.devices.device import Device
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.source import SecurityLabel
 from anyvirt.model.types import Bit, Count, Hostname, IpAddress, OnOff, TcpPort, YesNo
 
@@ -56,7 +56,7 @@ class CharSource(Element, tag="source"):
     mouse: Literal["server", "client"] | None = at("mouse/@mode", "Who moves the pointer", default=None)
     reconnect: YesNo | None = at("reconnect/@enabled", "Connect again when the peer went away", default=None)
     reconnect_timeout: Count | None = at("reconnect/@timeout", "Seconds between attempts", default=None)
-    seclabels: tuple[SecurityLabel, ...] = at("seclabel", "Security labels of the path", default=())
+    seclabels: Many[SecurityLabel] = at("seclabel", "Security labels of the path", default=())
 
 
 class CharDevice(Device):
@@ -64,7 +64,7 @@ class CharDevice(Device):
 
     type: CharType | None = at("@type", "Back end", default=None)
     tty: str | None = at("@tty", "Path of the pty, live and old form", default=None)
-    sources: tuple[CharSource, ...] = at("source", "Host side; udp may have two", default=())
+    sources: Many[CharSource] = at("source", "Host side; udp may have two", default=())
     protocol: Literal["raw", "telnet", "telnets", "tls"] | None = at(
         "protocol/@type", "What is spoken on tcp; raw without it", default=None
     )

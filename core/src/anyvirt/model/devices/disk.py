@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Annotated, Literal
 
 from anyvirt.model.devices.device import Boot, Device, VirtioModel
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.source import Auth, BackingStore, Encryption, ImageFormat, NodeName, Source, SourceType
 from anyvirt.model.types import ByteSize, Count, OnOff, Pattern, Present, TrueFalse, Unsigned, Word, Wwn, YesNo
 
@@ -59,7 +59,7 @@ class DiskThread(Element, tag="iothread"):
     """An I/O thread and the virtqueues that it serves; without any they are spread."""
 
     id: Count | None = at("@id", "Number of the thread", default=None, key=True)
-    queues: tuple[DiskQueue, ...] = at("queue", "Its queues", default=())
+    queues: Many[DiskQueue] = at("queue", "Its queues", default=())
 
 
 class DiskDriver(Element, tag="driver"):
@@ -93,7 +93,7 @@ class DiskDriver(Element, tag="driver"):
         "@discard_no_unref", "Discarded clusters of qcow2 keep their place, since libvirt 9.5", default=None
     )
     metadata_cache: ByteSize | None = at("metadata_cache/max_size", "Most memory for cached metadata", default=None)
-    iothreads: tuple[DiskThread, ...] = at(
+    iothreads: Many[DiskThread] = at(
         "iothreads/iothread", "I/O threads that serve the queues, since libvirt 10.0", default=()
     )
 
@@ -212,6 +212,6 @@ class Disk(Device, tag="disk"):
         "diskSecretsPlacement/@enc", "The encryption stood in its old place, in status only", default=None
     )
     qom: str | None = at("privateData/qom/@name", "QEMU's object of the disk, in status only", default=None)
-    nodenames: tuple[NodeName, ...] = at(
+    nodenames: Many[NodeName] = at(
         "privateData/nodenames/nodename", "QEMU's block nodes of the disk itself, in status only", default=()
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.types import Bit, Count, Hostname, OnOff, Pattern, Port, Word, YesNo
 
 Moment = Annotated[str, Pattern("date and time", r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d", "2026-06-20T01:34:37")]
@@ -74,8 +74,8 @@ class Graphics(Element, tag="graphics"):
     multi_user: YesNo | None = at("@multiUser", "Several RDP users at a time", default=None)
     address: str | None = at("@address", "D-Bus address", default=None)
     p2p: YesNo | None = at("@p2p", "Peer to peer instead of a bus", default=None)
-    listens: tuple[Listen, ...] = at("listen", "Where the server listens", default=())
-    channels: tuple[SpiceChannel, ...] = at("channel", "Security of spice channels", default=())
+    listens: Many[Listen] = at("listen", "Where the server listens", default=())
+    channels: Many[SpiceChannel] = at("channel", "Security of spice channels", default=())
     image_compression: Literal["auto_glz", "auto_lz", "quic", "glz", "lz", "off"] | None = at(
         "image/@compression", "Compression of images", default=None
     )

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from anyvirt.model.address import HostAddress
 from anyvirt.model.devices.device import Boot, Device, Rom, Teaming
 from anyvirt.model.devices.interface import Ip, Route
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.source import Auth, SourceHost, SourcePrivate
 from anyvirt.model.types import Hex4, OnOff, Pattern, Present, YesNo
 
@@ -54,7 +54,7 @@ class HostdevSource(Element, tag="source"):
     product: Hex4 | None = at("product/@id", "Product number of the USB device", default=None)
     adapter: AdapterName | None = at("adapter/@name", "SCSI adapter of the host", default=None)
     address: HostAddress | None = at("address", "Where the device sits on the host", default=None)
-    hosts: tuple[SourceHost, ...] = at("host", "iSCSI server", default=())
+    hosts: Many[SourceHost] = at("host", "iSCSI server", default=())
     auth: Auth | None = at("auth", "Credentials for the server", default=None)
     initiator: str | None = at("initiator/iqn/@name", "iSCSI initiator name", default=None)
     block: str | None = at("block", "Path of the host's block device, for storage", default=None)
@@ -85,8 +85,8 @@ class Hostdev(Device, tag="hostdev"):
     driver_model: str | None = at("driver/@model", "Kernel driver that gives it away, since libvirt 10.1", default=None)
     source: HostdevSource | None = at("source", "Which device of the host it is", default=None)
     teaming: Teaming | None = at("teaming", "Part in a failover pair of interfaces", default=None)
-    ips: tuple[Ip, ...] = at("ip", "Addresses in the container", default=())
-    routes: tuple[Route, ...] = at("route", "Routes in the container", default=())
+    ips: Many[Ip] = at("ip", "Addresses in the container", default=())
+    routes: Many[Route] = at("route", "Routes in the container", default=())
     readonly: Present = at("readonly", "The guest cannot write", default=False)
     shareable: Present = at("shareable", "Several guests may use it at the same time", default=False)
     boot: Boot | None = at("boot", "Place in the boot order", default=None)

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from anyvirt.model.address import HostAddress
 from anyvirt.model.devices.device import Boot, Device, Rom, Teaming
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.types import (
     UUID,
     Count,
@@ -98,8 +98,8 @@ class InterfaceSource(Element, tag="source"):
     local_port: TcpPort | None = at("local/@port", "Own port of a udp interface", default=None)
     reconnect: YesNo | None = at("reconnect/@enabled", "Connect again when the peer went away", default=None)
     reconnect_timeout: Count | None = at("reconnect/@timeout", "Seconds between attempts", default=None)
-    ips: tuple[Ip, ...] = at("ip", "Addresses of the host's end", default=())
-    routes: tuple[Route, ...] = at("route", "Routes on the host", default=())
+    ips: Many[Ip] = at("ip", "Addresses of the host's end", default=())
+    routes: Many[Route] = at("route", "Routes on the host", default=())
 
 
 class Offloads(Element):
@@ -157,7 +157,7 @@ class Vlan(Element, tag="vlan"):
     """VLANs of a port."""
 
     trunk: YesNo | None = at("@trunk", "Several VLANs pass", default=None)
-    tags: tuple[VlanTag, ...] = at("tag", "The VLANs", default=())
+    tags: Many[VlanTag] = at("tag", "The VLANs", default=())
 
 
 class Rate(Element):
@@ -199,7 +199,7 @@ class PortForward(Element, tag="portForward"):
     proto: Literal["tcp", "udp"] | None = at("@proto", "Protocol", default=None)
     address: IpAddress | None = at("@address", "Address of the host", default=None)
     dev: str | None = at("@dev", "Interface of the host", default=None)
-    ranges: tuple[PortRange, ...] = at("range", "Ports", default=())
+    ranges: Many[PortRange] = at("range", "Ports", default=())
 
 
 class ActualInterface(Element, tag="actual"):
@@ -230,9 +230,9 @@ class Interface(Device, tag="interface"):
     mac_type: Literal["generated", "static"] | None = at("mac/@type", "Who chose the address", default=None)
     mac_check: YesNo | None = at("mac/@check", "The hypervisor checks the address", default=None)
     source: InterfaceSource | None = at("source", "Host side", default=None)
-    ips: tuple[Ip, ...] = at("ip", "Addresses in the guest", default=())
-    routes: tuple[Route, ...] = at("route", "Routes in the guest", default=())
-    port_forwards: tuple[PortForward, ...] = at("portForward", "Ports that reach the guest (passt)", default=())
+    ips: Many[Ip] = at("ip", "Addresses in the guest", default=())
+    routes: Many[Route] = at("route", "Routes in the guest", default=())
+    port_forwards: Many[PortForward] = at("portForward", "Ports that reach the guest (passt)", default=())
     virtualport: VirtualPort | None = at("virtualport", "Port of a switch", default=None)
     vlan: Vlan | None = at("vlan", "VLANs", default=None)
     isolated: YesNo | None = at("port/@isolated", "Guests of one bridge do not see one another", default=None)
@@ -251,7 +251,7 @@ class Interface(Device, tag="interface"):
     backend_vhost: str | None = at("backend/@vhost", "Path of the vhost device node", default=None)
     backend_log_file: str | None = at("backend/@logFile", "Log file of passt", default=None)
     filter: str | None = at("filterref/@filter", "Network filter", default=None)
-    filter_parameters: tuple[FilterParameter, ...] = at("filterref/parameter", "Parameters of the filter", default=())
+    filter_parameters: Many[FilterParameter] = at("filterref/parameter", "Parameters of the filter", default=())
     boot: Boot | None = at("boot", "Place in the boot order", default=None)
     rom: Rom | None = at("rom", "Option ROM", default=None)
     sndbuf: Unsigned | None = at("tune/sndbuf", "Bytes of the tap's send buffer", default=None)

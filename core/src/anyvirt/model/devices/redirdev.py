@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from anyvirt.model.devices.char import CharDevice
 from anyvirt.model.devices.device import Boot
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.types import Hexadecimal, Pattern, YesNo
 
 Any2 = Annotated[int, Hexadecimal(2, 0xFF, -1)]
@@ -34,4 +34,4 @@ class RedirRule(Element, tag="usbdev"):
 class Redirfilter(Element, tag="redirfilter"):
     """Which USB devices may be redirected; the first rule that matches counts."""
 
-    rules: tuple[RedirRule, ...] = at("usbdev", "Rules in their order", default=())
+    rules: Many[RedirRule] = at("usbdev", "Rules in their order", default=())

@@ -6,7 +6,7 @@ from typing import Literal
 
 from anyvirt.model.devices.char import CharSource, CharType
 from anyvirt.model.devices.device import Device, VirtioModel, VirtioOptions
-from anyvirt.model.element import at
+from anyvirt.model.element import Many, at
 from anyvirt.model.types import Count, OnOff
 
 
@@ -19,7 +19,7 @@ class Rng(Device, tag="rng"):
     backend: Literal["random", "egd", "builtin"] | None = at("backend/@model", "Where numbers come from", default=None)
     backend_type: CharType | None = at("backend/@type", "Connection to an entropy daemon", default=None)
     path: str | None = at("backend", "Host device, such as /dev/urandom", default=None)
-    sources: tuple[CharSource, ...] = at("backend/source", "Entropy daemon", default=())
+    sources: Many[CharSource] = at("backend/source", "Entropy daemon", default=())
     protocol: Literal["raw", "telnet", "telnets", "tls"] | None = at(
         "backend/protocol/@type", "What is spoken on tcp", default=None
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal
 
 from anyvirt.model.devices.device import Device
-from anyvirt.model.element import Element, at
+from anyvirt.model.element import Element, Many, at
 from anyvirt.model.types import Count, YesNo
 
 
@@ -22,7 +22,7 @@ class Sound(Device, tag="sound"):
         "@model", "Model", default=None
     )
     multichannel: YesNo | None = at("@multichannel", "More than two channels, usb only", default=None)
-    codecs: tuple[SoundCodec, ...] = at("codec", "Codecs of an HD audio card", default=())
+    codecs: Many[SoundCodec] = at("codec", "Codecs of an HD audio card", default=())
     audio: Count | None = at("audio/@id", "Audio back end", default=None)
 
 
