@@ -6,7 +6,7 @@ from pathlib import Path
 
 from anyvirt.api import CpuFeature, CpuMode, CpuPolicy, CpuSpec
 from anyvirt_qemu import host_cpu
-from anyvirt_qemu.capability import probe
+from anyvirt_qemu.capability import Capability, probe
 from anyvirt_qemu.host_cpu import HostCpu, choice, frozen
 
 MODELS = {
@@ -44,3 +44,18 @@ def test_a_real_qemu_tells_a_model_that_it_can_run_and_only_once(qemu: str, tmp_
     assert host_cpu.nearest(caps, tmp_path) == found
     assert file.stat().st_mtime_ns == before
     assert not list(tmp_path.glob("probe-*"))
+
+
+def test_features_that_the_host_lacks_are_named_unless_they_are_switched_off(qemu: str, tmp_path: Path) -> None:
+    digest = probe(qemu, tmp_path).digest
+    caps = Capability(digest | {"cpus": [["Big", None, False, ["avx512f", "sse4.1"]], ["Small", None, False, None]]})
+    cpu = CpuSpec(mode=CpuMode.CUSTOM, model="Big")
+    assert host_cpu.lacking(caps, cpu) == ["avx512f", "sse4.1"]
+    off = cpu.replace(features=(CpuFeature(name="sse4_1", policy=CpuPolicy.DISABLE),))
+    assert host_cpu.lacking(caps, off) == ["avx512f"]
+    for other in (None, cpu.replace(model="Small"), cpu.replace(model="Unknown"), CpuSpec(mode=CpuMode.MAXIMUM)):
+        assert host_cpu.lacking(caps, other) == []
+    found = host_cpu.problem(cpu, ["avx512f"])
+    assert (found.code, found.path) == ("unsupported.config", "/cpu/model")
+    assert "the guest's Big is without avx512f" in found.text
+    assert "<feature policy='disable' name='avx512f'/>" in found.hint

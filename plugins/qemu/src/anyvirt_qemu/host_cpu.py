@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from anyvirt.api import CpuFeature, CpuMode, CpuPolicy, CpuSpec, VirtError
+from anyvirt.api import CpuFeature, CpuMode, CpuPolicy, CpuSpec, Problem, VirtError
 from anyvirt_host.local.child import Child
 
 from anyvirt_qemu import cache, failure
@@ -70,6 +70,31 @@ def frozen(x: CpuSpec, host: HostCpu) -> CpuSpec:
         model_fallback="forbid",
         features=(*found, *x.features),
     )
+
+
+def lacking(caps: Capability, x: CpuSpec | None) -> list[str]:
+    """Features of a named model that guests cannot have here and that the definition does not switch off."""
+    if x is None or x.model is None or x.mode not in {None, CpuMode.CUSTOM}:
+        return []
+    found = caps.cpus.get(x.model)
+    off = {_plain(one.name) for one in x.features if one.policy in {CpuPolicy.DISABLE, CpuPolicy.FORBID}}
+    return sorted({name for name in (found.missing or ()) if _plain(name) not in off}) if found is not None else []
+
+
+def _plain(name: str | None) -> str:
+    return (name or "").replace("_", "-").replace(".", "-")
+
+
+def told(x: CpuSpec, lacks: list[str]) -> str:
+    """What the user hears of a CPU that is not whole."""
+    return f"the guest's {x.model} is without {', '.join(lacks)}, which this host cannot give"
+
+
+def problem(x: CpuSpec, lacks: list[str]) -> Problem:
+    """The same as a blocker, for definitions that want their CPU checked."""
+    names = "".join(f"<feature policy='disable' name='{name}'/>" for name in lacks)
+    hint = f"choose another model, write check='none', or leave them out: {names}"
+    return Problem("unsupported.config", "/cpu/model", None, told(x, lacks), hint)
 
 
 def _ask(caps: Capability, folder: Path) -> dict[str, Any]:

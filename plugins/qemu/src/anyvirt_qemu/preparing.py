@@ -36,7 +36,8 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     domain, missing = media.present(domain)
     images, problems = chains(domain)
     caps = Caps(found)
-    domain = _cpu(site, domain, found, accelerator)
+    under = _under(site, domain, found, accelerator)
+    domain = _cpu(site, domain, under)
     domain, unfit = _firmware(domain, caps)
     problems += unfit
     try:
@@ -52,18 +53,26 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
         )
     except Invalid as error:
         return None, [*problems, *error.problems], accelerator
-    planned = replace(planned, warnings=(*missing, *planned.warnings))
+    lacking = host_cpu.lacking(under, domain.cpu)
+    told = [host_cpu.told(domain.cpu, lacking)] if lacking and domain.cpu is not None else []
+    planned = replace(planned, warnings=(*missing, *planned.warnings, *told))
+    if lacking and accelerator == "kvm" and domain.cpu is not None and domain.cpu.check in {"partial", "full"}:
+        problems.append(host_cpu.problem(domain.cpu, lacking))
     return None if unfit else planned, [*problems, *blockers(domain, planned)], accelerator
 
 
-def _cpu(site: Site, domain: Domain, found: Capability, accelerator: Accelerator) -> Domain:
+def _under(site: Site, domain: Domain, found: Capability, accelerator: Accelerator) -> Capability:
+    """What the binary can do under the accelerator of this start, where a CPU is asked for that depends on it."""
+    if found.accel == accelerator or domain.cpu is None or domain.cpu.mode not in {CpuMode.HOST_MODEL, CpuMode.CUSTOM}:
+        return found
+    return probe(found.binary, site.host.settings.user_cache_dir, accel=accelerator)
+
+
+def _cpu(site: Site, domain: Domain, under: Capability) -> Domain:
     """The definition with a CPU like the host's spelled out, where it asks for one."""
     if domain.cpu is None or domain.cpu.mode != CpuMode.HOST_MODEL:
         return domain
-    folder = site.host.settings.user_cache_dir
-    host = host_cpu.nearest(
-        found if found.accel == accelerator else probe(found.binary, folder, accel=accelerator), folder
-    )
+    host = host_cpu.nearest(under, site.host.settings.user_cache_dir)
     return domain if host is None else domain.replace(cpu=host_cpu.frozen(domain.cpu, host))
 
 
