@@ -339,16 +339,18 @@ class World:
         kind = form if passphrase is None else f"{form}-{hashlib.sha256(passphrase).hexdigest()[:8]}"
         made = self.cache / f"image-{size}.{kind}"
         if not made.exists():
+            part = made.with_name(f"{made.name}.{os.getpid()}")  # others may make the same one now
             extra: list[str] = []
             if passphrase is not None:
                 prefix = "" if form == "luks" else "encrypt."
                 chosen = "" if form == "luks" else "encrypt.format=luks,"
                 extra = ["--object", f"secret,id=s,format=base64,data={base64.b64encode(passphrase).decode()}"]
                 extra += ["-o", f"{chosen}{prefix}key-secret=s,{prefix}iter-time=100"]
-            argv = ["qemu-img", "create", "-q", "-f", form, *extra, str(made), str(size)]
+            argv = ["qemu-img", "create", "-q", "-f", form, *extra, str(part), str(size)]
             for last in (False, False, False, False, True):  # at times it cannot time its own hashing, and gives up
                 if subprocess.run(argv, check=last, timeout=60).returncode == 0:
                     break
+            part.rename(made)
         shutil.copyfile(made, place)
         return place
 
