@@ -32,11 +32,12 @@ from anyvirt_qemu import ending, failure, image, journal, reserves
 from anyvirt_qemu.command import Command
 from anyvirt_qemu.guest import LOG, STATUS, Record
 from anyvirt_qemu.monitor import Monitor
+from anyvirt_qemu.reached import reached
 from anyvirt_qemu.run_dir import CONTROL, RECORD, RunDir
 from anyvirt_qemu.site import KIND, lifecycle
 
 if TYPE_CHECKING:
-    from anyvirt.api import ProcessId, Row
+    from anyvirt.api import Domain, ProcessId, Row
 
     from anyvirt_qemu.plan import FdUse, Plan
     from anyvirt_qemu.site import Site
@@ -60,7 +61,7 @@ def start(site: Site, row: Row, plan: Plan, *, paused: bool, accelerator: str) -
             number=site.store.begin_run(KIND, row.uuid, run),
             phase="starting",
             paused=paused,
-            xml=without_passwords(Document.of(plan.domain.replace(id=None))).text,
+            xml=_live(plan.domain),
             boot=site.scope.boot_id,
             began=time.time(),
             accelerator=accelerator,
@@ -104,8 +105,8 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
     site.step("connect")
     with _connected(place, process, row.name) as monitor:
         site.step("configure")
-        consoles = _configured(monitor, plan)
-        record = _written(place, record, consoles=consoles)
+        consoles, domain = _configured(monitor, plan)
+        record = _written(place, record, consoles=consoles, xml=_live(domain))
         site.step("tell")
         record = _written(place, record, phase="telling")
         try:
@@ -146,9 +147,15 @@ def _connected(place: RunDir, process: ProcessId, name: str) -> Monitor:
         raise
 
 
-def _configured(monitor: Monitor, plan: Plan) -> dict[str, dict[str, str]]:
-    """Run what the plan wants run while the guest stands; say where its consoles are."""
+def _live(domain: Domain) -> str:
+    return without_passwords(Document.of(domain.replace(id=None))).text
+
+
+def _configured(monitor: Monitor, plan: Plan) -> tuple[dict[str, dict[str, str]], Domain]:
+    """Run what the plan wants run while the guest stands; say where its consoles are, and where it is reached."""
     batch = [Command("query-chardev"), *(Command(step.command, step.arguments) for step in plan.steps)]
+    if "-vnc" in plan.argv:
+        batch.append(Command("query-vnc"))
     answers = monitor.execute_many(batch)
     for answer in answers:
         if isinstance(answer, VirtError):
@@ -160,7 +167,9 @@ def _configured(monitor: Monitor, plan: Plan) -> dict[str, dict[str, str]]:
         if use.type == "pty":
             place = found.get(use.chardev, "").partition("pty:")[2]
         consoles[use.alias] = {"kind": use.kind, "type": use.type, "log": use.log, "path": place}
-    return consoles
+    lines = {alias: use["path"] for alias, use in consoles.items() if use["type"] == "pty" and use["path"]}
+    screen = answers[-1] if "-vnc" in plan.argv else None
+    return consoles, reached(plan.domain, plan.cwd, screen, lines)
 
 
 def _disks(plan: Plan) -> dict[str, dict[str, str]]:
