@@ -38,7 +38,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     caps = Caps(found)
     under = _under(site, domain, found, accelerator)
     domain = _cpu(site, domain, under)
-    domain, unfit = _firmware(domain, caps)
+    domain, unfit = _firmware(site, domain, caps)
     problems += unfit
     try:
         planned = plan(
@@ -92,15 +92,16 @@ def _storage(site: Site, domain: Domain) -> Storage:
     return Storage(generics=media.generics(domain), overlays=place)
 
 
-def _firmware(domain: Domain, caps: Caps) -> tuple[Domain, list[Problem]]:
+def _firmware(site: Site, domain: Domain, caps: Caps) -> tuple[Domain, list[Problem]]:
     """The definition with firmware that fits, or why none does."""
     if not firmwares.needed(domain) or domain.os is None:
         return domain, []
     machine = caps.machine(domain.os.machine or "")
     if machine is None:
         return domain, []  # which the plan tells
+    folders = (*firmwares.FOLDERS, site.host.settings.user_config_dir / "qemu/firmware")
     try:
-        return firmwares.chosen(domain, caps.arch, machine, firmwares.read()), []
+        return firmwares.chosen(domain, caps.arch, machine, firmwares.read(folders)), []
     except Invalid as error:
         plainly = domain.os.replace(firmware=None, firmware_features=(), loader_secure=None)
         return domain.replace(os=plainly), list(error.problems)
