@@ -81,7 +81,7 @@ def root_of(path: Path) -> str:
     """The tag of the root element; nothing where the file is no XML."""
     try:
         return str(etree.parse(path).getroot().tag)
-    except etree.XMLSyntaxError:
+    except (etree.XMLSyntaxError, OSError):
         return ""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from itertools import permutations
 
 import pytest
@@ -289,3 +290,20 @@ def test_documents_in_other_encodings_are_read(encoding: str) -> None:
     text = f"<?xml version='1.0' encoding='{declared}'?>\n<domain><name>caf\u00e9</name></domain>"
     assert parse(text.encode(encoding), Domain).name == "caf\u00e9"
     assert parse(text, Domain).name == "caf\u00e9"
+
+
+def test_many_unknown_elements_among_known_ones_take_no_longer_each() -> None:
+    def spent(count: int) -> float:
+        x = read("<devices>" + "<lamp/><disk/>" * count + "</devices>")
+        began = time.process_time()
+        dump(x)
+        return time.process_time() - began
+
+    spent(100)
+    assert spent(8000) < 40 * max(spent(800), 0.001)
+
+
+def test_a_namespace_with_a_relative_uri_is_kept_and_compared_as_it_is_spelled() -> None:
+    x = read("<a:lamp xmlns:a='here'/>")
+    assert parse(dump(x, canonical=True)) == x
+    assert x != read("<a:lamp xmlns:a='there'/>")

@@ -105,12 +105,25 @@ class _Writer:
 class _One:
     """One element being written."""
 
-    __slots__ = ("anchored", "attributes", "bare", "filled", "plan", "prefix", "raw", "values", "writer", "x")
+    __slots__ = (
+        "anchored",
+        "attributes",
+        "bare",
+        "filled",
+        "numbered",
+        "plan",
+        "prefix",
+        "raw",
+        "values",
+        "writer",
+        "x",
+    )
 
     def __init__(self, writer: _Writer, x: Element, plan: Plan, rest: Rest | None, raw: Any) -> None:
         self.writer, self.x, self.plan, self.values, self.raw = writer, x, plan, plan.getter(x), raw
         self.prefix = f"{plan.cls._namespace[1]}:" if plan.cls._namespace else ""
         self.anchored: dict[tuple[str, str], list[Stray]] | None = None
+        self.numbered: dict[tuple[str, str, int], list[Stray]] = {}
         self.attributes: dict[str, list[tuple[str, str]]] | None = None
         self.bare: set[str] = set()
         self.filled: set[Node] | None = None
@@ -125,6 +138,7 @@ class _One:
         self.bare = set(rest.bare)
         for stray in rest.strays:
             self.anchored.setdefault((stray.node, stray.after), []).append(stray)
+            self.numbered.setdefault(stray.place, []).append(stray)
             self.bare.add(stray.node)
         for node, name, value, _why in sorted(rest.attributes) if self.writer.canonical else rest.attributes:
             self.attributes.setdefault(node, []).append((name, value))
@@ -255,13 +269,12 @@ class _One:
         self, node: Node, after: str, index: int | None, indent: str, out: list[str], *, beyond: int = 0
     ) -> None:
         assert self.anchored is not None
-        for stray in self.anchored.get((node.path, after), ()):
-            if (
-                stray.number != index
-                if index is not None and index >= 0
-                else (index is None and 0 <= stray.number < beyond)
-            ):
-                continue
+        if index is not None and index >= 0:
+            found = self.numbered.get((node.path, after, index), [])
+        else:  # all at the start of an element, after a list what is beyond its end
+            kept = self.anchored.get((node.path, after), [])
+            found = [stray for stray in kept if index is not None or not 0 <= stray.number < beyond]
+        for stray in found:
             if isinstance(stray.text, Xml):
                 out.append(indent + (canonical_xml(stray.text) if self.writer.canonical else stray.text))
             else:

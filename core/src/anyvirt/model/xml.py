@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from copy import deepcopy
 from functools import lru_cache
 from typing import Any, Final, TypeVar, cast, overload
 
@@ -19,6 +20,8 @@ from anyvirt.model.roots import class_of, marks_of
 E = TypeVar("E", bound=Element)
 
 _DECLARED: Final = re.compile(r"\sxmlns:([\w.-]+)=(\"[^\"]*\"|'[^']*')")
+CROWDED: Final = 32
+_PREFIX: Final = re.compile(r"([\w.-]+):")
 _FIRST_TAG: Final = re.compile(r"<[^<>\"']*+(?:\"[^\"]*+\"[^<>\"']*+|'[^']*+'[^<>\"']*+)*+>")
 
 
@@ -389,11 +392,14 @@ def _name(child: Any) -> str:
 
 def outer(node: Any) -> str:
     """An element as XML text that stands alone: it declares the prefixes that it uses, and no others."""
+    if len(node.nsmap) > CROWDED:  # writing hundreds of declarations for each of thousands of elements takes minutes
+        node = deepcopy(node)
     text: str = etree.tostring(node, encoding="unicode", with_tail=False)
     if "xmlns:" in text and len(node.nsmap):
         first = _FIRST_TAG.match(text)
         if first is not None:
-            kept = _DECLARED.sub(lambda hit: hit[0] if f"{hit[1]}:" in text else "", first[0])
+            used = set(_PREFIX.findall(text))
+            kept = _DECLARED.sub(lambda hit: hit[0] if hit[1] in used else "", first[0])
             text = kept + text[first.end() :]
     return text
 
@@ -406,7 +412,10 @@ def canonical_text(text: str) -> str:
     except (etree.XMLSyntaxError, ValueError):
         return text
     _unindent(root)
-    return etree.tostring(root, method="c14n", exclusive=True, with_comments=True).decode()
+    try:
+        return etree.tostring(root, method="c14n", exclusive=True, with_comments=True).decode()
+    except etree.C14NError:  # the URI of a namespace is a relative one
+        return text
 
 
 def _unindent(root: Any) -> None:
