@@ -397,6 +397,7 @@ class Placing:
             self.refuse("controllers", x, "there is no free PCI slot beside the other parts of the controller")
         else:
             _put(x, slot, multifunction=None if function else True)
+            self.parts.setdefault(x.index, x.address)
 
 
 @lru_cache(1024)

@@ -16,7 +16,7 @@ from anyvirt.api import (
     dump,
     parse,
 )
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 Guest = Callable[..., str]
@@ -96,6 +96,7 @@ def places(domain: Domain) -> Iterator[tuple[Any, ...]]:
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(kinds=some, controllers=brought, machine=machines)
+@example(kinds=[], controllers=["usb2"], machine="pc")
 def test_completed_twice_is_completed_once_and_nobody_shares_a_place(
     kinds: list[str], controllers: list[str], machine: str, complete: Complete, guest: Guest
 ) -> None:
