@@ -79,6 +79,15 @@ class Probed:
     def has_device(self, name: str) -> bool:
         return self.devices is None or name in self.devices
 
+    def has_object(self, name: str) -> bool:
+        return bool(name)
+
+    def has_option(self, option: str, parameter: str | None = None) -> bool:
+        return bool(option or parameter)
+
+    def has_feature(self, name: str) -> bool:
+        return bool(name)
+
     def has_cpu(self, model: str) -> bool:
         return bool(model)
 

@@ -48,7 +48,8 @@ def test_a_real_qemu_tells_a_model_that_it_can_run_and_only_once(qemu: str, tmp_
 
 def test_features_that_the_host_lacks_are_named_unless_they_are_switched_off(qemu: str, tmp_path: Path) -> None:
     digest = probe(qemu, tmp_path).digest
-    caps = Capability(digest | {"cpus": [["Big", None, False, ["avx512f", "sse4.1"]], ["Small", None, False, None]]})
+    cpus = [["Big", None, False, ["avx512f", "sse4.1"]], ["Small", None, False, None]]
+    caps = Capability({**digest, "cpus": cpus})
     cpu = CpuSpec(mode=CpuMode.CUSTOM, model="Big")
     assert host_cpu.lacking(caps, cpu) == ["avx512f", "sse4.1"]
     off = cpu.replace(features=(CpuFeature(name="sse4_1", policy=CpuPolicy.DISABLE),))

@@ -24,4 +24,4 @@ def test_the_live_definition_says_where_the_screen_and_the_line_are(
         line.settimeout(10)
         line.connect(place)
         assert line.recv(12).startswith(b"RFB 003.")
-    assert live.serials[0].sources[0].path.startswith("/dev/pts/")
+    assert (live.serials[0].sources[0].path or "").startswith("/dev/pts/")

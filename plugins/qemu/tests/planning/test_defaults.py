@@ -248,7 +248,7 @@ def test_memory_is_that_of_all_cells_and_modules(complete: Complete, guest: Gues
     made = complete(guest(module, extra=cells))
     assert made.memory == 4 << 20
     assert made.cpu is not None
-    assert [(cell.id, cell.cpus) for cell in made.cpu.cells] == [(0, {0, 2}), (1, {1})]
+    assert [(cell.id, cell.cpus) for cell in made.cpu.cells] == [(0, frozenset({0, 2})), (1, frozenset({1}))]
     assert complete(guest(module, extra=cells), stored=True).memory == 64 << 20
 
 
