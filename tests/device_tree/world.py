@@ -347,7 +347,7 @@ class World:
                 extra = ["--object", f"secret,id=s,format=base64,data={base64.b64encode(passphrase).decode()}"]
                 extra += ["-o", f"{chosen}{prefix}key-secret=s,{prefix}iter-time=100"]
             argv = ["qemu-img", "create", "-q", "-f", form, *extra, str(part), str(size)]
-            for last in (False, False, False, False, True):  # at times it cannot time its own hashing, and gives up
+            for last in (*[False] * 29, True):  # at times it cannot time its own hashing, and gives up
                 if subprocess.run(argv, check=last, timeout=60).returncode == 0:
                     break
             part.rename(made)
