@@ -57,8 +57,8 @@ class QemuProperty(Element, tag="property", namespace=(URI, "qemu")):
     """One property of a device of QEMU."""
 
     name: str = at("@name", "QEMU's name of the property", key=True)
-    type: Literal["string", "signed", "unsigned", "bool", "remove"] = at(
-        "@type", "How the value is read; remove leaves the property out"
+    type: Literal["string", "signed", "unsigned", "bool", "remove"] | None = at(
+        "@type", "How the value is read; remove leaves the property out", default=None
     )
     value: str | None = at("@value", "The value; nothing for remove", default=None)
 
@@ -81,8 +81,8 @@ class QemuOverride(Element, tag="override", namespace=(URI, "qemu")):
 class QemuDeprecation(Element, tag="deprecation", namespace=(URI, "qemu")):
     """What QEMU does about commands that are deprecated."""
 
-    behavior: Literal["none", "omit", "reject", "crash"] = at(
-        "@behavior", "Nothing, leave them out of answers, refuse them, or crash at them"
+    behavior: Literal["none", "omit", "reject", "crash"] | None = at(
+        "@behavior", "Nothing, leave them out of answers, refuse them, or crash at them", default=None
     )
 
 
@@ -102,6 +102,9 @@ def overrides(b: Build, domain: Domain) -> None:
 def _value(b: Build, x: QemuProperty) -> Any:
     text = x.value or ""
     match x.type:
+        case None:
+            b.problem(x, "type", "the type is missing", "such as type='unsigned'", "config.missing")
+            return None
         case "remove":
             return None
         case "bool":
@@ -130,7 +133,9 @@ def extensions(b: Build, domain: Domain) -> None:
         if isinstance(part, QemuOverride):
             _unmet(b, part)
         elif isinstance(part, QemuDeprecation):
-            if part.behavior != "none":
+            if part.behavior is None:
+                b.problem(part, "behavior", "the behavior is missing", "such as behavior='omit'", "config.missing")
+            elif part.behavior != "none":
                 b.option("-compat", jsonstr(DEPRECATED[part.behavior]))
         elif not isinstance(part, QemuCommandLine):
             b.refuse(part, "", "remove it: what QEMU can do is asked of QEMU itself")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from anyvirt.api import Invalid
+from anyvirt.api import Domain, Invalid, check, parse
 from anyvirt_qemu.namespace import URI
 from anyvirt_qemu.plan import Plan
 
@@ -31,12 +31,27 @@ def test_words_of_the_definition_are_at_the_end_of_the_command_line_as_they_are(
         ("<qemu:commandline><qemu:env name='A=B'/></qemu:commandline>", "/commandline[0]/env[A=B]/@name"),
         ("<qemu:capabilities><qemu:add capability='vnc'/></qemu:capabilities>", "/capabilities[0]"),
         ("<qemu:override><qemu:device alias='ua-x'/></qemu:override>", "/override[0]/device[ua-x]/@alias"),
+        ("<qemu:deprecation/>", "/deprecation[0]/@behavior"),
+        (
+            (
+                "<devices><rng model='virtio'><backend model='builtin'/><alias name='ua-x'/></rng></devices><qemu:override>"
+                "<qemu:device alias='ua-x'><qemu:frontend><qemu:property name='a'/></qemu:frontend></qemu:device>"
+                "</qemu:override>"
+            ),
+            "/override[0]/device[ua-x]/frontend/property[a]/@type",
+        ),
     ],
 )
 def test_what_is_not_honoured_is_refused_by_path(part: str, path: str, planned: Planned) -> None:
     with pytest.raises(Invalid) as caught:
         planned(GUEST % part)
     assert [problem.path for problem in caught.value.problems] == [path]
+
+
+def test_an_alias_that_an_override_speaks_of_is_not_taken_twice() -> None:
+    device = "<devices><rng model='virtio'><backend model='builtin'/><alias name='ua-x'/></rng></devices>"
+    part = "<qemu:override><qemu:device alias='ua-x'/></qemu:override>"
+    assert check(parse(GUEST % f"{device}{part}", Domain)) == ()
 
 
 def test_no_behavior_towards_what_is_deprecated_is_what_is_so_anyway(planned: Planned) -> None:

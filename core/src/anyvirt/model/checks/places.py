@@ -8,6 +8,7 @@ from anyvirt.errors import Problem
 from anyvirt.model.address import CcwAddress, DriveAddress, PciAddress, UsbAddress
 from anyvirt.model.checks.found import dangling, duplicate, each, outside
 from anyvirt.model.devices.controller import Controller, ControllerType
+from anyvirt.model.devices.device import Device
 from anyvirt.model.devices.disk import Disk
 from anyvirt.model.devices.filesystem import Filesystem
 from anyvirt.model.devices.sound import Audio
@@ -62,7 +63,7 @@ def numbers(domain: Domain, steps: Sequence[Step]) -> Iterator[Problem]:
     aliases: dict[str, str] = {}
     seen: dict[tuple[str, object], str] = {}
     for path, element, line in steps:
-        alias = getattr(element, "alias", None)
+        alias = getattr(element, "alias", None) if isinstance(element, Device) else None
         if isinstance(alias, str) and alias.startswith("ua-"):
             if alias in aliases:
                 text = f"alias {alias!r} is taken by {aliases[alias]}"
