@@ -35,7 +35,8 @@ def test_words_of_the_definition_are_at_the_end_of_the_command_line_as_they_are(
         (
             (
                 "<devices><rng model='virtio'><backend model='builtin'/><alias name='ua-x'/></rng></devices>"
-                "<qemu:override><qemu:device alias='ua-x'><qemu:frontend><qemu:property name='a'/></qemu:frontend></qemu:device>"
+                "<qemu:override><qemu:device alias='ua-x'><qemu:frontend><qemu:property name='a'/>"
+                "</qemu:frontend></qemu:device>"
                 "</qemu:override>"
             ),
             "/override[0]/device[ua-x]/frontend/property[a]/@type",
