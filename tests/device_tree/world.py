@@ -236,9 +236,8 @@ class World:
             found |= {"path": str(place)}
         elif backend == "socket" and found.get("server") != "on":
             self._serve_port(found["host"], int(found["port"]))
-        for key in ("logfile",):
-            if key in found and not found[key].startswith("/dev/fdset/"):
-                found |= {key: str(self.file(found[key], b""))}
+        if "logfile" in found and not found["logfile"].startswith("/dev/fdset/"):
+            found |= {"logfile": str(self.file(found["logfile"], b""))}
         return found
 
     def _charfile(self, backend: str, path: str) -> str:

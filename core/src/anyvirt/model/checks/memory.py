@@ -38,7 +38,7 @@ def _modules(domain: Domain) -> Iterator[Problem]:
             yield missing(f"{path}/target/size", line, "the size of the module is missing", "give its size")
         if module.model != "sgx-epc" and domain.max_memory is None:
             hint = "such as <maxMemory slots='16' unit='GiB'>8</maxMemory>"
-            yield missing(f"{path}", line, "memory modules need room above the memory at boot", hint)
+            yield missing(path, line, "memory modules need room above the memory at boot", hint)
         if module.node is not None and module.node >= max(cells, 1):
             yield dangling(f"{path}/target/node", line, f"the guest has no cell {module.node}", "correct the number")
         if module.requested is not None and module.size is not None and module.requested > module.size:
