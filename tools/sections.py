@@ -19,7 +19,13 @@ SEPARATE: Final = ("debian", "guest")
 # What the second QEMU generation is put through: the real-QEMU part of the suite.
 QEMU_SUITE: Final = ("plugins/qemu/tests", "tests/lab/guest", "tests/lab/qemu")
 # Folders that are sections of their own, apart from the one that they lie in: the area whose time they take.
-APART: Final = {"tests/unit/model": "models", "plugins/qemu/tests/planning": "qemu-devices"}
+APART: Final = {
+    "tests/unit/model": "models",
+    "plugins/qemu/tests/planning": "qemu-devices",
+    "plugins/qemu/tests/hosting": "qemu-devices",
+}
+# Labs whose time is another area's than the foundation's.
+LAB_AREAS: Final = {"boots": "qemu-devices", "machines": "qemu-devices"}
 # What is asked of the checkout as a whole and grows with it, whatever its parts are.
 HOUSE: Final = ("bootstrap", "runner", "downstream")
 # What runs as a user without rights: the contract on ``qemu:///session``, and what such a user meets.
@@ -43,7 +49,7 @@ class Section:
 
 def everything() -> list[Section]:
     """All sections of ``./bootstrap tests``, those that take long first so that the lanes end together."""
-    apart = [_pytest(Path(path).name, path, area=area) for path, area in APART.items()]
+    apart = [_pytest(Path(path).name, path, area=area) for path, area in APART.items() if _has_tests(ROOT / path)]
     return [*_plugins(), _as_user(), *_labs(), *apart, *_folders(), *_checks()]
 
 
@@ -68,7 +74,11 @@ def _labs(*, separate: bool = False) -> list[Section]:
         for path in found
         if path.name != "session" and (separate or path.name not in SEPARATE)
     ]
-    return [replace(section, limit=LIMITS.get(section.lab, LIMIT)) for section in made]
+    areas = {f"lab-{name}": area for name, area in LAB_AREAS.items()}
+    return [
+        replace(section, limit=LIMITS.get(section.lab, LIMIT), area=areas.get(section.name, section.area))
+        for section in made
+    ]
 
 
 def _as_user() -> Section:

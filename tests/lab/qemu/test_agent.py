@@ -66,6 +66,7 @@ def test_without_an_agent_on_its_channel_it_is_unreachable_at_once_and_the_power
         assert refusal.value.stage == "connect"
         assert "run qemu-guest-agent" in refusal.value.hint
     small.run("acpid -l /var/log/acpid.log")
+    small.run("until ls -l /proc/$(pidof acpid)/fd | grep -q /dev/input; do usleep 50000; done")  # it listens
     small.domain.shutdown()
     assert small.off() == Status(State.SHUTOFF, Reason.SHUTDOWN)
 

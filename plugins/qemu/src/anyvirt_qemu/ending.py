@@ -150,6 +150,10 @@ def finish(site: Site, row: Row | None, run: Run) -> None:
 
 def _remove(site: Site, run: Run) -> None:
     site.step("remove-leftovers")
+    if run.record is not None and run.record.left:
+        from anyvirt_qemu.hosting import take_back
+
+        take_back(run.place, run.record.left)
     for path in run.record.sockets if run.record is not None else ():
         with suppress(OSError):
             os.unlink(path)

@@ -39,6 +39,7 @@ class Record:
     :param disks: target -> ``{"alias", "path", "format", "node", "protocol"}``.
     :param nets: alias -> ``{"name", "mac"}`` of interfaces with a device on this host.
     :param sockets: absolute paths at which QEMU listens, which it may leave behind.
+    :param left: what was done to the host for it, in order; what ``hosting.take_back`` needs to undo it.
     """
 
     run: str
@@ -59,6 +60,7 @@ class Record:
     disks: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     nets: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     sockets: tuple[str, ...] = ()
+    left: tuple[Mapping[str, Any], ...] = ()
     warnings: tuple[str, ...] = ()
 
     @property
@@ -84,8 +86,7 @@ class Record:
         """
         found = json.loads(data)
         values = {name: found[name] for name in cls.__slots__ if name in found}
-        values["sockets"] = tuple(values.get("sockets", ()))
-        values["warnings"] = tuple(values.get("warnings", ()))
+        values |= {name: tuple(values.get(name, ())) for name in ("sockets", "left", "warnings")}
         try:
             return cls(**values)
         except TypeError as error:

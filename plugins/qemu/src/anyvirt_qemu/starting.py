@@ -9,9 +9,8 @@ import shutil
 import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import (
     Change,
@@ -30,7 +29,8 @@ from anyvirt_host.local.launch import Spec, launch
 
 from anyvirt_qemu import ending, failure, image, journal, reserves
 from anyvirt_qemu.command import Command
-from anyvirt_qemu.guest import LOG, STATUS, Record
+from anyvirt_qemu.guest import LOG, Record
+from anyvirt_qemu.hosting import Preparation
 from anyvirt_qemu.monitor import Monitor
 from anyvirt_qemu.reached import reached
 from anyvirt_qemu.run_dir import CONTROL, RECORD, RunDir
@@ -79,47 +79,49 @@ def start(site: Site, row: Row, plan: Plan, *, paused: bool, accelerator: str) -
 
 def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -> None:
     site.step("prepare-run-dir")
-    place.write(STATUS, record.to_bytes())  # first of all: it names what may be left behind
+    ready = Preparation(site, place, record)
+    ready.note()  # first of all: it names what may be left behind
     journal.prepare(place.q)
     _overlay(site, plan)
     nets: dict[str, Mapping[str, str]] = {}
     with ExitStack() as ours:  # what QEMU has inherited is no longer needed here, whatever becomes of it
         site.step("bind-sockets")
         fds = _descriptors(plan, place, ours, nets)
-        record = _written(place, record, nets=nets)
+        ready.note(nets=nets)
         site.step("launch")
         place.hold()
-        process = launch(
-            Spec(
-                argv=plan.argv,
-                env={"PATH": os.defpath, "LC_ALL": "C", "TMPDIR": place.guest_path, **plan.env},
-                fds=fds,
-                limits=reserves.limits(plan),
-                cwd=plan.cwd,
-                log=(place.q, LOG),
-                record=(place.fd, RECORD),
-            ),
-            name=row.name,
-        )
+        process = launch(_spec(plan, place, fds), name=row.name)
         place.release()
     site.step("connect")
     with _connected(place, process, row.name) as monitor:
         site.step("configure")
         consoles, domain = _configured(monitor, plan)
-        record = _written(place, record, consoles=consoles, xml=_live(domain))
+        ready.note(consoles=consoles, xml=_live(domain))
         site.step("tell")
-        record = _written(place, record, phase="telling")
+        ready.note(phase="telling")
         try:
-            site.store.append(_told(row, record))
+            site.store.append(_told(row, ready.record))
         except VirtError:  # nobody has heard of it
-            _written(place, record, phase="starting")
+            ready.note(phase="starting")
             raise
-        record = _written(place, record, phase="booting")
+        ready.note(phase="booting")
         site.step("cont")
-        if not record.paused:
+        if not ready.record.paused:
             monitor.execute("cont")
         site.step("note-running")
-        _written(place, record, phase="running")
+        ready.note(phase="running")
+
+
+def _spec(plan: Plan, place: RunDir, fds: Mapping[int, int]) -> Spec:
+    return Spec(
+        argv=plan.argv,
+        env={"PATH": os.defpath, "LC_ALL": "C", "TMPDIR": place.guest_path, **plan.env},
+        fds=fds,
+        limits=reserves.limits(plan),
+        cwd=plan.cwd,
+        log=(place.q, LOG),
+        record=(place.fd, RECORD),
+    )
 
 
 def _told(row: Row, record: Record) -> list[Event]:
@@ -127,12 +129,6 @@ def _told(row: Row, record: Record) -> list[Event]:
     if record.paused:
         events.append(lifecycle(row, Change.SUSPENDED, "paused", run=record.run))
     return events
-
-
-def _written(place: RunDir, record: Record, **changes: Any) -> Record:
-    record = replace(record, **changes)
-    place.write(STATUS, record.to_bytes())
-    return record
 
 
 def _connected(place: RunDir, process: ProcessId, name: str) -> Monitor:
