@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
-from anyvirt.api import Domain, Element, Invalid, parse
+from anyvirt.api import Domain, Element, Invalid, dump, parse, unknown
 from anyvirt_qemu.options import Unsafe, jsonstr, optstr
 from anyvirt_qemu.plan import Plan
 from hypothesis import given, settings
@@ -88,20 +89,25 @@ HOSTILE = st.lists(st.sampled_from(PIECES), min_size=1, max_size=6).map("".join)
 Planned = Callable[..., Plan]
 
 
-def places(x: Element, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
-    """Where the texts are that say ``benign``."""
-    found: list[tuple[Any, ...]] = []
-    for name in type(x)._fields:
-        value = getattr(x, name)
-        if isinstance(value, str) and value.endswith("benign"):
-            found.append((*path, name))
-        elif isinstance(value, Element):
-            found += places(value, (*path, name))
-        elif isinstance(value, tuple):
-            for number, item in enumerate(value):
-                if isinstance(item, Element):
-                    found += places(item, (*path, name, number))
-    return found
+def places(x: Any, wanted: Callable[[str], bool], path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
+    """Where the texts are; words of a closed set are none."""
+    if isinstance(x, str):
+        return [path] if type(x) is str and wanted(x) else []
+    if isinstance(x, tuple):
+        return [place for number, item in enumerate(x) for place in places(item, wanted, (*path, number))]
+    if isinstance(x, Element):
+        return [place for name in type(x)._fields for place in places(getattr(x, name), wanted, (*path, name))]
+    return []
+
+
+def changed(x: Any, path: tuple[Any, ...], text: str) -> Any:
+    """The definition with ``text`` at the end of one of its own."""
+    if not path:
+        return x + text
+    name, *rest = path
+    if isinstance(name, int):
+        return tuple(changed(item, tuple(rest), text) if at == name else item for at, item in enumerate(x))
+    return x.replace(**{name: changed(getattr(x, name), tuple(rest), text)})
 
 
 def replaced(x: Any, path: tuple[Any, ...], text: str) -> Any:
@@ -119,7 +125,7 @@ def replaced(x: Any, path: tuple[Any, ...], text: str) -> Any:
 
 
 BENIGN = parse(GUEST, Domain)
-PLACES = places(BENIGN)
+PLACES = places(BENIGN, lambda text: text.endswith("benign"))
 
 
 def options(text: str) -> list[tuple[str, str]]:
@@ -182,6 +188,24 @@ def test_a_hostile_text_is_one_value_or_refused(
         return
     assert shape(plan) == benign
     assert not any("\0" in word for word in plan.argv)
+
+
+def test_every_text_of_the_golden_definitions_is_one_value_or_refused(
+    document: Path, planned: Planned, complete: Callable[..., Domain]
+) -> None:
+    if document.stem == "own-words":
+        pytest.skip("a user's own words to QEMU are options")
+    domain = complete(document.read_text())
+    benign, found = shape(planned(domain)), places(domain, bool)
+    assert found
+    for place in found:
+        for text in (",id=evil", ',,",{"x":1}\n'):
+            try:
+                definition = parse(dump(changed(domain, place, text)), Domain)
+                plan = planned(definition)
+            except Invalid:
+                continue
+            assert unknown(definition) or shape(plan) == benign, (place, text)
 
 
 @given(value=HOSTILE)
