@@ -71,6 +71,16 @@ def test_a_folder_that_others_could_enter_is_closed(home: Settings) -> None:
     assert state.stat().st_mode & 0o777 == 0o700
 
 
+def test_a_folder_is_opened_for_passing_with_all_that_leads_to_it_and_stays_so(home: Settings) -> None:
+    found = Scope.find("session", settings=home)
+    beside = found.folder("qemu", "beside")
+    place = found.folder("qemu", "inside", passable=True)
+    again = Scope.find("session", settings=home)
+    again.folder("qemu", "inside")
+    modes = [folder.stat().st_mode & 0o777 for folder in (place, place.parent, found.state, beside)]
+    assert modes == [0o711, 0o711, 0o711, 0o700]
+
+
 def test_somebody_elses_folder_is_denied(home: Settings) -> None:
     if not ROOT:
         pytest.skip("needs root to give a folder away")

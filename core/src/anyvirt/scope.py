@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 Kind = Literal["session", "system"]
 SYSTEM_STATE: Final = Path("/var/lib/anyvirt")
 SYSTEM_RUN: Final = Path("/run/anyvirt")
+# Others may pass through to what they may open inside; they can list nothing and change nothing.
+PASSABLE: Final = 0o711
 # Neither flock nor the shared memory of a write-ahead log can be relied on there.
 REFUSED: Final = frozenset(
     {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "fuse", "fuseblk", "virtiofs", "afs", "ceph", "lustre"}
@@ -99,15 +101,18 @@ class Scope:
         """Whether something of that boot id may still run: whatever another boot left is dead."""
         return boot == self.boot_id
 
-    def folder(self, *names: str, run: bool = False) -> Path:
+    def folder(self, *names: str, run: bool = False, passable: bool = False) -> Path:
         """A folder below ``state`` (or ``run``), made 0700 where missing; names are taken as they are.
 
+        :param passable: others may pass through it and what leads to it, to what is theirs inside: 0711.
         :raises Denied: somebody else owns it.
         """
         place = self.run if run else self.state
+        if passable:
+            prepare(place, passable=True)
         for name in names:
             place /= name
-            prepare(place)
+            prepare(place, passable=passable)
         return place
 
     def store(self, driver: str) -> SqliteStore:
@@ -135,10 +140,11 @@ def machine_id() -> str:
     return "host-" + quote(os.uname().nodename)
 
 
-def prepare(folder: Path, mounts: Sequence[Mount] | None = None) -> None:
+def prepare(folder: Path, mounts: Sequence[Mount] | None = None, *, passable: bool = False) -> None:
     """Make ``folder`` where missing; see that it is ours, closed to others, and on a local file system.
 
     :param mounts: what is mounted; looked up unless given.
+    :param passable: others may pass through it; once it is so, it stays so.
     :raises Denied: it is not.
     """
     mounts = _mounts() if mounts is None else mounts
@@ -159,7 +165,10 @@ def prepare(folder: Path, mounts: Sequence[Mount] | None = None) -> None:
                 f"{folder} belongs to uid {found.st_uid}, and this is uid {os.geteuid()}",
                 hint="run as its owner, or set ANYVIRT_STATE_DIR to a folder of your own",
             )
-        if stat.S_IMODE(found.st_mode) & 0o077:
+        mode = stat.S_IMODE(found.st_mode)
+        if passable and mode != PASSABLE:
+            os.fchmod(fd, PASSABLE)
+        elif mode & 0o077 and mode != PASSABLE:
             os.fchmod(fd, 0o700)
         refuse_remote(_mount_by_fd(fd, mounts), folder)
     finally:
