@@ -162,6 +162,18 @@ def test_a_control_group_that_is_missing_names_its_step() -> None:
     assert caught.value.details["step"] == "cgroup"
 
 
+def test_it_keeps_to_the_cpus_that_it_is_given(started: list[ProcessId]) -> None:
+    one = min(os.sched_getaffinity(0))
+    started.append(launch(Spec(argv=(SLEEP, "60"), cpus=(one,))))
+    assert os.sched_getaffinity(started[0].pid) == {one}
+
+
+def test_a_cpu_that_is_missing_names_its_step() -> None:
+    with pytest.raises(Failed, match="cpus") as caught:
+        launch(Spec(argv=(SLEEP, "60"), cpus=(1 << 14,)))
+    assert caught.value.details["step"] == "cpus"
+
+
 @pytest.mark.parametrize(
     "spec",
     [Spec(argv=("sleep", "1")), Spec(argv=()), Spec(argv=(SLEEP, "1\0")), Spec(argv=(SLEEP, "1"), uid=5)],

@@ -29,6 +29,7 @@ class Spec:
     :param uid: user to become, with ``gid`` and ``groups``; None keeps the caller's.
     :param limits: ``("RLIMIT_NOFILE", soft, hard)`` and the like.
     :param cgroups: directories of control groups that the process joins before it allocates anything.
+    :param cpus: host CPUs that it keeps to from then on; all that the caller may use without them.
     :param oom: value for ``oom_score_adj``.
     :param label: text for ``/proc/self/attr/exec``: the security label after exec.
     :param log: directory descriptor and name of the file that gets both outputs, appended; None discards them.
@@ -43,6 +44,7 @@ class Spec:
     groups: tuple[int, ...] = ()
     limits: tuple[tuple[str, int, int], ...] = ()
     cgroups: tuple[str, ...] = ()
+    cpus: tuple[int, ...] = ()
     oom: int | None = None
     cwd: str = "/"
     label: str = ""

@@ -114,6 +114,9 @@ def _become(spec: dict[str, Any], report: int) -> None:
         step = "cgroup"
         for group in spec["cgroups"]:
             _write(f"{group}/cgroup.procs", b"0")
+        step = "cpus"
+        if spec["cpus"]:
+            os.sched_setaffinity(0, spec["cpus"])
         step = "oom"
         if spec["oom"] is not None:
             _write("/proc/self/oom_score_adj", str(spec["oom"]).encode())
