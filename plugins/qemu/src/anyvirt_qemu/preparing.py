@@ -89,7 +89,7 @@ def _paths(site: Site, domain: Domain) -> Paths:
 def _storage(site: Site, domain: Domain) -> Storage:
     dropped = any(disk.transient for disk in domain.disks)
     place = str(site.scope.folder("qemu", "overlays")) if dropped else ""
-    return Storage(generics=media.generics(domain), overlays=place)
+    return Storage(secrets=site.secrets, generics=media.generics(domain), overlays=place)
 
 
 def _firmware(site: Site, domain: Domain, caps: Caps) -> tuple[Domain, list[Problem]]:
