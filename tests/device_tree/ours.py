@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import random
@@ -105,7 +104,7 @@ def _descriptors(plan: Plan, world: World) -> dict[int, int]:
 
 def _kept(value: bytes) -> int:
     number = os.memfd_create("secret")
-    os.write(number, base64.b64encode(value))
+    os.write(number, value)
     return number
 
 

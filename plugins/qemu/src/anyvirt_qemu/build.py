@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -142,6 +143,10 @@ class Build:
 
     def secret(self, name: str, value: bytes) -> str:
         """Bytes that only QEMU reads, in base64; the path where it finds them."""
+        return self.content(name, base64.b64encode(value))
+
+    def content(self, name: str, value: bytes) -> str:
+        """What only QEMU reads, as it is; the path where it finds it."""
         self.secrets[name] = value
         return f"/dev/fd/{self.fd('secret', name)}"
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import os
 import secrets
 import shutil
@@ -231,7 +230,7 @@ def _private_bytes(name: str, value: bytes, ours: ExitStack) -> int:
     """A file without a name, for QEMU alone: what is in it is on no disk and on no command line."""
     fd = os.memfd_create(name, os.MFD_CLOEXEC)
     ours.callback(os.close, fd)
-    os.write(fd, base64.b64encode(value))
+    os.write(fd, value)
     return fd
 
 

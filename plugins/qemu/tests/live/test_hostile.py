@@ -117,8 +117,7 @@ def test_a_hostile_text_is_the_value_of_its_own_property_in_a_running_qemu_or_re
     assert benign["screen"] == "vnc"
     try:
         found = view(connection, site, folder, TEXTS | {place: text})
-    except Invalid as refusal:
-        assert refusal.problems
+    except Invalid:
         return
     assert {key: value for key, value in found.items() if key != place} == {
         key: value for key, value in benign.items() if key != place

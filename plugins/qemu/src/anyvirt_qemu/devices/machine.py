@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from anyvirt.api import Clock, Domain, Features, Os, meaningless
+from anyvirt.api import Clock, Domain, Features, Os
 
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.devices import boot, clock, cpu, features, firmware, memory, numa
+from anyvirt_qemu.devices import boot, clock, cpu, features, firmware, memory, numa, protection
 
 REBOOT: Final = {"restart": "reset", "destroy": "shutdown"}
 PANIC: Final = {"destroy": "shutdown", "preserve": "pause", "restart": "pause"}
@@ -23,8 +23,7 @@ def machine(b: Build, domain: Domain, action: str | None) -> None:
     options |= features.machine(b, switches, time) | features.keys(b, domain) | memory.options(b, domain)
     options["hmat"] = True if numa.described(domain.cpu) else None
     options |= firmware.firmware(b, domain)
-    if domain.launch_security is not None:
-        _refuse_protection(b, domain)
+    options |= protection.options(b, domain)
     b.options("-machine", "", options)
     features.accelerator(b, switches)
     cpu.cpu(b, domain, switches, time)
@@ -38,12 +37,6 @@ def machine(b: Build, domain: Domain, action: str | None) -> None:
         b.device({"driver": b.has(switches, "vmcoreinfo", "vmcoreinfo"), "id": "vmcoreinfo0"})
     if domain.genid is not None:
         _generation(b, domain, domain.genid)
-
-
-def _refuse_protection(b: Build, domain: Domain) -> None:
-    text = "guests that are protected from their host cannot be measured and approved by this driver"
-    b.refuse(domain, "launch_security", "take it out", text=text)
-    meaningless(domain.launch_security)
 
 
 def _generation(b: Build, domain: Domain, ident: str) -> None:
