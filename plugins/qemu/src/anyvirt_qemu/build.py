@@ -29,6 +29,7 @@ from anyvirt_qemu.plan import (
     Storage,
     TapUse,
 )
+from anyvirt_qemu.tuning import Tuning
 
 DRIVER: Final = "qemu"
 TOKEN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*", re.ASCII)
@@ -66,6 +67,7 @@ class Build:
         self.steps: list[Step] = []
         self.consoles: list[ConsoleUse] = []
         self.disks: list[DiskUse] = []
+        self.tuning = Tuning()
         self.warnings: list[str] = []
         self.problems: list[Problem] = []
         self.refused: set[str] = set()

@@ -27,6 +27,7 @@ from anyvirt_qemu.devices import (
     shared,
     sound,
     tpm,
+    tuning,
     video,
 )
 from anyvirt_qemu.naming import named
@@ -122,6 +123,7 @@ def plan(
         consoles=tuple(b.consoles),
         disks=tuple(b.disks),
         secrets=b.secrets,
+        tuning=b.tuning,
         warnings=tuple(b.warnings),
     )
 
@@ -215,6 +217,7 @@ def _frame(b: Build, x: Domain) -> None:
     if b.caps.sandbox:
         b.option("-sandbox", SANDBOX)
     b.option("-msg", "timestamp=on")
+    tuning.tuning(b, x)
 
 
 def _devices(b: Build, x: Domain) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from anyvirt_qemu.tuning import Tuning
+
 if TYPE_CHECKING:
     from anyvirt.api import Domain
 
@@ -277,6 +279,7 @@ class Plan:
     :param sockets: paths that QEMU binds itself; stale ones are removed before, and those left behind afterwards.
     :param steps: QMP commands to run before ``cont``.
     :param secrets: what descriptors of kind ``secret`` hold, by their target.
+    :param tuning: where QEMU's threads run, and what they take at most.
     :param warnings: what the user is told: choices that the definition did not make.
     """
 
@@ -294,4 +297,5 @@ class Plan:
     consoles: tuple[ConsoleUse, ...] = ()
     disks: tuple[DiskUse, ...] = ()
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    tuning: Tuning = field(default_factory=Tuning)
     warnings: tuple[str, ...] = ()

@@ -206,8 +206,8 @@ def test_a_setting_that_is_not_honoured_is_refused_by_its_path(
 @pytest.mark.parametrize(
     ("extra", "path"),
     [
-        ("<cputune><shares>100</shares></cputune>", "/cputune"),
-        ("<memtune><hard_limit unit='GiB'>1</hard_limit></memtune>", "/memtune"),
+        ("<vcpu placement='auto'>1</vcpu>", "/vcpu/@placement"),
+        ("<memtune><min_guarantee unit='GiB'>1</min_guarantee></memtune>", "/memtune/min_guarantee"),
         ("<launchSecurity type='sev'><policy>1</policy></launchSecurity>", "/launchSecurity"),
         ("<cpu mode='host-model'/>", "/cpu/@mode"),
         ("<cpu mode='custom'><model>NoSuchModel</model></cpu>", "/cpu/model"),
@@ -219,7 +219,6 @@ def test_a_setting_that_is_not_honoured_is_refused_by_its_path(
         ("<on_lockfailure>pause</on_lockfailure>", "/on_lockfailure"),
         ("<clock offset='utc'><timer name='rtc' tickpolicy='merge'/></clock>", "/clock/timer[rtc]/@tickpolicy"),
         ("<clock offset='utc'><timer name='rtc' track='boot'/></clock>", "/clock/timer[rtc]/@track"),
-        ("<vcpu cpuset='0'>1</vcpu>", "/vcpu/@cpuset"),
     ],
 )
 def test_a_setting_outside_devices_is_refused_by_its_path(

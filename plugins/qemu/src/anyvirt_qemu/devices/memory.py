@@ -337,12 +337,8 @@ def _growing(b: Build, x: MemoryDevice, domain: Domain, piece: Piece) -> None:
 
 def iothreads(b: Build, domain: Domain) -> None:
     """Threads for I/O, and how many workers they have."""
-    numbers = [x.id for x in domain.iothread_ids if x.id is not None]
-    free = (n for n in range(1, len(numbers) + (domain.iothreads or 0) + 1) if n not in numbers)
     pools = {x.id: _pool(b, x, x.thread_pool_min, x.thread_pool_max) for x in domain.iothread_ids}
-    wanted = max(domain.iothreads or 0, len(domain.iothread_ids))
-    missing = wanted - len(numbers)
-    for number in sorted([*numbers, *(next(free) for _ in range(missing))]):
+    for number in iothread_numbers(domain):
         b.qom({"qom-type": "iothread", "id": f"iothread{number}"} | pools.get(number, {}))
     main = _pool(b, domain, domain.default_iothread_pool_min, domain.default_iothread_pool_max)
     if main:
@@ -350,6 +346,14 @@ def iothreads(b: Build, domain: Domain) -> None:
             text = f"this QEMU ({b.caps.binary}) has no main-loop"
             b.refuse(domain, "default_iothread_pool_max", "take it out", text=text)
         b.qom({"qom-type": "main-loop", "id": "main-loop"} | main)
+
+
+def iothread_numbers(domain: Domain) -> list[int]:
+    """Numbers of the threads for I/O: those that are listed, and the lowest free ones up to their count."""
+    numbers = [x.id for x in domain.iothread_ids if x.id is not None]
+    free = (n for n in range(1, len(numbers) + (domain.iothreads or 0) + 1) if n not in numbers)
+    missing = max(domain.iothreads or 0, len(domain.iothread_ids)) - len(numbers)
+    return sorted([*numbers, *(next(free) for _ in range(missing))])
 
 
 def _pool(b: Build, x: Any, least: int | None, most: int | None) -> dict[str, Any]:

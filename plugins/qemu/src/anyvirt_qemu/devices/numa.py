@@ -8,7 +8,7 @@ from typing import Any, Final
 from anyvirt.api import Cell, CpuSpec, Domain, plain
 
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.devices import memory
+from anyvirt_qemu.devices import memory, tuning
 
 LEVELS: Final = ("memory", "first-level", "second-level", "third-level")
 POLICIES: Final = {"none": "none", "writeback": "write-back", "writethrough": "write-through"}
@@ -63,17 +63,12 @@ def _tuned(b: Build, domain: Domain) -> None:
     tune = domain.numatune
     if tune is None:
         return
-    if tune.placement == "auto":
-        b.refuse(tune, "placement", "name the nodes with nodeset='0'")
+    if tune.placement == "auto" and not tune.nodeset:
+        b.refuse(tune, "placement", tuning.NUMAD, text="nobody on this host chooses the nodes")
     cells = {cell.id for cell in domain.cpu.cells} if domain.cpu is not None else set()
     for node in tune.memnodes:
         if node.cellid not in cells:
             b.problem(node, "cellid", f"the guest has no NUMA cell {node.cellid}", "name one of <cpu><numa>")
-        if node.mode == "restrictive":
-            b.warnings.append(f"where the memory of cell {node.cellid} lies is left to the group of processes")
-    if tune.mode == "restrictive":
-        b.warnings.append("where the guest's memory lies is left to the group of processes")
-    _ = tune.nodeset
 
 
 def _numbered(b: Build, cpu: CpuSpec, vcpus: int) -> None:
