@@ -208,7 +208,7 @@ def test_a_setting_that_is_not_honoured_is_refused_by_its_path(
     [
         ("<vcpu placement='auto'>1</vcpu>", "/vcpu/@placement"),
         ("<memtune><min_guarantee unit='GiB'>1</min_guarantee></memtune>", "/memtune/min_guarantee"),
-        ("<launchSecurity type='sev'><policy>1</policy></launchSecurity>", "/launchSecurity"),
+        ("<launchSecurity type='sev'><policy>1</policy></launchSecurity>", "/launchSecurity/cbitpos"),
         ("<cpu mode='host-model'/>", "/cpu/@mode"),
         ("<cpu mode='custom'><model>NoSuchModel</model></cpu>", "/cpu/model"),
         ("<numatune><memory mode='strict' placement='auto'/></numatune>", "/numatune/memory/@placement"),

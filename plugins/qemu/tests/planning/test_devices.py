@@ -73,7 +73,7 @@ def test_settings_of_the_host_encrypt_vnc_and_ask_who_a_client_is(planned: Plann
     assert told(plan, "-vnc") == ["vnc=127.0.0.1:3,tls-creds=vnc-tls-creds0,sasl=on,audiodev=audio1"]
     objects = made(plan, "-object", "id")
     assert objects["vnc-tls-creds0"]["passwordid"] == "vnc-tls-creds0-secret0"
-    assert plan.secrets == {"vnc-tls-creds0-secret0": b"hunter2"}
+    assert plan.secrets == {"vnc-tls-creds0-secret0": b"aHVudGVyMg=="}
     assert "hunter2" not in " ".join(plan.argv)
     assert "hunter2" not in repr(settings)
 

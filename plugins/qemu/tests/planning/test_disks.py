@@ -112,7 +112,8 @@ def test_a_secret_is_on_no_command_line_and_in_no_text_of_the_plan(planned: Plan
     for value in (b"hidden-key", b"session=hidden-cookie"):
         assert value.decode() not in " ".join(plan.argv)
         assert base64.b64encode(value).decode() not in shown
-    assert sorted(plan.secrets.values()) == [b"hidden-key", b"session=hidden-cookie"]
+    held = [base64.b64decode(value) for value in plan.secrets.values()]
+    assert sorted(held) == [b"hidden-key", b"session=hidden-cookie"]
     numbers = {use.target: use.number for use in plan.fds if use.kind == "secret"}
     objects = [json.loads(word) for word in plan.argv if word.startswith('{"qom-type":"secret"')]
     assert {one["id"]: one["file"] for one in objects} == {n: f"/dev/fd/{number}" for n, number in numbers.items()}
