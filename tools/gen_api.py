@@ -116,6 +116,7 @@ NAMES: Final[dict[str, str]] = {
         "LinkState"
     ),
     "anyvirt.model.label": "DomainLabel",
+    "anyvirt.model.launch": ("LaunchCommand LaunchDescriptor LaunchFile LaunchLink LaunchPlan LaunchProgram MASKED"),
     "anyvirt.model.limits": "Limits",
     "anyvirt.model.memory": "HugePage IoThread MemoryBacking VcpuState",
     "anyvirt.model.network": (

@@ -25,11 +25,18 @@ from anyvirt.api import (
     Host,
     HostInfo,
     Imported,
+    LaunchCommand,
+    LaunchDescriptor,
+    LaunchFile,
+    LaunchLink,
+    LaunchPlan,
+    LaunchProgram,
     Lifecycle,
     MemoryBook,
     NetworkInfo,
     NotFound,
     PoolInfo,
+    Problem,
     Progress,
     Ref,
     Settings,
@@ -94,6 +101,7 @@ class Fake:
         self.calls: list[tuple[Any, ...]] = []
         self.echo: tuple[int, int] | None = None
         self.events: list[Event] = []
+        self.blockers: tuple[Problem, ...] = ()
 
     @impl
     def domain_list(self) -> Iterator[Ref]:
@@ -154,6 +162,16 @@ class Fake:
     @impl
     def domain_set_autostart(self, ref: Ref, on: bool) -> None:
         self.guests[ref].facts = replace(self.guests[ref].facts, autostart=on)
+
+    @impl
+    def domain_plan(self, ref: Ref, paused: bool) -> LaunchPlan:
+        require(self.guests[ref].status, Op.START, ref)
+        return launch_plan(str(ref), paused=paused, blockers=self.blockers)
+
+    @impl
+    def domain_plan_create(self, config: Document[Any], paused: bool) -> LaunchPlan:
+        name = config.text.partition("<name>")[2].partition("</name>")[0]
+        return launch_plan(name, paused=paused, blockers=self.blockers)
 
     @impl
     def domain_start(self, ref: Ref, paused: bool) -> None:
@@ -372,3 +390,20 @@ def session(fake: Fake, *, readonly: bool = False, timeout: float | None = 10.0)
     host = Host(uri, Settings.read(dict(os.environ)))
     host.jobs = MemoryBook()
     return Session(uri, host, [Member("fake", "anyvirt-fake", "1.0", fake)], readonly=readonly, timeout=timeout)
+
+
+def launch_plan(name: str, *, paused: bool, blockers: tuple[Problem, ...]) -> LaunchPlan:
+    """A plan with one of each thing that there may be in one."""
+    return LaunchPlan(
+        argv=(("/usr/bin/fake",), ("-name", name), ("-append", "a b 'c'")),
+        env={"LC_ALL": "C"},
+        cwd="/run/fake dir",
+        files=(LaunchFile("/var/vars", "copy", 0o600, "/usr/share/vars", "firmware"), LaunchFile("/dev/x", "open")),
+        descriptors=(LaunchDescriptor(10, "monitor", "ctl"),),
+        programs=(LaunchProgram(("swtpm", "socket"), "swtpm", "/devices/tpm[0]"),),
+        links=(LaunchLink("tap", "", {"bridge": "br0"}),),
+        placement=("accelerator tcg",),
+        commands=(LaunchCommand("set_link", {"up": True}), *(() if paused else (LaunchCommand("cont"),))),
+        warnings=("it is emulated",),
+        blockers=blockers,
+    )

@@ -273,6 +273,15 @@ if TYPE_CHECKING:
         LinkState,
     )
     from anyvirt.model.label import DomainLabel
+    from anyvirt.model.launch import (
+        MASKED,
+        LaunchCommand,
+        LaunchDescriptor,
+        LaunchFile,
+        LaunchLink,
+        LaunchPlan,
+        LaunchProgram,
+    )
     from anyvirt.model.limits import Limits
     from anyvirt.model.memory import HugePage, IoThread, MemoryBacking, VcpuState
     from anyvirt.model.network import (
@@ -768,6 +777,12 @@ _HOMES: Final = {
     "KeyCipher": "anyvirt.model.security",
     "KvmFeatures": "anyvirt.model.features",
     "Latency": "anyvirt.model.cpu",
+    "LaunchCommand": "anyvirt.model.launch",
+    "LaunchDescriptor": "anyvirt.model.launch",
+    "LaunchFile": "anyvirt.model.launch",
+    "LaunchLink": "anyvirt.model.launch",
+    "LaunchPlan": "anyvirt.model.launch",
+    "LaunchProgram": "anyvirt.model.launch",
     "Lease": "anyvirt.model.devices.lease",
     "Lifecycle": "anyvirt.events",
     "LifecycleAction": "anyvirt.model.domain",
@@ -780,6 +795,7 @@ _HOMES: Final = {
     "LoaderSupport": "anyvirt.model.domaincaps",
     "LoaderTypes": "anyvirt.model.domaincaps",
     "LogGap": "anyvirt.store.rows",
+    "MASKED": "anyvirt.model.launch",
     "MacMatch": "anyvirt.model.nwfilter",
     "Mainboard": "anyvirt.model.sysinfo",
     "Many": "anyvirt.model.element",
@@ -1068,6 +1084,7 @@ _HOMES: Final = {
 __all__ = [
     "CODES",
     "GROUPS",
+    "MASKED",
     "STOPPED_BY",
     "SUSPENDED_BY",
     "AcpiTable",
@@ -1336,6 +1353,12 @@ __all__ = [
     "KeyCipher",
     "KvmFeatures",
     "Latency",
+    "LaunchCommand",
+    "LaunchDescriptor",
+    "LaunchFile",
+    "LaunchLink",
+    "LaunchPlan",
+    "LaunchProgram",
     "Lease",
     "Lifecycle",
     "LifecycleAction",

@@ -6,7 +6,7 @@ from typing import Annotated
 
 from anyvirt.cli.declare import arg, command, domain, domains, form, opt, shown_form
 from anyvirt.cli.invocation import Invocation
-from anyvirt.cli.lifecycle import each
+from anyvirt.cli.lifecycle import DRY, each
 
 _ALWAYS = "Check the document first; always done."
 _KEEP = "Take over elements and attributes that anyvirt does not know."
@@ -43,7 +43,14 @@ def define(
         cli.line(f"Domain '{made.name}' defined from {file}")
 
 
-@command("create", examples=("anyvirt create scratch.xml", "anyvirt create scratch.xml --paused"))
+@command(
+    "create",
+    examples=(
+        "anyvirt create scratch.xml",
+        "anyvirt create scratch.xml --paused",
+        "anyvirt create scratch.xml --dry-run",
+    ),
+)
 def create(
     cli: Invocation,
     file: Annotated[str, arg("File with the definition; - reads what is piped in.", "FILE")],
@@ -51,13 +58,21 @@ def create(
     keep_unknown: Annotated[bool, opt("--keep-unknown", help=_KEEP)] = False,
     format: Annotated[str, form()] = "",  # noqa: A002 - its name
     validate: Annotated[bool, opt("--validate", help=_ALWAYS, hidden=True)] = False,  # noqa: ARG001 - always so
+    dry_run: Annotated[bool, opt("--dry-run", help=DRY)] = False,
 ) -> None:
     """Boot a transient domain, which is gone when it stops.
 
-    ``define`` and ``start`` boot one that stays.
+    ``define`` and ``start`` boot one that stays. --dry-run shows what ``start`` with it does.
     """
     from anyvirt.cli.source import given
 
+    if dry_run:
+        from anyvirt.cli.dry_run import show_all
+
+        document = given(file, format)
+        wish = {"keep_unknown": keep_unknown}
+        show_all(cli, [file], lambda _: cli.connection.domain_plan_create(document, paused, **wish))
+        return
     made = cli.connection.domain_create(given(file, format), paused, keep_unknown=keep_unknown)
     if not cli.json("create/1", domain={"name": made.name, "uuid": made.uuid}):
         cli.line(f"Domain '{made.name}' created from {file}")

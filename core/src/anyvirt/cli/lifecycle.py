@@ -14,24 +14,39 @@ if TYPE_CHECKING:
     from anyvirt.ref import Ref
 
 _MODE = "acpi, agent, initctl, signal or paravirt; the driver's own choice without it."
+DRY = "Only show all that it would take, and what stands in the way."
 _MODES = words("acpi", "agent", "initctl", "signal", "paravirt")
 
 
 @command(
     "start",
-    examples=("anyvirt start web", "anyvirt start web db --paused", "anyvirt --json start web"),
+    examples=(
+        "anyvirt start web",
+        "anyvirt start web db --paused",
+        "anyvirt --json start web",
+        "anyvirt start web --dry-run",
+    ),
 )
 def start(
     cli: Invocation,
     domains: Annotated[list[str], domains()],
     paused: Annotated[bool, opt("--paused", help="Leave the processors stopped.")] = False,
+    dry_run: Annotated[bool, opt("--dry-run", help=DRY)] = False,
 ) -> None:
     """Boot defined domains.
 
     Where the host cannot run a domain, every reason is listed with its way out before
     anything has changed. Several domains start side by side; one that fails does not
     keep the others back.
+
+    With --dry-run nothing is done: what would be is printed, the hypervisor's command line
+    as a script and the rest as comments in it, and whatever stands in the way on stderr.
     """
+    if dry_run:
+        from anyvirt.cli.dry_run import show_all
+
+        show_all(cli, domains, lambda name: cli.connection.lookup(name).plan(paused))
+        return
     _tell_emulated(cli, each(cli, "start", domains, {"paused": paused}, "Domain '{}' started"))
 
 

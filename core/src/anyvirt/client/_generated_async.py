@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from anyvirt.errors import Problem
     from anyvirt.model.capabilities import Capabilities
     from anyvirt.model.domain import Domain as DomainModel
+    from anyvirt.model.launch import LaunchPlan
     from anyvirt.model.state import DomainFacts, State, Status
     from anyvirt.model.stats import Balloon, Block, BlockInfo, Cpu, DomainStats, Net, Vcpu
     from anyvirt.model.storage import Pool as PoolModel, Volume as VolumeModel
@@ -161,6 +162,41 @@ class AsyncConnection(AsyncLink):
     async def domain_preflight(self, ref: AsyncDomain | Ref, *, timeout: Timeout = ...) -> Sequence[Problem]:
         """Everything on this host that would keep the domain from starting, with the way out of each."""
         result: Sequence[Problem] = await self._call("domain_preflight", {"ref": ref_of(ref)}, timeout)
+        return result
+
+    async def domain_plan(self, ref: AsyncDomain | Ref, paused: bool = False, *, timeout: Timeout = ...) -> LaunchPlan:
+        """All that ``domain_start`` would do on this host, with every blocker; nothing is done.
+
+        Where something stands in the way, the rest is planned as far as it can be. No secret is in it.
+
+        :param paused: as for ``domain_start``.
+        :raises WrongState: where the domain runs already.
+        """
+        result: LaunchPlan = await self._call("domain_plan", {"ref": ref_of(ref), "paused": paused}, timeout)
+        return result
+
+    async def domain_plan_create(
+        self,
+        config: Document[DomainModel] | DomainModel | str | bytes,
+        paused: bool = False,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> LaunchPlan:
+        """All that ``domain_create`` would do on this host, with every blocker; nothing is done.
+
+        What it chooses itself, such as a UUID or a MAC address, is chosen anew each time.
+
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :param paused: as for ``domain_create``.
+        :raises Invalid: where the definition cannot be used by this driver on any host.
+        :raises Exists: as ``domain_create``.
+        """
+        result: LaunchPlan = await self._call(
+            "domain_plan_create",
+            {"config": admitted(config, "domain", keep_unknown=keep_unknown), "paused": paused},
+            timeout,
+        )
         return result
 
     async def domain_start(self, ref: AsyncDomain | Ref, paused: bool = False, *, timeout: Timeout = ...) -> None:
@@ -619,6 +655,16 @@ class AsyncDomain(Handle):
     async def preflight(self, *, timeout: Timeout = ...) -> Sequence[Problem]:
         """Everything on this host that would keep the domain from starting, with the way out of each."""
         return await self.connection.domain_preflight(self.ref, timeout=timeout)
+
+    async def plan(self, paused: bool = False, *, timeout: Timeout = ...) -> LaunchPlan:
+        """All that ``domain_start`` would do on this host, with every blocker; nothing is done.
+
+        Where something stands in the way, the rest is planned as far as it can be. No secret is in it.
+
+        :param paused: as for ``domain_start``.
+        :raises WrongState: where the domain runs already.
+        """
+        return await self.connection.domain_plan(self.ref, paused, timeout=timeout)
 
     async def start(self, paused: bool = False, *, timeout: Timeout = ...) -> None:
         """Boot a defined domain.

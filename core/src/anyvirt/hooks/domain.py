@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from anyvirt.document import Document
     from anyvirt.errors import Problem
     from anyvirt.model.domain import Domain
+    from anyvirt.model.launch import LaunchPlan
     from anyvirt.model.state import DomainFacts, State, Status
     from anyvirt.model.stats import BlockInfo
     from anyvirt.progress import Progress
@@ -113,6 +114,27 @@ class DomainSpec:
     @spec("domain")
     def domain_preflight(self, ref: Ref) -> Sequence[Problem]:
         """Everything on this host that would keep the domain from starting, with the way out of each."""
+
+    @spec("domain")
+    def domain_plan(self, ref: Ref, paused: bool = False) -> LaunchPlan:
+        """All that ``domain_start`` would do on this host, with every blocker; nothing is done.
+
+        Where something stands in the way, the rest is planned as far as it can be. No secret is in it.
+
+        :param paused: as for ``domain_start``.
+        :raises WrongState: where the domain runs already.
+        """
+
+    @spec("domain")
+    def domain_plan_create(self, config: Document[Domain], paused: bool = False) -> LaunchPlan:
+        """All that ``domain_create`` would do on this host, with every blocker; nothing is done.
+
+        What it chooses itself, such as a UUID or a MAC address, is chosen anew each time.
+
+        :param paused: as for ``domain_create``.
+        :raises Invalid: where the definition cannot be used by this driver on any host.
+        :raises Exists: as ``domain_create``.
+        """
 
     @spec("domain", access="write", covers={"virDomainCreate": (), "virDomainCreateWithFlags": ("paused",)})
     def domain_start(self, ref: Ref, paused: bool = False) -> None:

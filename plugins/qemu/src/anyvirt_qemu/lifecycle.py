@@ -28,7 +28,7 @@ from anyvirt_qemu.definitions import Definitions
 from anyvirt_qemu.site import KIND, document
 
 if TYPE_CHECKING:
-    from anyvirt.api import Domain, Row
+    from anyvirt.api import Domain, LaunchPlan, Row
 
     from anyvirt_qemu.guest import Run
     from anyvirt_qemu.plan import Plan
@@ -42,6 +42,19 @@ class Lifecycle(Definitions):
     @impl
     def domain_preflight(self, ref: Ref) -> Sequence[Problem]:
         return self._prepared(document(self._site.row(ref).xml).model)[1]
+
+    @impl
+    def domain_plan(self, ref: Ref, paused: bool) -> LaunchPlan:
+        row = self._site.row(ref)
+        require(self._site.status(row), Op.START, ref)
+        self._own(row)
+        return self._shown(document(row.xml).model, paused)
+
+    @impl
+    def domain_plan_create(self, config: Document[Domain], paused: bool) -> LaunchPlan:
+        with self.completing(config) as domain:
+            self._refuse_second(Ref(KIND, str(domain.uuid), name=domain.name, uuid=str(domain.uuid)))
+        return self._shown(domain, paused)
 
     @impl
     def domain_start(self, ref: Ref, paused: bool) -> None:
@@ -134,6 +147,14 @@ class Lifecycle(Definitions):
         problems = self._prepared(domain)[1]
         if problems:
             raise Invalid(problems)
+
+    def _shown(self, domain: Domain, paused: bool) -> LaunchPlan:
+        from anyvirt_qemu import dry_run
+
+        planned, problems, accelerator = self._prepared(domain)
+        if planned is None:
+            return dry_run.unplanned(problems)
+        return dry_run.shown(planned, accelerator, problems, paused=paused)
 
     def _prepared(self, domain: Domain) -> tuple[Plan | None, list[Problem], str]:
         from anyvirt_qemu.preparing import prepare

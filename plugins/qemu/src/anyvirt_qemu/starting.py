@@ -114,13 +114,18 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
 def _spec(plan: Plan, place: RunDir, fds: Mapping[int, int]) -> Spec:
     return Spec(
         argv=plan.argv,
-        env={"PATH": os.defpath, "LC_ALL": "C", "TMPDIR": place.guest_path, **plan.env},
+        env=environment(plan),
         fds=fds,
         limits=reserves.limits(plan),
         cwd=plan.cwd,
         log=(place.q, LOG),
         record=(place.fd, RECORD),
     )
+
+
+def environment(plan: Plan) -> dict[str, str]:
+    """All that QEMU finds in its environment."""
+    return {"PATH": os.defpath, "LC_ALL": "C", "TMPDIR": plan.cwd, **plan.env}
 
 
 def _told(row: Row, record: Record) -> list[Event]:

@@ -13,6 +13,8 @@ from anyvirt.api import (
     Event,
     Exists,
     Invalid,
+    LaunchCommand,
+    LaunchPlan,
     Op,
     Reason,
     Reboot,
@@ -62,6 +64,18 @@ class Power:
             self._boot(ref, config.text, Shape.of_model(config.model), paused=paused, transient=True)
         return ref
 
+    @impl
+    def domain_plan(self, ref: Ref, paused: bool) -> LaunchPlan:
+        guest = self.world.guest(ref)
+        require(guest.run.status, Op.START, guest.ref)
+        return self._planned(guest.ref, self.world.shape(guest), paused=paused)
+
+    @impl
+    def domain_plan_create(self, config: Document[Domain], paused: bool) -> LaunchPlan:
+        config, ref = identified(config)
+        self._free(ref)
+        return self._planned(ref, Shape.of_model(config.model), paused=paused)
+
     @impl(accepts={"mode": MODES})
     def domain_shutdown(self, ref: Ref, mode: ShutdownMode | None) -> None:
         with self.world.hold(ref, "shutdown") as guest:
@@ -96,6 +110,13 @@ class Power:
         with self.world.hold(ref, "resume") as guest:
             after = require(guest.run.status, Op.RESUME, guest.ref)
             self.world.become(guest, after, said(guest, Change.RESUMED, "unpaused"))
+
+    def _planned(self, ref: Ref, shape: Shape, *, paused: bool) -> LaunchPlan:
+        """Nothing runs on this host for a guest: it is only told of."""
+        told = [LaunchCommand("boot", {"name": str(ref), "memory": shape.memory, "vcpus": shape.vcpus})]
+        if not paused:
+            told.append(LaunchCommand("run"))
+        return LaunchPlan(commands=tuple(told), blockers=tuple(blockers(self.world, shape)))
 
     def _free(self, ref: Ref) -> None:
         """See that what has this name or UUID is the same domain, and does not run."""

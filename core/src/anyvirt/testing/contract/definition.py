@@ -334,3 +334,61 @@ def test_every_blocker_is_named_before_anything_starts(connection: Connection, g
         connection.domain_start(domain)
     assert [problem.path for problem in refusal.value.problems] == [problem.path for problem in found]
     assert domain.state().state is State.SHUTOFF
+
+
+@proves("domain_plan", "domain_plan.paused")
+@needs("domain_define", "domain_start", "domain_state")
+def test_a_plan_shows_what_a_start_does_and_does_nothing(connection: Connection, guests: Guests) -> None:
+    domain = guests.define()
+    plan, paused = domain.plan(), domain.plan(paused=True)
+    assert plan.blockers == ()
+    assert plan.argv or plan.commands or plan.files
+    assert paused != plan
+    assert domain.state().state is State.SHUTOFF
+    connection.domain_start(domain)
+    with pytest.raises(WrongState):
+        domain.plan()
+
+
+@proves("domain_plan")
+@needs("domain_define", "domain_start", "domain_state")
+def test_a_plan_names_every_blocker_of_a_start(connection: Connection, guests: Guests, blocked: str) -> None:
+    domain = guests.mine(connection.domain_define(blocked))
+    found = domain.plan().blockers
+    assert found
+    with pytest.raises(Invalid) as refusal:
+        connection.domain_start(domain)
+    assert {(problem.code, problem.path) for problem in refusal.value.problems} == {
+        (problem.code, problem.path) for problem in found
+    }
+    assert domain.state().state is State.SHUTOFF
+
+
+@proves("domain_plan_create", "domain_plan_create.paused")
+@needs("domain_create", "domain_list")
+def test_a_plan_of_a_transient_domain_leaves_none(connection: Connection, guests: Guests) -> None:
+    before = _refs(connection)
+    name = guests.name()
+    plan = connection.domain_plan_create(guests.xml(name))
+    assert plan.blockers == ()
+    assert any(name in str(part) for part in (plan.argv, plan.commands, plan.files))
+    assert connection.domain_plan_create(guests.xml(name), paused=True).commands != plan.commands
+    assert _refs(connection) == before
+
+
+@proves("domain_plan_create")
+@needs("domain_create")
+def test_a_plan_of_a_transient_domain_names_every_blocker(connection: Connection, blocked: str) -> None:
+    found = connection.domain_plan_create(blocked).blockers
+    assert found
+    with pytest.raises(Invalid) as refusal:
+        connection.domain_create(blocked)
+    assert {problem.path for problem in refusal.value.problems} == {problem.path for problem in found}
+
+
+@proves("domain_plan_create")
+@needs("domain_create")
+def test_what_runs_under_its_name_and_uuid_keeps_a_plan_from_being_made(connection: Connection, guests: Guests) -> None:
+    domain = guests.create()
+    with pytest.raises(WrongState):
+        connection.domain_plan_create(guests.xml(domain.name, uuid=domain.uuid))
