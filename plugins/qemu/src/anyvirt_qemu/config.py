@@ -98,6 +98,10 @@ def plan(
     :raises Invalid: everything that is wrong, and everything that this driver cannot honour, by path.
     """
     live = named(domain)
+    if live.extensions:
+        from anyvirt_qemu import namespace
+
+        caps = namespace.without(caps, live)
     found = _machine(live, caps)
     view = heeded(live)
     b = Build(view, caps, paths, accelerator, found, chains or {}, int(time.time() if now is None else now), serving)

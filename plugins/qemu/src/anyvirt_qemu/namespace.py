@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, cast
 
 from anyvirt.api import Domain, Element, Many, at
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.options import jsonstr, word
+from anyvirt_qemu.plan import Caps
 
 URI: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
 NUMBER: Final = re.compile(r"-?(0x[0-9a-fA-F]+|0|[1-9][0-9]*)", re.ASCII)
@@ -91,6 +92,52 @@ MODELS: Final = tuple(
 )
 
 
+class Lacking:
+    """A QEMU that is said to lack some of what it has.
+
+    :param names: of devices, objects and features.
+    """
+
+    def __init__(self, caps: Caps, names: frozenset[str]) -> None:
+        self._caps, self._names = caps, names
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._caps, name)
+
+    def lacks(self, name: str) -> bool:
+        """Whether something that QEMU has is left out for this name."""
+        caps = self._caps
+        return name in self._names and (caps.has_device(name) or caps.has_object(name) or caps.has_feature(name))
+
+    def has_device(self, name: str) -> bool:
+        """Whether ``-device`` knows this driver, and may."""
+        return name not in self._names and self._caps.has_device(name)
+
+    def has_object(self, name: str) -> bool:
+        """Whether ``-object`` knows this kind, and may."""
+        return name not in self._names and self._caps.has_object(name)
+
+    def has_feature(self, name: str) -> bool:
+        """Whether QEMU's schema has this, and may."""
+        return name not in self._names and self._caps.has_feature(name)
+
+
+def without(caps: Caps, domain: Domain) -> Caps:
+    """The QEMU that a definition wants to be started for, less what ``<qemu:del>`` names."""
+    parts = [part for part in domain.extensions if isinstance(part, QemuCapabilities)]
+    names = frozenset(one.capability for part in parts for one in part.removed)
+    return cast("Caps", Lacking(caps, names)) if names else caps
+
+
+def _told(b: Build, part: QemuCapabilities) -> None:
+    """Most names are of libvirt's own making: they steer its choice between ways that QEMU has had over the years."""
+    known = [one.capability for one in part.removed if isinstance(b.caps, Lacking) and b.caps.lacks(one.capability)]
+    names = [one.capability for one in (*part.added, *part.removed) if one.capability not in known]
+    if names:
+        words = ", ".join(names)
+        b.warnings.append(f"nothing follows from qemu:capabilities {words}: what QEMU can do is asked of QEMU itself")
+
+
 def overrides(b: Build, domain: Domain) -> None:
     """Properties of devices, by alias, that the definition sets itself; before the devices are planned."""
     for part in domain.extensions:
@@ -137,8 +184,10 @@ def extensions(b: Build, domain: Domain) -> None:
                 b.problem(part, "behavior", "the behavior is missing", "such as behavior='omit'", "config.missing")
             elif part.behavior != "none":
                 b.option("-compat", jsonstr(DEPRECATED[part.behavior]))
+        elif isinstance(part, QemuCapabilities):
+            _told(b, part)
         elif not isinstance(part, QemuCommandLine):
-            b.refuse(part, "", "remove it: what QEMU can do is asked of QEMU itself")
+            b.refuse(part, "", "remove it")
         if not isinstance(part, QemuCommandLine):
             continue
         for argument in part.arguments:

@@ -354,7 +354,6 @@ OVERRIDE = "<qemu:device alias='{}'><qemu:frontend><qemu:property name='x' {}/><
         (NAMESPACE.format("override", OVERRIDE.format("balloon0", "type='bool' value='yes'")), "is no bool"),
         (NAMESPACE.format("override", OVERRIDE.format("balloon0", "type='unsigned' value='-1'")), "is no unsigned"),
         (NAMESPACE.format("override", OVERRIDE.format("balloon0", "type='signed' value='1x'")), "is no signed"),
-        (NAMESPACE.format("capabilities", "<qemu:add capability='x'/>"), "does not honour"),
     ],
 )
 def test_an_override_that_cannot_be_is_refused(element: str, text: str, planned: Planned, guest: Guest) -> None:

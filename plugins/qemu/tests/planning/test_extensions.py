@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from anyvirt.api import Domain, Invalid, check, parse
 from anyvirt_qemu.namespace import URI
-from anyvirt_qemu.plan import Plan
+from anyvirt_qemu.plan import Caps, Plan
 
 Planned = Callable[..., Plan]
 
@@ -29,7 +29,6 @@ def test_words_of_the_definition_are_at_the_end_of_the_command_line_as_they_are(
     [
         ("<qemu:commandline><qemu:arg/></qemu:commandline>", "/commandline[0]/arg[0]/@value"),
         ("<qemu:commandline><qemu:env name='A=B'/></qemu:commandline>", "/commandline[0]/env[A=B]/@name"),
-        ("<qemu:capabilities><qemu:add capability='vnc'/></qemu:capabilities>", "/capabilities[0]"),
         ("<qemu:override><qemu:device alias='ua-x'/></qemu:override>", "/override[0]/device[ua-x]/@alias"),
         ("<qemu:deprecation/>", "/deprecation[0]/@behavior"),
         (
@@ -57,3 +56,16 @@ def test_an_alias_that_an_override_speaks_of_is_not_taken_twice() -> None:
 
 def test_no_behavior_towards_what_is_deprecated_is_what_is_so_anyway(planned: Planned) -> None:
     assert planned(GUEST % "<qemu:deprecation behavior='none'/>").argv == planned(GUEST % "").argv
+
+
+def test_what_qemu_is_said_to_lack_is_not_used_and_names_of_libvirts_own_are_told(
+    planned: Planned, caps: Callable[..., Caps]
+) -> None:
+    part = "<qemu:capabilities><qemu:add capability='vnc'/><qemu:del capability='{}'/></qemu:capabilities>"
+    made = planned(GUEST % part.format("hda"), caps=caps(lacking=frozenset({"hda"})))
+    assert made.argv == planned(GUEST % "").argv
+    assert [warning for warning in made.warnings if "vnc, hda" in warning]
+    device = "<devices><rng model='virtio'><backend model='builtin'/></rng></devices>"
+    with pytest.raises(Invalid, match="virtio-rng-pci") as caught:
+        planned(GUEST % (device + part.format("virtio-rng-pci")))
+    assert [problem.path for problem in caught.value.problems] == ["/devices/rng[0]/@model"]

@@ -18,10 +18,17 @@ def options(b: Build, domain: Domain) -> dict[str, Any]:
     if isinstance(x, SevLaunch):
         _sev(b, domain, x)
     elif isinstance(x, S390Launch):
-        b.qom({"qom-type": b.has(domain, "launch_security", "s390-pv-guest"), "id": IDENT})
+        b.qom({"qom-type": _kind(b, domain, "s390-pv-guest"), "id": IDENT})
     else:
         return {}
     return {"confidential-guest-support": IDENT}
+
+
+def _kind(b: Build, domain: Domain, name: str) -> str:
+    if not b.caps.has_object(name):
+        text = f"this QEMU ({b.caps.binary}) has no object {name}"
+        b.refuse(domain, "launch_security", "install a QEMU that protects guests", text=text)
+    return name
 
 
 def _sev(b: Build, domain: Domain, x: SevLaunch) -> None:
@@ -30,7 +37,7 @@ def _sev(b: Build, domain: Domain, x: SevLaunch) -> None:
         b.problem(x, "cbitpos", MISSING, "write both, as dmesg of the host or its vendor's manual has them")
     b.qom(
         {
-            "qom-type": b.has(domain, "launch_security", "sev-guest"),
+            "qom-type": _kind(b, domain, "sev-guest"),
             "id": IDENT,
             "cbitpos": x.cbitpos,
             "reduced-phys-bits": x.reduced_phys_bits,
