@@ -68,4 +68,4 @@ def test_what_qemu_is_said_to_lack_is_not_used_and_names_of_libvirts_own_are_tol
     device = "<devices><rng model='virtio'><backend model='builtin'/></rng></devices>"
     with pytest.raises(Invalid, match="virtio-rng-pci") as caught:
         planned(GUEST % (device + part.format("virtio-rng-pci")))
-    assert [problem.path for problem in caught.value.problems] == ["/devices/rng[0]/@model"]
+    assert [problem.path for problem in caught.value.problems] == ["/devices/rng[0]"]
