@@ -76,6 +76,11 @@ def listen(dirfd: int, name: str, *, backlog: int = 16) -> socket.socket:
     return sock
 
 
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends of a connection that nobody else can come upon."""
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+
+
 class LineSocket:
     """A conversation in lines over a stream socket.
 

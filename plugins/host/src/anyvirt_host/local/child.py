@@ -32,7 +32,7 @@ class Child:
         argv: Sequence[str],
         *,
         env: Mapping[str, str] | None = None,
-        fds: Sequence[int] = (),
+        fds: Sequence[int] | Mapping[int, int] = (),
         out: int | None = None,
     ) -> None:
         self.name = argv[0]

@@ -1,0 +1,88 @@
+"""The emulator of trusted platform modules: how it is started, and how its state is made."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from anyvirt.api import Tpm, meaningless, path_of
+
+from anyvirt_qemu.beside import FIRST_FD, EndUse, ProgramUse, StateUse
+from anyvirt_qemu.build import Build
+
+PACKAGE: Final = "swtpm"
+TOOLS: Final = "swtpm-tools"
+CIPHER: Final = "aes-256-cbc"
+BANKS: Final = ("sha1", "sha256", "sha384", "sha512")
+LISTENING, KEY, MIGRATION_KEY = FIRST_FD, FIRST_FD + 1, FIRST_FD + 2
+
+
+def swtpm(b: Build, x: Tpm) -> str:
+    """An emulator for this device; the path of its socket, for QEMU."""
+    meaningless(x, "persistent_state", "shared_storage")  # for whoever undefines the domain
+    version = x.version or "2.0"
+    program = b.beside("swtpm")
+    if f"tpm-{version}" not in program.can:
+        b.refuse(x, "version", "use the other one", text=f"this swtpm ({program.path}) emulates no TPM {version}")
+    secret = _secret(b, x)
+    words = [program.path, "socket", "--tpmstate", "dir=.,mode=0600"]
+    words += ["--tpm2"] if version == "2.0" else []
+    words += ["--ctrl", f"type=unixio,fd={LISTENING}", "--terminate"]
+    fds = [EndUse(LISTENING, "listen")]
+    if secret is not None:
+        words += ["--key", f"pwdfd={KEY},mode={CIPHER}", "--migration-key", f"pwdfd={MIGRATION_KEY},mode={CIPHER}"]
+        fds += [EndUse(KEY, "secret"), EndUse(MIGRATION_KEY, "secret")]
+    state = _state(b, x, version, encrypted=secret is not None)
+    socket = f"{x.alias}.sock"
+    b.programs.append(
+        ProgramUse(
+            name="swtpm",
+            package=PACKAGE,
+            place=path_of(x),
+            alias=x.alias or "",
+            path=program.path,
+            argv=tuple(words),
+            socket=socket,
+            cwd=state.folder,
+            fds=tuple(fds),
+            state=state,
+            secret=secret or b"",
+        )
+    )
+    return b.near(socket)
+
+
+def _secret(b: Build, x: Tpm) -> bytes | None:
+    if x.encryption is None:
+        return None
+    value = b.storage.secrets.get(str(x.encryption))
+    if value is None:
+        hint = "define the secret and give it a value, or take this out"
+        b.refuse(x, "encryption", hint, text=f"no value is known here for the secret {x.encryption}")
+    elif "cmdarg-pwd-fd" not in b.beside("swtpm").can:
+        text = f"this swtpm ({b.beside('swtpm').path}) reads no passphrase from a descriptor"
+        b.refuse(x, "encryption", "install a newer one, or take this out", text=text)
+    return value
+
+
+def _state(b: Build, x: Tpm, version: str, *, encrypted: bool) -> StateUse:
+    """What swtpm_setup does in the folder of the state: once, and where PCR banks are chosen at each start."""
+    setup = b.beside("swtpm_setup")
+    common = [setup.path, "--tpm-state", "."]
+    common += ["--tpm2"] if version == "2.0" else []
+    common += ["--config", setup.config] if setup.config else []
+    common += ["--pwdfile-fd", str(KEY), "--cipher", CIPHER] if encrypted else []
+    banks = [bank for bank in BANKS if getattr(x, bank)]
+    chosen = ["--pcr-banks", ",".join(banks)] if banks else []
+    if banks and version != "2.0":
+        b.problem(x, banks[0], "a TPM 1.2 has one bank, of SHA-1", "leave <active_pcr_banks> out, or use version 2.0")
+    elif banks and "cmdarg-reconfigure-pcr-banks" not in setup.can:
+        text = f"this swtpm_setup ({setup.path}) changes no PCR banks"
+        b.refuse(x, banks[0], "install a newer one, or leave <active_pcr_banks> out", text=text)
+    made = ["--create-ek-cert", "--create-platform-cert", "--lock-nvram"]
+    return StateUse(
+        folder=f"{b.paths.tpm or b.paths.guest}/{version}",
+        make=(*common, *made, *chosen),
+        again=(*common, "--reconfigure", *chosen) if chosen else (),
+        fds=(EndUse(KEY, "secret"),) if encrypted else (),
+        config=setup.config,
+    )
