@@ -60,6 +60,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.choices": "GROUPS ShutdownMode Which",
     "anyvirt.model.container": "ContainerCapabilities",
     "anyvirt.model.cpu": ("Cell CellCache CpuFeature CpuMode CpuPolicy CpuSpec Latency NumaBandwidth Sibling Topology"),
+    "anyvirt.model.cpu_sets": "cpu_baseline cpu_comparison CpuModels cpus_of FeatureSet",
     "anyvirt.model.devices.char": (
         "Channel ChannelTarget CharDevice CharSource CharType Console ConsoleTarget Parallel Serial SerialTarget"
     ),
@@ -97,14 +98,15 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.model.diff": "diff Difference",
     "anyvirt.model.domain": "Domain LifecycleAction",
     "anyvirt.model.domaincaps": (
-        "ChannelSupport ChannelTypes CustomMode DiskBuses DiskDevices DiskModels DiskSupport DomainCapabilities "
-        "FilesystemDrivers FilesystemSupport Firmwares GicSupport GicVersions GraphicsSupport GraphicsTypes "
-        "HostdevBackends HostdevCapabilities HostdevModes HostdevPolicies HostdevSubsystems HostdevSupport "
-        "HostModelMode HypervFeatures HypervSupport LoaderReadonly LoaderSecure LoaderSupport LoaderTypes "
-        "MaximumMigratable MaximumMode MemoryBackingSupport MemorySources ModelBlockers OsSupport "
-        "PassthroughMigratable PassthroughMode RedirdevBuses RedirdevSupport RngBackends RngModels RngSupport "
-        "SevSupport SgxSection SgxSupport TpmBackends TpmModels TpmSupport TpmVersions UsableModel VideoModels "
-        "VideoSupport"
+        "ChannelSupport ChannelTypes ConsoleSupport ConsoleTypes CryptoBackends CryptoModels CryptoSupport "
+        "CryptoTypes CustomMode DiskBuses DiskDevices DiskModels DiskSupport DomainCapabilities FilesystemDrivers "
+        "FilesystemSupport Firmwares GicSupport GicVersions GraphicsSupport GraphicsTypes HostdevBackends "
+        "HostdevCapabilities HostdevModes HostdevPolicies HostdevSubsystems HostdevSupport HostModelMode "
+        "HypervFeatures HypervSupport InterfaceBackends InterfaceSupport LaunchSecuritySupport LoaderReadonly "
+        "LoaderSecure LoaderSupport LoaderTypes MaximumMigratable MaximumMode MemoryBackingSupport MemorySources "
+        "ModelBlockers OsSupport PanicModels PanicSupport PassthroughMigratable PassthroughMode RedirdevBuses "
+        "RedirdevSupport RngBackends RngModels RngSupport SecurityTypes SevSupport SgxSection SgxSupport "
+        "TpmBackends TpmModels TpmSupport TpmVersions UsableModel VideoModels VideoSupport"
     ),
     "anyvirt.model.element": "at Element Many",
     "anyvirt.model.features": "Features HyperV KvmFeatures",
@@ -167,7 +169,7 @@ NAMES: Final[dict[str, str]] = {
         "BandwidthMonitor BlkioDevice BlkioTune CacheAllocation CacheMonitor CacheTune CpuTune IoThreadPin "
         "IoThreadSchedule MemoryTune MemTune NodeBandwidth Resource VcpuPin VcpuSchedule"
     ),
-    "anyvirt.model.values": "Fact HostInfo Imported JobRecord NetworkInfo PoolInfo VolumeInfo",
+    "anyvirt.model.values": "CpuComparison CpuMatch Fact HostInfo Imported JobRecord NetworkInfo PoolInfo VolumeInfo",
     "anyvirt.model.words": "Arch DomainType",
     "anyvirt.model.write": "dump",
     "anyvirt.model.written": "model_of text_of",

@@ -36,6 +36,8 @@ HANDLES: Final = {
     "interface": ("Interface", "One interface of the host."),
 }
 
+# models whose root element has another name
+ROOTS: Final = {"CpuSpec": "cpu"}
 MODELS: Final = {"Domain": "DomainModel", "Pool": "PoolModel", "Volume": "VolumeModel"}
 
 HEADER: Final = '''"""{what} client, generated from the specs by tools/gen_clients.py: do not edit."""
@@ -115,7 +117,7 @@ class Writer:
         given = self._returned(spec, returns)
         names = ", ".join(f'"{p.name}": {p.hand_over}' for p in parameters)
         text = doc(function)
-        if any(p.hand_over.startswith("admitted") for p in parameters):
+        if any("admitted(" in p.hand_over for p in parameters):
             parameters.append(KEEP_UNKNOWN)
             text = with_line(text, KEEP_UNKNOWN_DOC)
         stream = "_stream" if self.asynchronous else "_call"
@@ -160,10 +162,14 @@ class Writer:
             return Parameter(name, f"{self.handle[kind]} | Ref", default, f"ref_of({name})")
         if annotation == "Sequence[Ref]":
             return Parameter(name, "Iterable[Handle | Ref]", default, f"refs_of({name})")
-        if annotation.startswith("Document["):
-            model = model_name(annotation[9:-1])
-            over = f'admitted({name}, "{annotation[9:-1].lower()}", keep_unknown=keep_unknown)'
-            return Parameter(name, f"Document[{model}] | {model} | str | bytes", default, over)
+        if found := re.fullmatch(r"(Sequence\[)?Document\[(\w+)\]\]?", annotation):
+            model, root = model_name(found[2]), ROOTS.get(found[2], found[2].lower())
+            given = f"Document[{model}] | {model} | str | bytes"
+            if found[1]:
+                over = f'[admitted(one, "{root}", keep_unknown=keep_unknown) for one in {name}]'
+                return Parameter(name, f"Sequence[{given}]", default, over)
+            over = f'admitted({name}, "{root}", keep_unknown=keep_unknown)'
+            return Parameter(name, given, default, over)
         return Parameter(name, annotation, default, name)
 
     def _answer(self, returns: str) -> str:

@@ -81,6 +81,7 @@ LINES = {
 }
 # what these print is not one object of a fixed shape: an editor, bytes, what is installed or declared, what was merged
 APART = {"edit", "console", "drivers", "host capabilities", "schema"}
+APART |= {"host domcapabilities", "cpu models", "cpu baseline", "cpu compare"}  # test_cpu has them
 DOMAIN = (
     "<domain type='test'><name>{}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu><os><type>hvm</type></os></domain>"
 )

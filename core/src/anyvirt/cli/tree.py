@@ -16,6 +16,7 @@ from anyvirt.cli.parse import Entry, Parsed
 Sink = Callable[[Parsed], None]
 GROUPS: Final = {
     "host": "The host: what it is, can do, and was found out to be.",
+    "cpu": "CPU models: which there are, and what runs where.",
     "pool": "Storage pools.",
     "vol": "Volumes of storage pools.",
     "net": "Virtual networks.",
@@ -28,13 +29,15 @@ ORDER: Final = (
     "info", "state", "stats", "blkinfo", "console", "events", "wait", "dumpxml", "edit", "rename", "autostart",
     "plan", "apply", "validate", "schema", "convert", "save", "restore", "jobs", "recover", "import-libvirt",
     "drivers", "help",
-    "host info", "host capabilities", "host facts",
+    "host info", "host capabilities", "host domcapabilities", "host facts",
+    "cpu models", "cpu baseline", "cpu compare",
     "pool list", "pool info", "pool dumpxml", "pool define", "pool undefine", "pool start", "pool stop",
     "vol list", "vol info", "vol dumpxml", "vol path", "vol create", "vol create-as", "vol delete",
     "net list", "net info", "net dumpxml", "iface list", "iface dumpxml",
     "domstats", "domblkstat", "domifstat", "dommemstat", "domid", "domuuid", "domname", "domblklist", "domiflist",
     "domxml-from-native", "domxml-to-native",
     "vcpucount", "vncdisplay", "hostname", "uri", "version",
+    "domcapabilities", "cpu-models", "cpu-baseline", "cpu-compare", "hypervisor-cpu-baseline", "hypervisor-cpu-compare",
 )
 # fmt: on
 SETTINGS: Final = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

@@ -15,12 +15,14 @@ if TYPE_CHECKING:
     from anyvirt.document import Document
     from anyvirt.errors import Problem
     from anyvirt.model.capabilities import Capabilities
+    from anyvirt.model.cpu import CpuSpec
     from anyvirt.model.domain import Domain as DomainModel
+    from anyvirt.model.domaincaps import DomainCapabilities
     from anyvirt.model.launch import LaunchPlan
     from anyvirt.model.state import DomainFacts, State, Status
     from anyvirt.model.stats import Balloon, Block, BlockInfo, Cpu, DomainStats, Net, Vcpu
     from anyvirt.model.storage import Pool as PoolModel, Volume as VolumeModel
-    from anyvirt.model.values import Fact, HostInfo, Imported, NetworkInfo, PoolInfo, VolumeInfo
+    from anyvirt.model.values import CpuComparison, Fact, HostInfo, Imported, NetworkInfo, PoolInfo, VolumeInfo
     from anyvirt.ref import Answer, Ref
     from anyvirt.session import Timeout
 
@@ -52,6 +54,100 @@ class AsyncConnection(AsyncLink):
     async def host_capabilities(self, *, timeout: Timeout = ...) -> dict[str, Answer[Document[Capabilities]]]:
         """A part of the capabilities document; core merges the parts of all plug-ins."""
         result: dict[str, Answer[Document[Capabilities]]] = await self._call("host_capabilities", {}, timeout)
+        return result
+
+    async def domain_capabilities(
+        self,
+        emulator: str | None = None,
+        arch: str | None = None,
+        machine: str | None = None,
+        virttype: str | None = None,
+        *,
+        timeout: Timeout = ...,
+    ) -> Document[DomainCapabilities]:
+        """What guests of one machine type can have: firmware, CPUs, devices, features.
+
+        :param emulator: path of the program that runs them; the one for ``arch`` without it.
+        :param arch: architecture of the guests; the host's without it.
+        :param machine: machine type, also by its unversioned name; the default one without it.
+        :param virttype: type of the domain, such as ``kvm``; the best that works here without it.
+        :raises Invalid: there is no such machine type, or the program is for another architecture.
+        :raises NotFound: there is no such program (kind ``program``).
+        :raises Unsupported: this host cannot run guests of that type or architecture.
+        """
+        result: Document[DomainCapabilities] = await self._call(
+            "domain_capabilities",
+            {"emulator": emulator, "arch": arch, "machine": machine, "virttype": virttype},
+            timeout,
+        )
+        return result
+
+    async def cpu_baseline(
+        self,
+        cpus: Sequence[Document[CpuSpec] | CpuSpec | str | bytes],
+        expand: bool = False,
+        migratable: bool = False,
+        emulator: str | None = None,
+        arch: str | None = None,
+        machine: str | None = None,
+        virttype: str | None = None,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> Document[CpuSpec]:
+        """The CPU that a guest can have wherever one of these is: each of them has all its features.
+
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :param expand: name the features of the model, too.
+        :param migratable: leave out features that keep a guest where it is.
+        :param emulator: whose models are meant, with ``arch``, ``machine`` and ``virttype`` as
+            ``domain_capabilities`` has them.
+        :raises Invalid: there are none, their vendors differ, or there is no such model.
+        """
+        result: Document[CpuSpec] = await self._call(
+            "cpu_baseline",
+            {
+                "cpus": [admitted(one, "cpu", keep_unknown=keep_unknown) for one in cpus],
+                "expand": expand,
+                "migratable": migratable,
+                "emulator": emulator,
+                "arch": arch,
+                "machine": machine,
+                "virttype": virttype,
+            },
+            timeout,
+        )
+        return result
+
+    async def cpu_compare(
+        self,
+        cpu: Document[CpuSpec] | CpuSpec | str | bytes,
+        emulator: str | None = None,
+        arch: str | None = None,
+        machine: str | None = None,
+        virttype: str | None = None,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> CpuComparison:
+        """How the CPU that guests can have here is to another one: whether a guest with that one can run.
+
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :param emulator: whose guests are meant, with ``arch``, ``machine`` and ``virttype`` as
+            ``domain_capabilities`` has them.
+        :raises Invalid: there is no such model.
+        """
+        result: CpuComparison = await self._call(
+            "cpu_compare",
+            {
+                "cpu": admitted(cpu, "cpu", keep_unknown=keep_unknown),
+                "emulator": emulator,
+                "arch": arch,
+                "machine": machine,
+                "virttype": virttype,
+            },
+            timeout,
+        )
         return result
 
     async def connect_recover(self, *, timeout: Timeout = ...) -> dict[str, Answer[Sequence[str]]]:

@@ -12,7 +12,9 @@ if TYPE_CHECKING:
     from anyvirt.events import Event
     from anyvirt.host import Host
     from anyvirt.model.capabilities import Capabilities
-    from anyvirt.model.values import Fact, HostInfo, Imported, JobRecord
+    from anyvirt.model.cpu import CpuSpec
+    from anyvirt.model.domaincaps import DomainCapabilities
+    from anyvirt.model.values import CpuComparison, Fact, HostInfo, Imported, JobRecord
     from anyvirt.uri import Uri
 
 
@@ -76,6 +78,73 @@ class ConnectSpec:
     @spec("host", all=True, covers={"virConnectGetCapabilities": ()})
     def host_capabilities(self) -> Document[Capabilities]:
         """A part of the capabilities document; core merges the parts of all plug-ins."""
+
+    @spec("host", covers={"virConnectGetDomainCapabilities": ()})
+    def domain_capabilities(
+        self,
+        emulator: str | None = None,
+        arch: str | None = None,
+        machine: str | None = None,
+        virttype: str | None = None,
+    ) -> Document[DomainCapabilities]:
+        """What guests of one machine type can have: firmware, CPUs, devices, features.
+
+        :param emulator: path of the program that runs them; the one for ``arch`` without it.
+        :param arch: architecture of the guests; the host's without it.
+        :param machine: machine type, also by its unversioned name; the default one without it.
+        :param virttype: type of the domain, such as ``kvm``; the best that works here without it.
+        :raises Invalid: there is no such machine type, or the program is for another architecture.
+        :raises NotFound: there is no such program (kind ``program``).
+        :raises Unsupported: this host cannot run guests of that type or architecture.
+        """
+
+    @spec(
+        "host",
+        covers={
+            "virConnectBaselineCPU": ("expand", "migratable"),
+            "virConnectBaselineHypervisorCPU": ("expand", "migratable", "emulator", "arch", "machine", "virttype"),
+        },
+    )
+    def cpu_baseline(
+        self,
+        cpus: Sequence[Document[CpuSpec]],
+        expand: bool = False,
+        migratable: bool = False,
+        emulator: str | None = None,
+        arch: str | None = None,
+        machine: str | None = None,
+        virttype: str | None = None,
+    ) -> Document[CpuSpec]:
+        """The CPU that a guest can have wherever one of these is: each of them has all its features.
+
+        :param expand: name the features of the model, too.
+        :param migratable: leave out features that keep a guest where it is.
+        :param emulator: whose models are meant, with ``arch``, ``machine`` and ``virttype`` as
+            ``domain_capabilities`` has them.
+        :raises Invalid: there are none, their vendors differ, or there is no such model.
+        """
+
+    @spec(
+        "host",
+        covers={
+            "virConnectCompareCPU": (),
+            "virConnectCompareHypervisorCPU": ("emulator", "arch", "machine", "virttype"),
+        },
+    )
+    def cpu_compare(
+        self,
+        cpu: Document[CpuSpec],
+        emulator: str | None = None,
+        arch: str | None = None,
+        machine: str | None = None,
+        virttype: str | None = None,
+    ) -> CpuComparison:
+        """How the CPU that guests can have here is to another one: whether a guest with that one can run.
+
+        :param emulator: whose guests are meant, with ``arch``, ``machine`` and ``virttype`` as
+            ``domain_capabilities`` has them.
+        :raises Invalid: there is no such model.
+        """
 
     @spec(
         "events",

@@ -73,6 +73,7 @@ class UsableModel(Element, tag="model"):
     usable: Literal["yes", "no", "unknown"] | None = at("@usable", "This host can give it", default=None)
     deprecated: YesNo | None = at("@deprecated", "It will be gone some day", default=None)
     vendor: str | None = at("@vendor", "Vendor, such as Intel, or unknown", default=None)
+    canonical: str | None = at("@canonical", "The model that the name stands for", default=None)
 
 
 class ModelBlockers(Element, tag="blockers"):
@@ -305,6 +306,78 @@ class ChannelSupport(Group, tag="channel"):
     enums: Many[ChannelTypes] = at("enum", "What it can be", default=())
 
 
+class CryptoModels(Element, tag="enum", when=("name", "model")):
+    """Models of the device."""
+
+    values: Many[Literal["virtio"]] = at("value", "Models", default=())
+
+
+class CryptoTypes(Element, tag="enum", when=("name", "type")):
+    """What serves the device."""
+
+    values: Many[Literal["qemu"]] = at("value", "Kinds", default=())
+
+
+class CryptoBackends(Element, tag="enum", when=("name", "backendModel")):
+    """What encrypts."""
+
+    values: Many[Literal["builtin", "lkcf"]] = at("value", "Back ends", default=())
+
+
+class CryptoSupport(Group, tag="crypto"):
+    """Devices that encrypt for guests."""
+
+    enums: Many[CryptoModels | CryptoTypes | CryptoBackends] = at("enum", "What it can be", default=())
+
+
+class InterfaceBackends(Element, tag="enum", when=("name", "backendType")):
+    """What stands behind network cards of users."""
+
+    values: Many[Literal["default", "passt"]] = at("value", "Back ends", default=())
+
+
+class InterfaceSupport(Group, tag="interface"):
+    """Network cards."""
+
+    enums: Many[InterfaceBackends] = at("enum", "What it can be", default=())
+
+
+class PanicModels(Element, tag="enum", when=("name", "model")):
+    """Models of the device."""
+
+    values: Many[Literal["isa", "pseries", "hyperv", "s390", "pvpanic"]] = at("value", "Models", default=())
+
+
+class PanicSupport(Group, tag="panic"):
+    """Devices that tell of a guest's crash."""
+
+    enums: Many[PanicModels] = at("enum", "What it can be", default=())
+
+
+class ConsoleTypes(Element, tag="enum", when=("name", "type")):
+    """What stands behind a console."""
+
+    values: Many[CharType] = at("value", "Kinds", default=())
+
+
+class ConsoleSupport(Group, tag="console"):
+    """Consoles."""
+
+    enums: Many[ConsoleTypes] = at("enum", "What it can be", default=())
+
+
+class SecurityTypes(Element, tag="enum", when=("name", "sectype")):
+    """Kinds of encrypted memory."""
+
+    values: Many[Literal["sev", "sev-snp", "s390-pv", "tdx"]] = at("value", "Kinds", default=())
+
+
+class LaunchSecuritySupport(Group, tag="launchSecurity"):
+    """Guests whose memory the host cannot read."""
+
+    enums: Many[SecurityTypes] = at("enum", "What it can be", default=())
+
+
 class GicVersions(Element, tag="enum", when=("name", "version")):
     """Versions of the controller."""
 
@@ -379,6 +452,10 @@ class DomainCapabilities(Element, tag="domainCapabilities"):
     tpm: TpmSupport | None = at("devices/tpm", "Trusted platform modules", default=None)
     redirdev: RedirdevSupport | None = at("devices/redirdev", "Devices that a client lends", default=None)
     channel: ChannelSupport | None = at("devices/channel", "Channels", default=None)
+    crypto: CryptoSupport | None = at("devices/crypto", "Devices that encrypt", default=None)
+    interface: InterfaceSupport | None = at("devices/interface", "Network cards", default=None)
+    panic: PanicSupport | None = at("devices/panic", "Devices that tell of a crash", default=None)
+    console: ConsoleSupport | None = at("devices/console", "Consoles", default=None)
     gic: GicSupport | None = at("features/gic", "Interrupt controller of Arm", default=None)
     vmcoreinfo: YesNo | None = at("features/vmcoreinfo/@supported", "Notes for a core dump", default=None)
     genid: YesNo | None = at("features/genid/@supported", "A generation ID", default=None)
@@ -386,7 +463,15 @@ class DomainCapabilities(Element, tag="domainCapabilities"):
         "features/backingStoreInput/@supported", "Backing chains can be given", default=None
     )
     backup: YesNo | None = at("features/backup/@supported", "Incremental backups", default=None)
+    async_teardown: YesNo | None = at(
+        "features/async-teardown/@supported", "Memory is given back after the guest's end", default=None
+    )
     s390_pv: YesNo | None = at("features/s390-pv/@supported", "IBM Secure Execution", default=None)
+    ps2: YesNo | None = at("features/ps2/@supported", "A PS/2 controller", default=None)
+    tdx: YesNo | None = at("features/tdx/@supported", "Intel's trust domains", default=None)
     sev: SevSupport | None = at("features/sev", "AMD's encrypted memory", default=None)
     sgx: SgxSupport | None = at("features/sgx", "Intel's enclaves", default=None)
     hyperv: HypervSupport | None = at("features/hyperv", "Enlightenments for Windows guests", default=None)
+    launch_security: LaunchSecuritySupport | None = at(
+        "features/launchSecurity", "Guests whose memory the host cannot read", default=None
+    )

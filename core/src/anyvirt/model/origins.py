@@ -7,6 +7,7 @@ from typing import Final
 _DOMAIN: Final = "formatdomain.html"
 _PAGES: Final[dict[str, str]] = {
     "capabilities": "formatcaps.html",
+    "cpu": f"{_DOMAIN}#cpu-model-and-topology",
     "device": "formatnode.html",
     "domain": _DOMAIN,
     "domainCapabilities": "formatdomaincaps.html",

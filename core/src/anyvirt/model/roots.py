@@ -17,6 +17,7 @@ ROOTS: Final[dict[str, str]] = {
     "channel": "anyvirt.model.devices.char:Channel",
     "console": "anyvirt.model.devices.char:Console",
     "controller": "anyvirt.model.devices.controller:Controller",
+    "cpu": "anyvirt.model.capabilities:HostCpu",
     "device": "anyvirt.model.node_device:NodeDevice",
     "crypto": "anyvirt.model.devices.crypto:Crypto",
     "disk": "anyvirt.model.devices.disk:Disk",

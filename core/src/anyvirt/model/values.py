@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -41,6 +42,29 @@ class Fact:
 
     name: str
     value: str
+    reason: str = ""
+
+
+class CpuMatch(StrEnum):
+    """How a host's CPU is to another one."""
+
+    INCOMPATIBLE = "incompatible"
+    IDENTICAL = "identical"
+    SUPERSET = "superset"
+
+
+@dataclass(frozen=True, slots=True)
+class CpuComparison:
+    """Whether a guest with some CPU can run on a host.
+
+    :param missing: features that the CPU has and the host lacks.
+    :param extra: features that the host has beside those.
+    :param reason: why a guest with it cannot run here; ``""`` where it can.
+    """
+
+    match: CpuMatch
+    missing: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
     reason: str = ""
 
 

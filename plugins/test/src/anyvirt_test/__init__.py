@@ -11,6 +11,7 @@ from anyvirt.api import Host, Invalid, MemoryLocks, MemoryStore, Scope, StoreBoo
 
 from anyvirt_test import furnish
 from anyvirt_test.console import Console, Consoles
+from anyvirt_test.cpus import Cpus
 from anyvirt_test.domain import Definitions
 from anyvirt_test.events import Events
 from anyvirt_test.host import Machine
@@ -25,7 +26,7 @@ DEFAULT: Final = "default"
 PARAMETERS: Final = ("state", "fail", "delay", "hang", "libvirt", "authfile")
 
 
-class Test(Machine, Definitions, Power, Recovery, Console, Figures, Networks, Events):
+class Test(Machine, Cpus, Definitions, Power, Recovery, Console, Figures, Networks, Events):
     """One connection: the hooks of every area, over one world."""
 
     __test__ = False  # what pytest collects begins with the same word
