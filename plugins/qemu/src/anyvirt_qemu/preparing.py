@@ -12,6 +12,7 @@ from anyvirt_qemu.accelerator import choose
 from anyvirt_qemu.capability import Capability, probe
 from anyvirt_qemu.caps import Caps
 from anyvirt_qemu.config import plan
+from anyvirt_qemu.hosting import tuned
 from anyvirt_qemu.plan import Paths, Storage
 from anyvirt_qemu.run_dir import GUEST
 
@@ -58,6 +59,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     planned = replace(planned, warnings=(*missing, *planned.warnings, *told))
     if lacking and accelerator == "kvm" and domain.cpu is not None and domain.cpu.check in {"partial", "full"}:
         problems.append(host_cpu.problem(domain.cpu, lacking))
+    problems += tuned.blockers(planned.tuning, site.host.settings.child_env)
     return None if unfit else planned, [*problems, *blockers(domain, planned)], accelerator
 
 

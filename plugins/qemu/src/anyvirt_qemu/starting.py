@@ -29,7 +29,7 @@ from anyvirt_host.local.launch import Spec, launch
 from anyvirt_qemu import ending, failure, image, journal, reserves
 from anyvirt_qemu.command import Command
 from anyvirt_qemu.guest import LOG, Record
-from anyvirt_qemu.hosting import Preparation
+from anyvirt_qemu.hosting import Preparation, tuned
 from anyvirt_qemu.monitor import Monitor
 from anyvirt_qemu.reached import reached
 from anyvirt_qemu.run_dir import CONTROL, RECORD, RunDir
@@ -87,14 +87,16 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
         site.step("bind-sockets")
         fds = _descriptors(plan, place, ours, nets)
         ready.note(nets=nets)
+        joins = tuned.before(ready, plan.tuning, ours)
         site.step("launch")
         place.hold()
-        process = launch(_spec(plan, place, fds), name=row.name)
+        process = launch(_spec(plan, place, fds, joins), name=row.name)
         place.release()
     site.step("connect")
     with _connected(place, process, row.name) as monitor:
         site.step("configure")
         consoles, domain = _configured(monitor, plan)
+        tuned.after(ready, plan.tuning, monitor, process)
         ready.note(consoles=consoles, xml=_live(domain))
         site.step("tell")
         ready.note(phase="telling")
@@ -111,12 +113,14 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
         ready.note(phase="running")
 
 
-def _spec(plan: Plan, place: RunDir, fds: Mapping[int, int]) -> Spec:
+def _spec(plan: Plan, place: RunDir, fds: Mapping[int, int], joins: tuple[str, ...]) -> Spec:
     return Spec(
         argv=plan.argv,
         env=environment(plan),
         fds=fds,
         limits=reserves.limits(plan),
+        cgroups=joins,
+        cpus=tuple(sorted(plan.tuning.cpus)),
         cwd=plan.cwd,
         log=(place.q, LOG),
         record=(place.fd, RECORD),

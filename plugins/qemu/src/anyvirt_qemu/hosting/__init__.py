@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from anyvirt_qemu.site import Site
 
 # kinds of entries, and the modules here that know them
-KINDS: Final[Mapping[str, str]] = {}
+KINDS: Final[Mapping[str, str]] = {
+    "groups": "groups",
+}
 
 
 class Preparation:
