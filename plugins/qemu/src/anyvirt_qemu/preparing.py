@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from anyvirt.api import CpuMode, Domain, Invalid, Problem
 
-from anyvirt_qemu import firmwares, host_cpu, hugepages, media, nvram, serving
+from anyvirt_qemu import dmi, firmwares, host_cpu, hugepages, media, nvram, serving
 from anyvirt_qemu.accelerator import choose
 from anyvirt_qemu.capability import Capability, probe
 from anyvirt_qemu.caps import Caps
@@ -35,6 +35,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     accelerator: Accelerator = "kvm" if choice.name == "kvm" and domain.type == "kvm" else "tcg"
     paths = _paths(site, domain)
     domain, missing = media.present(domain)
+    domain = dmi.told(domain)
     images, problems = chains(domain)
     caps = Caps(found)
     under = _under(site, domain, found, accelerator)

@@ -52,7 +52,8 @@ def _kernel(b: Build, os: Os) -> None:
 def _told(b: Build, domain: Domain, os: Os) -> None:
     """SMBIOS, and items of the firmware configuration."""
     if os.smbios == "host":
-        b.refuse(os, "smbios", "use sysinfo, and write in <sysinfo type='smbios'> what the guest is to read")
+        text = "this host tells nothing of its own hardware"
+        b.refuse(os, "smbios", "use sysinfo, and write in <sysinfo type='smbios'> what the guest is to read", text=text)
     tables = [x for x in domain.sysinfos if isinstance(x, Smbios)]
     if os.smbios == FROM_SYSINFO and not tables:
         b.problem(os, "smbios", "there is no <sysinfo type='smbios'>", "write one, or use emulate")
