@@ -28,6 +28,7 @@ ONLY_IN: Final = {
     "pluggy": (f"{CORE}/hooks/*", f"{CORE}/discovery.py", f"{CORE}/session.py"),
     "subprocess": (f"{CORE}/transport/*", f"{CORE}/testing/*", "plugins/host/src/anyvirt_host/local/*"),
     "socket": (f"{CORE}/transport/*", f"{CORE}/testing/*", "plugins/host/src/anyvirt_host/local/*"),
+    "pyroute2": ("plugins/host/src/anyvirt_host/local/netlink.py",),
     "concurrent.futures": (),
     "multiprocessing": (),
     "typer": (f"{CORE}/cli/*",),
@@ -185,7 +186,7 @@ def foreign_imports(source: Source) -> Iterator[str]:
     match = re.match(r"plugins/[^/]+/src/(anyvirt_\w+)/", source.path)
     if match is None:
         return
-    allowed = ["anyvirt.api", "anyvirt_host.local", match[1], "lxml", *sys.stdlib_module_names]
+    allowed = ["anyvirt.api", "anyvirt_host.local", match[1], "lxml", "pyroute2", *sys.stdlib_module_names]
     connect = Path(source.path).name == "connect.py"
     wrong = [
         (line, name)

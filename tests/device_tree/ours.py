@@ -52,7 +52,7 @@ class Planned:
 def planned(document: Path, caps: Caps, world: World, theirs: list[Option]) -> Planned:
     """The plan for a document, on descriptors that are open.
 
-    :param theirs: the recorded command line, which shows how its host was set up.
+    :param theirs: the recorded command line, which shows how its host was set up; without one there is only emulation.
     :raises Invalid: anyvirt refuses the document.
     """
     given = settings.resolved(settings.audio(parse(document.read_bytes(), Domain), theirs))
@@ -61,7 +61,7 @@ def planned(document: Path, caps: Caps, world: World, theirs: list[Option]) -> P
         _placed(_booted(domain, caps, document.parent.parent / "qemufirmwaredata")),
         caps,
         DIRECTORIES,
-        accelerator="kvm" if domain.type == "kvm" else "tcg",
+        accelerator="kvm" if domain.type == "kvm" and theirs else "tcg",
         chains=_chains(domain),
         now=0,
         serving=settings.serving(theirs, world),
@@ -98,7 +98,7 @@ def _chains(domain: Domain) -> dict[str, tuple[NodeUse, ...]]:
 
 
 def _descriptors(plan: Plan, world: World) -> dict[int, int]:
-    queues = {use.alias: list(tap.create(queues=use.queues).fds) for use in plan.taps}
+    queues = {use.alias: list(tap.create(queues=use.queues).fds) for use in (*plan.taps, *plan.macvtaps)}
     return {use.number: _descriptor(use, world, queues, plan.secrets) for use in plan.fds}
 
 

@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import base64
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, Final
 
 from anyvirt.api import Domain, Problem, line, path_of
 
+from anyvirt_qemu.cabling import MacvtapUse, TapUse
+from anyvirt_qemu.beside import USUAL, Program, ProgramUse
 from anyvirt_qemu.options import Options, Unsafe, jsonstr, optstr, word
 from anyvirt_qemu.plan import (
     FIRST_FD,
+    AssignedUse,
     Caps,
     ConsoleUse,
     CopyUse,
@@ -23,15 +28,14 @@ from anyvirt_qemu.plan import (
     NodeUse,
     OverlayUse,
     Paths,
-    ProgramUse,
     Serving,
     Step,
     Storage,
-    TapUse,
 )
 from anyvirt_qemu.tuning import Tuning
 
 DRIVER: Final = "qemu"
+SOCKET_MAX: Final = 107
 TOKEN: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]*", re.ASCII)
 
 
@@ -60,6 +64,8 @@ class Build:
         self.env: dict[str, str] = {}
         self.fds: list[FdUse] = []
         self.taps: list[TapUse] = []
+        self.macvtaps: list[MacvtapUse] = []
+        self.assigned: list[AssignedUse] = []
         self.copies: list[CopyUse] = []
         self.overlays: list[OverlayUse] = []
         self.programs: list[ProgramUse] = []
@@ -73,6 +79,7 @@ class Build:
         self.refused: set[str] = set()
         self.boot: dict[str, int] = {}
         self.storage = Storage()
+        self.known: Mapping[str, Program] = {}
         self.secrets: dict[str, bytes] = {}
         self.managers: set[str] = set()
         self.shared_slots: set[tuple[int, int]] = set()
@@ -137,11 +144,18 @@ class Build:
             self.problem(x, field, "no free port was found for it", "choose one", "resource.busy")
         return found
 
-    def program(self, x: object, name: str, package: str, socket: str) -> str:
-        """A program that has to listen at a path of the guest's own; that path."""
+    def beside(self, name: str) -> Program:
+        """What is known of a program that may run beside QEMU; ``NAME PATH`` for one that the definition places."""
+        kind, _, path = name.partition(" ")
+        found = self.known.get(name)
+        if found is None:
+            found = replace(USUAL[kind], path=path or USUAL[kind].path)
+        return found
+
+    def near(self, socket: str) -> str:
+        """Path of a socket in the guest's part of the run directory, in which QEMU starts; short enough for it."""
         path = f"{self.paths.guest}/{socket}"
-        self.programs.append(ProgramUse(name, package, path, path_of(x)))
-        return path
+        return path if len(os.fsencode(path)) <= SOCKET_MAX else socket
 
     def secret(self, name: str, value: bytes) -> str:
         """Bytes that only QEMU reads, in base64; the path where it finds them."""

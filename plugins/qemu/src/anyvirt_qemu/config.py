@@ -6,8 +6,9 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Literal
 
-from anyvirt.api import Domain, Invalid, PciAddress, Problem, heeded, meaningless, plain, unheeded
+from anyvirt.api import Domain, Invalid, Nvram, PciAddress, Problem, heeded, meaningless, plain, unheeded
 
+from anyvirt_qemu.beside import Program
 from anyvirt_qemu.build import DRIVER, Build
 from anyvirt_qemu.devices import (
     audio,
@@ -24,14 +25,16 @@ from anyvirt_qemu.devices import (
     net,
     pointer,
     redirect,
+    seclabel,
     shared,
     sound,
     tpm,
     tuning,
     video,
 )
+from anyvirt_qemu.devices.common import register
 from anyvirt_qemu.naming import named
-from anyvirt_qemu.plan import JOURNAL, Caps, Machine, NodeUse, Paths, Plan, Serving, Storage
+from anyvirt_qemu.plan import JOURNAL, Account, Caps, Machine, NodeUse, Paths, Plan, Serving, Storage
 from anyvirt_qemu.run_dir import MONITORS
 
 SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
@@ -85,6 +88,8 @@ def plan(
     now: float | None = None,
     serving: Serving | None = None,
     storage: Storage | None = None,
+    account: Account | None = None,
+    programs: Mapping[str, Program] | None = None,
 ) -> Plan:
     """What starting the domain takes.
 
@@ -95,6 +100,8 @@ def plan(
     :param now: the time for clocks that are ahead or behind, in seconds since 1970; this moment without it.
     :param serving: what this host's settings say of servers and connections.
     :param storage: what is known of disks beside their definitions, such as secrets.
+    :param account: the user that QEMU is to become; None where it stays whoever starts it.
+    :param programs: those that may run beside QEMU, as ``installed.found`` gives them.
     :raises Invalid: everything that is wrong, and everything that this driver cannot honour, by path.
     """
     live = named(domain)
@@ -106,19 +113,23 @@ def plan(
     view = heeded(live)
     b = Build(view, caps, paths, accelerator, found, chains or {}, int(time.time() if now is None else now), serving)
     b.storage = storage or b.storage
+    b.known = programs or b.known
     _describe(b, view, accelerator, why)
+    seclabel.labels(b, view, account)
     with b.within(view):
         _everything(b, view)
     problems = [*b.problems, *_unheeded(b, view)]
     if problems:
         raise Invalid(problems)
     return Plan(
-        domain=plain(view),
+        domain=seclabel.shown(plain(view), account),
         argv=(caps.binary, *b.words),
         env=b.env,
         cwd=paths.guest,
         fds=tuple(b.fds),
         taps=tuple(b.taps),
+        macvtaps=tuple(b.macvtaps),
+        assigned=tuple(dict.fromkeys(b.assigned)),
         copies=tuple(b.copies),
         overlays=tuple(b.overlays),
         programs=tuple(b.programs),
@@ -127,6 +138,8 @@ def plan(
         consoles=tuple(b.consoles),
         disks=tuple(b.disks),
         secrets=b.secrets,
+        account=account,
+        files=seclabel.Needs(b, view, account).files() if account is not None else (),
         tuning=b.tuning,
         warnings=tuple(b.warnings),
     )
@@ -172,6 +185,8 @@ def _describe(b: Build, x: Domain, accelerator: str, why: str) -> None:
         b.warnings.append(f"the guest asks for KVM and is emulated instead (TCG): {reason}")
     elif x.type not in {"kvm", "qemu", None}:
         b.refuse(x, "type", "use kvm or qemu")
+    if x.nvram is not None:
+        _keep(b, x.nvram)
     for field in ALIASED:
         for device in getattr(x, field):
             meaningless(device, "alias")
@@ -184,6 +199,16 @@ def _describe(b: Build, x: Domain, accelerator: str, why: str) -> None:
     }
     if x.os and x.os.boots:
         b.boot = _order(b, x)
+
+
+def _keep(b: Build, x: Nvram) -> None:
+    """Memory of a pseries guest that its firmware keeps settings in, which the machine has."""
+    meaningless(x, "alias")
+    place = register(b, x)
+    if b.caps.arch != "ppc64":
+        b.refuse(x, "", "take it out", text=f"{b.machine.name} has no such memory")
+    elif place:
+        b.option("-global", f"spapr-nvram.reg={place['reg']:#x}")
 
 
 def _order(b: Build, x: Domain) -> dict[str, int]:
@@ -218,7 +243,7 @@ def _frame(b: Build, x: Domain) -> None:
         b.option("-mon", f"chardev=mon-{name},mode=control")
     b.options("-chardev", "pipe", {"id": JOURNAL, "path": f"{b.paths.guest}/{JOURNAL}"})
     b.option("-mon", f"chardev={JOURNAL},mode=control")
-    if b.caps.sandbox:
+    if b.caps.sandbox and b.serving.sandbox:
         b.option("-sandbox", SANDBOX)
     b.option("-msg", "timestamp=on")
     tuning.tuning(b, x)

@@ -65,6 +65,8 @@ def _name(field: str, x: Any, prefix: str, names: assign.Names, flat: Collection
     elif field == "disks":
         wanted = disk(x, flat)
         prefix = DISKS.get(x.bus or "", "disk")
+    elif field == "interfaces" and x.type == "hostdev":
+        prefix = "hostdev"
     elif field == "memory_devices":
         prefix = MEMORY.get(x.model or "", prefix)
     if wanted and names.claim(wanted):

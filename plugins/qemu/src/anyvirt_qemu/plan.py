@@ -6,13 +6,15 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+from anyvirt_qemu.beside import ProgramUse
+from anyvirt_qemu.cabling import MacvtapUse, TapUse
 from anyvirt_qemu.tuning import Tuning
 
 if TYPE_CHECKING:
     from anyvirt.api import Domain
 
 Bus = Literal["pci", "pcie", ""]
-FdKind = Literal["monitor", "socket", "listen", "tap", "open", "cancel", "passed", "secret"]
+FdKind = Literal["monitor", "socket", "listen", "tap", "open", "cancel", "passed", "secret", "pair"]
 FIRST_FD = 10
 JOURNAL = "ev"
 
@@ -98,6 +100,7 @@ class Paths:
     :param memory: directory for memory that is to come from files, absolute; that of ``guest`` without it.
     :param hugepages: mounts of huge pages that QEMU's user may write to, by the size of a page in bytes.
     :param hugepage: size of a huge page where nobody names one.
+    :param tpm: directory for the state of this guest's TPM, absolute; that of ``guest`` without it.
     """
 
     guest: str
@@ -105,6 +108,7 @@ class Paths:
     memory: str = ""
     hugepages: Mapping[int, str] = field(default_factory=dict)
     hugepage: int = 2 << 20
+    tpm: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +134,11 @@ class FdUse:
     """A descriptor that QEMU inherits under ``number``.
 
     ``kind`` says what ``target`` is: ``monitor`` and ``socket``: listen at this name in the manager's part of the
-    run directory; ``listen``: listen at this absolute path; ``tap``: the alias of an interface in ``Plan.taps``, once
-    for each queue; ``open``: open this device for reading and writing; ``cancel``: for writing, what cancels a command
-    of this TPM; ``secret``: what ``Plan.secrets`` has under this name; ``passed``: group and number of a descriptor of
-    an image that somebody has handed over.
+    run directory; ``listen``: listen at this absolute path; ``tap``: the alias of an interface in ``Plan.taps`` or
+    ``Plan.macvtaps``, once for each queue; ``open``: open this device for reading and writing; ``cancel``: for writing,
+    what cancels a command of this TPM; ``secret``: what ``Plan.secrets`` has under this name; ``passed``: group and
+    number of a descriptor of an image that somebody has handed over; ``pair``: a connection to the program in
+    ``Plan.programs`` that has this title.
     """
 
     number: int
@@ -142,25 +147,27 @@ class FdUse:
 
 
 @dataclass(frozen=True, slots=True)
-class TapUse:
-    """A tap device to be made, or opened, for an interface.
+class AssignedUse:
+    """A device of the host that the guest has to itself.
 
-    :param name: its name on the host, or a pattern with ``%d``; an existing one where ``managed`` is False.
-    :param bridge: bridge that it joins, or None.
+    :param kind: ``pci``, ``usb``, ``mdev`` or ``scsi``.
+    :param address: ``0000:06:02.1``, ``003:007`` (bus and device), a UUID, ``host:bus:target:unit``.
+    :param managed: it is taken from the host's driver at the start, and given back at the end.
+    :param mac: address that a virtual function of a network card gets, with its VLAN; None where it is no such.
+    :param place: the element that asks for it, as a path.
     """
 
-    alias: str
-    mac: str
-    name: str
-    bridge: str | None = None
-    mtu: int | None = None
-    queues: int = 1
-    managed: bool = True
+    kind: str
+    address: str
+    managed: bool = False
+    mac: str | None = None
+    vlan: int | None = None
+    place: str = "/devices/hostdev"
 
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What the host's settings say of servers and connections, where a definition has no words for it.
+    """What the host's settings say of servers, connections and QEMU itself, where a definition has no words for it.
 
     :param certificates: folders with certificates and keys, by service: ``chardev``, ``spice``, ``vnc``.
     :param keys: what unlocks the keys among them, by service.
@@ -171,6 +178,7 @@ class Serving:
     :param sockets: protocols whose servers are on a unix socket of the guest's own where no address is named.
     :param passwords: those of screens whose definition has none, by protocol.
     :param ports: TCP ports that are free, for servers that cannot look for one themselves.
+    :param sandbox: QEMU gives up system calls that it does not need, where it can.
     """
 
     certificates: Mapping[str, str] = field(default_factory=dict)
@@ -182,21 +190,44 @@ class Serving:
     sockets: frozenset[str] = frozenset()
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     ports: tuple[int, ...] = ()
+    sandbox: bool = True
 
 
 @dataclass(frozen=True, slots=True)
-class ProgramUse:
-    """A program that has to run beside QEMU, and to listen on a socket before QEMU starts.
+class Account:
+    """A user of this host whom QEMU becomes before it runs, without any of the rights of whoever starts it.
 
-    :param package: Debian's name of the package that has it.
-    :param socket: absolute path.
-    :param place: the element that asks for it, as a path.
+    :param groups: further groups that it is in.
+    :param name: its name, or its number where it has none.
+    :param labels: user and group that labels of devices mean, by their text; None for those that mean nobody.
+    :param gives: files that it could not open are given to it while the guest runs.
     """
 
-    name: str
-    package: str
-    socket: str
+    uid: int
+    gid: int
+    groups: tuple[int, ...] = ()
+    name: str = ""
+    labels: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
+    gives: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FileUse:
+    """A file, device or socket of this host that QEMU opens by its path, as another user than whoever starts it.
+
+    :param place: the element that names it, as a path.
+    :param write: it is opened for writing, too; one that is only read stays its owner's, and its group may read it.
+    :param owner: user and group that it is given to where QEMU could not open it else; None: it stays as it is.
+    :param make: it is made, empty, where it is not there.
+    :param optional: it may be missing when the guest starts.
+    """
+
+    path: str
     place: str
+    write: bool = False
+    owner: tuple[int, int] | None = None
+    make: bool = False
+    optional: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,9 +307,12 @@ class Plan:
     :param copies: files to be copied before the start.
     :param overlays: images to be made before the start; like ``sockets`` they are removed when the guest has ended.
     :param programs: what has to run beside QEMU.
+    :param assigned: devices of the host that no other guest may have meanwhile.
     :param sockets: paths that QEMU binds itself; stale ones are removed before, and those left behind afterwards.
     :param steps: QMP commands to run before ``cont``.
     :param secrets: what descriptors of kind ``secret`` hold, by their target.
+    :param account: the user that QEMU becomes; None where it stays whoever starts it.
+    :param files: what that user opens by its path.
     :param tuning: where QEMU's threads run, and what they take at most.
     :param warnings: what the user is told: choices that the definition did not make.
     """
@@ -289,6 +323,8 @@ class Plan:
     cwd: str = "/"
     fds: tuple[FdUse, ...] = ()
     taps: tuple[TapUse, ...] = ()
+    macvtaps: tuple[MacvtapUse, ...] = ()
+    assigned: tuple[AssignedUse, ...] = ()
     copies: tuple[CopyUse, ...] = ()
     overlays: tuple[OverlayUse, ...] = ()
     programs: tuple[ProgramUse, ...] = ()
@@ -297,5 +333,7 @@ class Plan:
     consoles: tuple[ConsoleUse, ...] = ()
     disks: tuple[DiskUse, ...] = ()
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    account: Account | None = None
+    files: tuple[FileUse, ...] = ()
     tuning: Tuning = field(default_factory=Tuning)
     warnings: tuple[str, ...] = ()

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import json
 import os
-import pwd
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from anyvirt.api import Disk, Domain, Problem, VirtError
-from anyvirt_host.local import tap
+from anyvirt.api import Disk, Domain, Problem, VirtError, heeded
 
-from anyvirt_qemu import image, reserves
+from anyvirt_qemu import attached, image, installed, reserves
+from anyvirt_qemu.devices.seclabel import host_labels
 from anyvirt_qemu.plan import NodeUse, Plan
+from anyvirt_qemu.rights import Rights, Wrong
 
-NET: Final = Path("/sys/class/net")
 PROC_NET: Final = ("/proc/net/tcp", "/proc/net/tcp6")
 LISTENING: Final = "0A"
 VNC_FIRST: Final = 5900
@@ -28,11 +27,11 @@ PLACES: Final = {
     "vhost": "/devices/interface/driver/@name",
     "tpm": "/devices/tpm/backend/device/@path",
 }
-INSTEAD: Final = {
-    "swtpm": "start it yourself and name its socket with <backend type='external'>",
-    "passt": "use the default back end",
-    "vhost-user-gpu": "let QEMU draw: <driver name='qemu'/>",
-}
+OURS: Final = Rights()
+# where models of security show on a host that has them
+SECURITY: Final = {"apparmor": "/sys/kernel/security/apparmor", "selinux": "/sys/fs/selinux"}
+# elements whose files are looked at one by one
+TOLD: Final = ("/devices/disk[", "/os/")
 MODULES: Final = {"/dev/vhost-vsock": "vhost_vsock", "/dev/vhost-net": "vhost_net"}
 
 
@@ -55,82 +54,77 @@ def chains(domain: Domain) -> tuple[dict[str, tuple[NodeUse, ...]], list[Problem
     return found, problems
 
 
-def blockers(domain: Domain, plan: Plan) -> list[Problem]:
-    """Everything on this host that would make the planned start fail."""
+def blockers(domain: Domain, plan: Plan, rights: Rights | None = None) -> list[Problem]:
+    """Everything on this host that would make the planned start fail.
+
+    :param rights: those of the user that QEMU will be.
+    """
+    rights = rights or Rights(plan.account, plan.files)
     return [
-        *emulator(plan.argv[0]),
-        *_boot(domain),
+        *emulator(plan.argv[0], rights),
+        *_labels(domain),
+        *_boot(domain, rights),
         *_variables(plan),
-        *_images(domain, plan),
-        *_nets(plan),
+        *_images(domain, plan, rights),
+        *_files(plan, rights),
+        *attached.nets(plan),
         *_devices(plan),
-        *_programs(plan),
-        *_sockets(plan),
+        *installed.blockers(plan),
+        *_sockets(plan, rights),
         *_ports(domain),
         *reserves.blockers(plan),
     ]
 
 
-def emulator(binary: str) -> Iterator[Problem]:
+def emulator(binary: str, rights: Rights = OURS) -> Iterator[Problem]:
     """Whether QEMU is installed and may be run."""
     path = "/devices/emulator"
     if not os.path.exists(binary):
         package = PACKAGES.get(os.path.basename(binary), "qemu-system")
         hint = f"install it (on Debian and Ubuntu: apt install {package}), or name another emulator"
         yield Problem("file.not-found", path, None, f"{binary} is not installed", hint)
-    elif not os.access(binary, os.X_OK, effective_ids=True):
-        yield Problem("denied", path, None, f"{binary} may not be run by user {user()}", "correct its rights")
+    elif not rights.may(binary, "x"):
+        yield Problem("denied", path, None, f"{binary} may not be run by user {rights.user}", "correct its rights")
 
 
-def user() -> str:
-    """Name of the user that QEMU will run as."""
-    try:
-        return pwd.getpwuid(os.geteuid()).pw_name
-    except KeyError:
-        return str(os.geteuid())
-
-
-def reach(path: str, *, write: bool = False) -> tuple[str, str, str] | None:
-    """Why this user cannot open a file: code, sentence, way out; None where nothing is in the way.
-
-    The sentence names the component of the path and the right that is missing.
-    """
-    here = ""
-    for part in path.strip("/").split("/")[:-1]:
-        here = f"{here}/{part}"
-        try:
-            found = os.stat(here)
-        except PermissionError:
-            break
-        except OSError as error:
-            return "file.not-found", f"{path}: folder {here}: {error.strerror}", "create it, or correct the path"
-        if not stat.S_ISDIR(found.st_mode):
-            return "file.not-found", f"{path}: {here} is no folder", "correct the path"
-        if not os.access(here, os.X_OK, effective_ids=True):
-            text = f"{path}: user {user()} may not pass through folder {here} (right x)"
-            return "denied", text, f"setfacl -m u:{user()}:x {here}, or move the file elsewhere"
-    try:
-        os.stat(path)
-    except PermissionError as error:
-        return "denied", f"{path}: {error.strerror} for user {user()}", "correct the rights of its folders"
-    except OSError as error:
-        return "file.not-found", f"{path}: {error.strerror}", "create it, or correct the path"
-    for right, flag in (("r", os.R_OK), *((("w", os.W_OK),) if write else ())):
-        if not os.access(path, flag, effective_ids=True):
-            word = "read" if right == "r" else "write"
-            text = f"{path}: user {user()} may not {word} it (right {right})"
-            return "denied", text, f"setfacl -m u:{user()}:{right}{'w' * (write and right == 'r')} {path}"
-    return None
-
-
-def _file(place: str, path: str | None, *, write: bool = False) -> Iterator[Problem]:
+def _file(rights: Rights, place: str, path: str | None, *, write: bool = False) -> Iterator[Problem]:
     if path:
-        wrong = reach(path, write=write)
+        wrong = rights.reach(path, write=write)
         if wrong is not None:
-            yield Problem(wrong[0], place, None, wrong[1], wrong[2])
+            yield Problem(wrong.code, place, None, wrong.text, wrong.hint)
 
 
-def _boot(domain: Domain) -> Iterator[Problem]:
+def _labels(domain: Domain) -> Iterator[Problem]:
+    """Labels of models that this host, or this driver, does not have."""
+    for place, model in host_labels(heeded(domain)):
+        there = model in SECURITY and os.path.isdir(SECURITY[model])
+        text = f"this driver does not confine guests with {model} yet" if there else f"this host has no {model}"
+        yield Problem("unsupported.config", place, None, text, "take the label out")
+
+
+def _files(plan: Plan, rights: Rights) -> Iterator[Problem]:
+    """What else QEMU's user opens by its path, where that is another user than this one."""
+    for use in plan.files:
+        if use.place.startswith(TOLD):
+            continue
+        if use.make and use.owner is None and not os.path.lexists(use.path):
+            yield from _made(use.path, use.place, rights)
+        elif not use.optional or os.path.lexists(use.path):
+            yield from _file(rights, use.place, use.path, write=use.write)
+
+
+def _made(path: str, place: str, rights: Rights) -> Iterator[Problem]:
+    """A file that QEMU makes itself."""
+    wrong = rights.way(path)
+    folder = os.path.dirname(path)
+    if wrong is None and not rights.may(folder, "w"):
+        text = f"{path}: user {rights.user} may not make a file in {folder} (right w)"
+        wrong = Wrong("denied", text, f"setfacl -m u:{rights.user}:wx {folder}, or make the file for it")
+    if wrong is not None:
+        yield Problem(wrong.code, place, None, wrong.text, wrong.hint)
+
+
+def _boot(domain: Domain, rights: Rights) -> Iterator[Problem]:
     if domain.os is None:
         return
     for place, path in (
@@ -139,12 +133,12 @@ def _boot(domain: Domain) -> Iterator[Problem]:
         ("/os/dtb", domain.os.dtb),
         ("/os/loader", domain.os.loader),
     ):
-        yield from _file(place, path)
+        yield from _file(rights, place, path)
     nvram = domain.os.nvram
     if domain.os.nvram_template and not (nvram and os.path.exists(nvram)):
-        yield from _file("/os/nvram/@template", domain.os.nvram_template)
+        yield from _file(OURS, "/os/nvram/@template", domain.os.nvram_template)
     elif nvram and os.path.exists(nvram):
-        yield from _file("/os/nvram", nvram, write=True)
+        yield from _file(rights, "/os/nvram", nvram, write=True)
 
 
 def _variables(plan: Plan) -> Iterator[Problem]:
@@ -161,7 +155,7 @@ def _source(disk: Disk) -> str:
     return f"/devices/disk[{disk.target}]/source/@{'dev' if disk.type == 'block' else 'file'}"
 
 
-def _images(domain: Domain, plan: Plan) -> Iterator[Problem]:
+def _images(domain: Domain, plan: Plan, rights: Rights) -> Iterator[Problem]:
     by_target = {disk.target: disk for disk in domain.disks}
     seen: dict[tuple[int, int], str] = {}
     overlays = {use.path for use in plan.overlays}
@@ -173,7 +167,7 @@ def _images(domain: Domain, plan: Plan) -> Iterator[Problem]:
                 continue  # not a file of this host
             place = _source(disk) if depth == 0 else f"/devices/disk[{use.target}]" + "/backingStore" * depth
             writes = depth == 0 and not disk.readonly
-            wrong = list(_file(place, node.path, write=writes))
+            wrong = list(_file(rights, place, node.path, write=writes))
             yield from wrong
             if not wrong:
                 yield from _kind(place, node, disk, depth, seen)
@@ -216,51 +210,28 @@ def _sliced(disk: Disk) -> bool:
     return any(source is not None and source.slices for source in sources)
 
 
-def _nets(plan: Plan) -> Iterator[Problem]:
-    places = {card.alias: f"/devices/interface[{card.mac}]" for card in plan.domain.interfaces}
-    refused = tap.problem() if plan.taps else None
-    for use in plan.taps:
-        place = places.get(use.alias, "/devices/interface")
-        if use.bridge and not (NET / use.bridge / "bridge").is_dir():
-            text = f"there is no bridge {use.bridge} on this host"
-            hint = f"create it: ip link add {use.bridge} type bridge, or use type='user'"
-            yield Problem("interface.not-found", f"{place}/source/@bridge", None, text, hint)
-        elif refused is not None and not (use.bridge and tap.helper()):
-            hint = "use type='user', let an administrator allow it, or use qemu:///system as root"
-            yield Problem("denied", place, None, refused, hint)
-        elif refused is None and os.geteuid() != 0 and not (use.bridge and tap.helper()):
-            text = f"user {user()} may not make a tap device with {tap.TUN} (right CAP_NET_ADMIN)"
-            yield Problem("denied", place, None, text, "use type='user', or qemu:///system as root")
-
-
 def _devices(plan: Plan) -> Iterator[Problem]:
     """Device nodes that are opened for QEMU."""
     for path in sorted({use.target for use in plan.fds if use.kind == "open"}):
-        wrong = reach(path, write=True)
+        wrong = OURS.reach(path, write=True)
         if wrong is not None:
             place = next((found for word, found in PLACES.items() if word in path), "/devices")
             hint = f"modprobe {MODULES.get(path, 'its module')}" if wrong[0] == "file.not-found" else wrong[2]
             yield Problem(wrong[0], place, None, wrong[1], hint)
 
 
-def _programs(plan: Plan) -> Iterator[Problem]:
-    """Programs that have to run beside QEMU; this driver starts none."""
-    for use in plan.programs:
-        text = f"{use.name} (package {use.package}) has to run beside QEMU, and this driver does not start it"
-        yield Problem("unsupported.config", use.place, None, text, INSTEAD.get(use.name, "take the element out"))
-
-
-def _sockets(plan: Plan) -> Iterator[Problem]:
+def _sockets(plan: Plan, rights: Rights) -> Iterator[Problem]:
     """Folders in which sockets are to be bound for, or by, QEMU, where the definition names them."""
-    places = [use.target for use in plan.fds if use.kind == "listen"]
-    places += [path for path in plan.sockets if not path.startswith(f"{plan.cwd}/")]
-    for path in places:
+    overlays = {use.path for use in plan.overlays}
+    places = [(use.target, OURS) for use in plan.fds if use.kind == "listen"]
+    places += [(path, rights) for path in plan.sockets if not path.startswith(f"{plan.cwd}/") and path not in overlays]
+    for path, who in places:
         folder = os.path.dirname(path)
         if not os.path.isdir(folder):
             text = f"{path}: there is no folder {folder}"
             yield Problem("file.not-found", "/devices", None, text, "create it, or leave the path out")
-        elif not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
-            text = f"{path}: user {user()} may not make a socket in {folder} (right w)"
+        elif not (who.may(folder, "w") and who.may(folder, "x")):
+            text = f"{path}: user {who.user} may not make a socket in {folder} (right w)"
             yield Problem("denied", "/devices", None, text, "choose another folder, or leave the path out")
         elif os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
             yield Problem("file.exists", "/devices", None, f"{path} is there and no socket", "choose another path")

@@ -7,17 +7,30 @@ from typing import TYPE_CHECKING, Literal
 
 from anyvirt.api import CpuMode, Domain, Invalid, Problem
 
-from anyvirt_qemu import dmi, firmwares, host_cpu, hugepages, media, nvram, serving
+from anyvirt_qemu import (
+    account,
+    attached,
+    dmi,
+    firmwares,
+    host_cpu,
+    hugepages,
+    installed,
+    media,
+    nvram,
+    plugged,
+    serving,
+)
 from anyvirt_qemu.accelerator import choose
 from anyvirt_qemu.capability import Capability, probe
 from anyvirt_qemu.caps import Caps
 from anyvirt_qemu.config import plan
 from anyvirt_qemu.hosting import tuned
 from anyvirt_qemu.plan import Paths, Storage
+from anyvirt_qemu.rights import Rights
 from anyvirt_qemu.run_dir import GUEST
 
 if TYPE_CHECKING:
-    from anyvirt_qemu.plan import Plan
+    from anyvirt_qemu.plan import Account, Plan
     from anyvirt_qemu.site import Site
 
 Accelerator = Literal["kvm", "tcg"]
@@ -28,20 +41,23 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
 
     The plan is None where the definition cannot be planned.
     """
-    from anyvirt_qemu.preflight import blockers, chains
+    from anyvirt_qemu.preflight import chains
 
     found = site.caps(domain.emulator)
     choice = choose(found.binary, site.host.settings.user_cache_dir)
-    accelerator: Accelerator = "kvm" if choice.name == "kvm" and domain.type == "kvm" else "tcg"
-    paths = _paths(site, domain)
+    who, unheard, said = account.chosen(domain, site.configured, system=site.uri.path == "system")
+    why = account.without_kvm(who) if choice.name == "kvm" else choice.reason
+    accelerator: Accelerator = "kvm" if choice.name == "kvm" and domain.type == "kvm" and not why else "tcg"
+    paths = _paths(site, domain, who)
     domain, missing = media.present(domain)
+    domain, unplugged, unclear = plugged.present(domain)
     domain = dmi.told(domain)
     images, problems = chains(domain)
     caps = Caps(found)
     under = _under(site, domain, found, accelerator)
     domain = _cpu(site, domain, under)
     domain, unfit = _firmware(site, domain, caps)
-    problems += unfit
+    problems += [*unclear, *unheard, *unfit]
     try:
         planned = plan(
             domain,
@@ -49,19 +65,37 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
             paths,
             accelerator=accelerator,
             chains=images,
-            why=choice.reason,
-            serving=serving.found(domain),
+            why=why,
+            serving=serving.found(domain, configured=site.configured),
             storage=_storage(site, domain),
+            programs=installed.found(site, domain),
+            account=who,
         )
     except Invalid as error:
         return None, [*problems, *error.problems], accelerator
     lacking = host_cpu.lacking(under, domain.cpu)
     told = [host_cpu.told(domain.cpu, lacking)] if lacking and domain.cpu is not None else []
-    planned = replace(planned, warnings=(*missing, *planned.warnings, *told))
+    planned = replace(planned, warnings=(*missing, *unplugged, *planned.warnings, *told, *said))
     if lacking and accelerator == "kvm" and domain.cpu is not None and domain.cpu.check in {"partial", "full"}:
         problems.append(host_cpu.problem(domain.cpu, lacking))
     problems += tuned.blockers(planned.tuning, site.host.settings.child_env)
-    return None if unfit else planned, [*problems, *blockers(domain, planned)], accelerator
+    return None if unfit else planned, [*problems, *_blockers(site, domain, planned)], accelerator
+
+
+def _blockers(site: Site, domain: Domain, planned: Plan) -> list[Problem]:
+    """What this host, and the files of other guests, have against it."""
+    from anyvirt_qemu.hosting import ownership
+    from anyvirt_qemu.preflight import blockers
+
+    given = attached.devices(site, planned, str(domain.uuid))
+    if planned.account is None:
+        return [*blockers(domain, planned), *given]
+    ours = (str(site.scope.state), str(site.scope.run))
+    rights = Rights(planned.account, planned.files, ours)
+    problems = blockers(domain, planned, rights)
+    shut = [wrong for folder in ours if (wrong := rights.way(f"{folder}/qemu")) is not None]
+    problems += [Problem(wrong.code, "", None, wrong.text, wrong.hint) for wrong in shut[:1]]
+    return [*problems, *given, *ownership.blockers(site, planned, str(domain.uuid))]
 
 
 def _under(site: Site, domain: Domain, found: Capability, accelerator: Accelerator) -> Capability:
@@ -79,14 +113,17 @@ def _cpu(site: Site, domain: Domain, under: Capability) -> Domain:
     return domain if host is None else domain.replace(cpu=host_cpu.frozen(domain.cpu, host))
 
 
-def _paths(site: Site, domain: Domain) -> Paths:
+def _paths(site: Site, domain: Domain, who: Account | None) -> Paths:
     guest, variables = str(site.runs / str(domain.uuid) / GUEST), str(nvram.folder(site))
+    tpm = str(site.scope.state / "qemu" / "tpm" / str(domain.uuid))
     backing = domain.memory_backing
     if backing is None and not domain.memory_devices:
-        return Paths(guest=guest, nvram=variables)
-    usual, mounts = hugepages.mounts()
+        return Paths(guest=guest, nvram=variables, tpm=tpm)
+    usual, mounts = hugepages.mounts(rights=Rights(who), among=site.configured.mounts)
     memory = str(site.scope.folder("qemu", "memory"))
-    return Paths(guest=guest, nvram=variables, memory=memory, hugepages=mounts, hugepage=usual)
+    if who is not None:
+        memory += f"/{who.uid}"
+    return Paths(guest=guest, nvram=variables, memory=memory, hugepages=mounts, hugepage=usual, tpm=tpm)
 
 
 def _storage(site: Site, domain: Domain) -> Storage:

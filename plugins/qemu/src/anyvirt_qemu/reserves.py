@@ -20,6 +20,8 @@ SYSTEM: Final = Path("/sys")
 MIB: Final = 1 << 20
 # beside the guest's memory QEMU locks its own
 OVERHEAD: Final = 64 * MIB
+# devices that are given away have memory of their own, which is mapped beside the guest's
+DEVICES: Final = 1024 * MIB
 UNLIMITED: Final = 1 << 63
 
 
@@ -31,7 +33,7 @@ def blockers(plan: Plan, system: Path = SYSTEM, most: int | None = None) -> list
     pieces = list(_pieces(plan))
     return [
         *_pages(pieces, system),
-        *_nodes(pieces, system),
+        *_nodes(plan, pieces, system),
         *_lock(plan, pieces, lockable() if most is None else most),
     ]
 
@@ -39,6 +41,11 @@ def blockers(plan: Plan, system: Path = SYSTEM, most: int | None = None) -> list
 def locks(plan: Plan) -> bool:
     """Whether the guest's memory is never swapped."""
     return any(pair == ("-overcommit", "mem-lock=on") for pair in pairwise(plan.argv))
+
+
+def pins(plan: Plan) -> bool:
+    """Whether devices of the host reach the guest's memory, which the kernel keeps in its place for them."""
+    return any(use.kind in {"pci", "mdev"} for use in plan.assigned)
 
 
 def lockable() -> int:
@@ -50,7 +57,10 @@ def lockable() -> int:
 def limits(plan: Plan) -> tuple[tuple[str, int, int], ...]:
     """Limits of the process that QEMU will be: all that may be locked, where it locks."""
     most = lockable()
-    return (("RLIMIT_MEMLOCK", most, most),) if locks(plan) and most != UNLIMITED else ()
+    if not (locks(plan) or pins(plan)) or (most == UNLIMITED and plan.account is None):
+        return ()
+    most = resource.RLIM_INFINITY if most == UNLIMITED else most
+    return (("RLIMIT_MEMLOCK", most, most),)
 
 
 def _pieces(plan: Plan) -> Iterator[dict[str, Any]]:
@@ -83,22 +93,34 @@ def _pages(pieces: list[dict[str, Any]], system: Path) -> Iterator[Problem]:
             yield Problem("resource.busy", "/memoryBacking/hugepages", None, text, hint)
 
 
-def _nodes(pieces: list[dict[str, Any]], system: Path) -> Iterator[Problem]:
+def _nodes(plan: Plan, pieces: list[dict[str, Any]], system: Path) -> Iterator[Problem]:
     there = system / "devices/system/node"
     wanted = sorted({node for piece in pieces for node in piece.get("host-nodes", ())})
     missing = [node for node in wanted if not (there / f"node{node}").is_dir()]
     if missing:
         names = ", ".join(map(str, missing))
         hint = "anyvirt host capabilities lists the nodes there are"
-        yield Problem("unsupported.config", "/numatune", None, f"this host has no NUMA node {names}", hint)
+        text = f"this host has no NUMA node {names}"
+        for place in _asking(plan, set(missing)) or ["/numatune"]:
+            yield Problem("unsupported.config", place, None, text, hint)
+
+
+def _asking(plan: Plan, nodes: set[int]) -> list[str]:
+    """Elements that name one of these nodes."""
+    tune = plan.domain.numatune
+    if tune is None:
+        return []
+    found = ["/numatune/memory/@nodeset"] if nodes & set(tune.nodeset or ()) else []
+    return found + [f"/numatune/memnode[{x.cellid}]/@nodeset" for x in tune.memnodes if nodes & set(x.nodeset or ())]
 
 
 def _lock(plan: Plan, pieces: list[dict[str, Any]], most: int) -> Iterator[Problem]:
-    needed = sum(piece["size"] for piece in pieces) + OVERHEAD
-    if locks(plan) and most < needed:
+    needed = sum(piece["size"] for piece in pieces) + (DEVICES if pins(plan) else OVERHEAD)
+    if (locks(plan) or pins(plan)) and most < needed:
         text = f"{needed >> 20} MiB are to be locked, and this user may lock {most >> 20} MiB"
         hint = "raise the limit (memlock in /etc/security/limits.conf, LimitMEMLOCK= of the service)"
-        yield Problem("denied", "/memoryBacking/locked", None, text, hint)
+        place = "/memoryBacking/locked" if locks(plan) else plan.assigned[0].place
+        yield Problem("denied", place, None, text, hint)
 
 
 def _number(file: Path) -> int:

@@ -23,13 +23,12 @@ from anyvirt.api import (
     unix,
     without_passwords,
 )
-from anyvirt_host.local import tap
 from anyvirt_host.local.launch import Spec, launch
 
 from anyvirt_qemu import ending, failure, image, journal, reserves
 from anyvirt_qemu.command import Command
 from anyvirt_qemu.guest import LOG, Record
-from anyvirt_qemu.hosting import Preparation, tuned
+from anyvirt_qemu.hosting import Preparation, assigned, links, ownership, programs, tuned
 from anyvirt_qemu.monitor import Monitor
 from anyvirt_qemu.reached import reached
 from anyvirt_qemu.run_dir import CONTROL, RECORD, RunDir
@@ -38,7 +37,7 @@ from anyvirt_qemu.site import KIND, lifecycle
 if TYPE_CHECKING:
     from anyvirt.api import Domain, ProcessId, Row
 
-    from anyvirt_qemu.plan import FdUse, Plan
+    from anyvirt_qemu.plan import Account, FdUse, Plan
     from anyvirt_qemu.site import Site
 
 GREETING: Final = 30.0
@@ -57,6 +56,7 @@ def start(site: Site, row: Row, plan: Plan, *, paused: bool, accelerator: str) -
             run=run,
             uuid=row.uuid,
             name=row.name,
+            uid=plan.account.uid if plan.account is not None else None,
             number=site.store.begin_run(KIND, row.uuid, run),
             phase="starting",
             paused=paused,
@@ -71,7 +71,7 @@ def start(site: Site, row: Row, plan: Plan, *, paused: bool, accelerator: str) -
         )
         _copy(site, plan)
         site.step("make-run-dir")
-        with RunDir.create(site.runs, row.uuid) as place:
+        with _run_dir(site, row, plan.account) as place, programs.speaking(place, plan.programs, row.name):
             _launched(site, row, plan, place, record)
         undo.keep()
 
@@ -80,17 +80,20 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
     site.step("prepare-run-dir")
     ready = Preparation(site, place, record)
     ready.note()  # first of all: it names what may be left behind
-    journal.prepare(place.q)
+    journal.prepare(place.q, uid=record.uid)
     _overlay(site, plan)
+    assigned.take(ready, plan)
+    ownership.give(ready, plan)
     nets: dict[str, Mapping[str, str]] = {}
     with ExitStack() as ours:  # what QEMU has inherited is no longer needed here, whatever becomes of it
+        ends = programs.start(ready, plan, ours)
         site.step("bind-sockets")
-        fds = _descriptors(plan, place, ours, nets)
+        fds = _descriptors(ready, plan, ours, nets, ends)
         ready.note(nets=nets)
         joins = tuned.before(ready, plan.tuning, ours)
         site.step("launch")
         place.hold()
-        process = launch(_spec(plan, place, fds, joins), name=row.name)
+        process = launch(_spec(site, plan, place, fds, joins), name=row.name)
         place.release()
     site.step("connect")
     with _connected(place, process, row.name) as monitor:
@@ -113,12 +116,30 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
         ready.note(phase="running")
 
 
-def _spec(plan: Plan, place: RunDir, fds: Mapping[int, int], joins: tuple[str, ...]) -> Spec:
+def _run_dir(site: Site, row: Row, account: Account | None) -> RunDir:
+    """The run directory, and the way to it and to what is the guest's own, for the user that QEMU will be."""
+    if account is None:
+        return RunDir.create(site.runs, row.uuid)
+    site.scope.folder("qemu", run=True, passable=True)
+    for name in ("nvram", "overlays", "memory"):
+        place = site.scope.folder("qemu", name, passable=True)
+    own = place / str(account.uid)  # where memory comes from files, they are made here
+    own.mkdir(0o700, exist_ok=True)
+    os.chown(own, account.uid, account.gid, follow_symlinks=False)
+    return RunDir.create(site.runs, row.uuid, uid=account.uid, gid=account.gid)
+
+
+def _spec(site: Site, plan: Plan, place: RunDir, fds: Mapping[int, int], joins: tuple[str, ...]) -> Spec:
+    account = plan.account
     return Spec(
         argv=plan.argv,
         env=environment(plan),
         fds=fds,
-        limits=reserves.limits(plan),
+        limits=(*reserves.limits(plan), *site.configured.rlimits()),
+        oom=site.configured.limits.get("oom"),
+        uid=account.uid if account is not None else None,
+        gid=account.gid if account is not None else None,
+        groups=account.groups if account is not None else (),
         cgroups=joins,
         cpus=tuple(sorted(plan.tuning.cpus)),
         cwd=plan.cwd,
@@ -225,12 +246,15 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def _descriptors(plan: Plan, place: RunDir, ours: ExitStack, nets: dict[str, Mapping[str, str]]) -> dict[int, int]:
+def _descriptors(
+    ready: Preparation, plan: Plan, ours: ExitStack, nets: dict[str, Mapping[str, str]], ends: Mapping[str, int]
+) -> dict[int, int]:
     """Everything that QEMU inherits: number that it has there -> ours."""
-    taps = _taps(plan, ours, nets)
-    private = {name: _private_bytes(name, value, ours) for name, value in plan.secrets.items()}
+    place = ready.place
+    taps = links.connect(ready, plan, ours, nets)
+    known = {"pair": ends, "secret": {name: _private_bytes(name, value, ours) for name, value in plan.secrets.items()}}
     return {
-        use.number: private[use.target] if use.kind == "secret" else _descriptor(use, place, ours, taps)
+        use.number: known[use.kind][use.target] if use.kind in known else _descriptor(use, place, ours, taps)
         for use in plan.fds
     }
 
@@ -269,20 +293,3 @@ def _cancelling(device: str) -> int:
         with suppress(OSError):
             return os.open(place, os.O_WRONLY | os.O_CLOEXEC)
     return os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-
-
-def _taps(plan: Plan, ours: ExitStack, nets: dict[str, Mapping[str, str]]) -> dict[str, list[int]]:
-    made: dict[str, list[int]] = {}
-    for use in plan.taps:
-        if use.bridge is None:
-            device = tap.create(use.name, queues=use.queues)
-            if use.managed:
-                tap.configure(device.name, mac=tap.host_mac(use.mac), mtu=use.mtu, up=True)
-        elif tap.problem() is None:
-            device = tap.bridged(use.bridge, use.mac, template=use.name, mtu=use.mtu, queues=use.queues)
-        else:
-            device = tap.through_helper(use.bridge)
-        ours.callback(device.close)
-        made[use.alias] = list(device.fds)
-        nets[use.alias] = {"name": device.name, "mac": use.mac}
-    return made

@@ -38,7 +38,9 @@ def told(plan: Plan, frame: list[str]) -> str:
     text = [line for line in lines(plan) if line not in frame]
     text += [f"# env {key}={value}" for key, value in plan.env.items()]
     text += [f"# fd {use.number} {use.kind} {use.target}" for use in plan.fds[len(MONITORS) :]]
-    text += [f"# {use}" for use in (*plan.taps, *plan.copies, *plan.consoles, *plan.disks)]
+    text += [
+        f"# {use}" for use in (*plan.taps, *plan.macvtaps, *plan.assigned, *plan.copies, *plan.consoles, *plan.disks)
+    ]
     text += [f"# socket {path}" for path in plan.sockets]
     text += [f"# qmp {step.command} {json.dumps(step.arguments)}" for step in plan.steps]
     text += [f"# warning: {line}" for line in plan.warnings]
@@ -154,15 +156,31 @@ UNHONOURED = {
     DISK.format("<wwn>5000c50015ea71ad</wwn>"): "/devices/disk[vda]/wwn",
     DISK.format("<transient/>"): "/devices/disk[vda]/transient",
     "<interface type='network'><source network='default'/></interface>": "/devices/interface[{mac}]/@type",
-    "<interface type='user'><bandwidth><inbound average='1'/></bandwidth></interface>": (
-        "/devices/interface[{mac}]/bandwidth"
+    "<interface type='bridge'><source bridge='br0'/><bandwidth><inbound floor='9'/></bandwidth></interface>": (
+        "/devices/interface[{mac}]/bandwidth/inbound/@floor"
+    ),
+    "<interface type='ethernet'><vlan><tag id='42'/></vlan></interface>": "/devices/interface[{mac}]/vlan",
+    "<interface type='ethernet'><port isolated='yes'/></interface>": "/devices/interface[{mac}]/port/@isolated",
+    "<interface type='bridge'><source bridge='br0'/><script path='/etc/up'/></interface>": (
+        "/devices/interface[{mac}]/script/@path"
+    ),
+    "<interface type='bridge'><source bridge='br0'/><filterref filter='clean-traffic'/></interface>": (
+        "/devices/interface[{mac}]/filterref/@filter"
+    ),
+    "<interface type='bridge'><source bridge='br0'/><virtualport type='openvswitch'/></interface>": (
+        "/devices/interface[{mac}]/virtualport"
+    ),
+    "<interface type='ethernet'><route address='10.0.0.0' prefix='8' gateway='10.0.0.1'/></interface>": (
+        "/devices/interface[{mac}]/route[10.0.0.0,8]"
+    ),
+    "<interface type='bridge'><source bridge='br0'><ip address='10.0.0.1'/></source></interface>": (
+        "/devices/interface[{mac}]/source/ip"
+    ),
+    "<interface type='user'><coalesce><rx><frames max='7'/></rx></coalesce></interface>": (
+        "/devices/interface[{mac}]/coalesce/rx/frames/@max"
     ),
     "<interface type='user'><model type='virtio'/><driver queues='2'/></interface>": (
         "/devices/interface[{mac}]/driver/@queues"
-    ),
-    "<interface type='direct'><source dev='eth0'/></interface>": "/devices/interface[{mac}]/@type",
-    "<interface type='bridge'><source bridge='br0'/><coalesce><rx><frames max='7'/></rx></coalesce></interface>": (
-        "/devices/interface[{mac}]/coalesce/rx/frames/@max"
     ),
     "<interface type='user'><portForward proto='tcp' dev='eth0'><range start='2222' to='22'/></portForward>"
     "</interface>": "/devices/interface[{mac}]/portForward[0]/@dev",

@@ -66,8 +66,6 @@ def refused(planned: Planned, text: str, **options: Any) -> dict[str, str]:
          "/devices/disk[vda]/driver/@iothread", "no I/O thread 3"),
         ("<filesystem><driver type='virtiofs'/><source dir='/a'/><target dir='t'/></filesystem>",
          "/devices/filesystem[t]/@type", "see the guest's memory"),
-        (HOSTDEV.format("pci' managed='yes", "<address domain='0' bus='1' slot='0' function='0'/>"),
-         "/devices/hostdev[0]/@managed", "host's driver"),
         (HOSTDEV.format("scsi", "<adapter name='scsi_host9'/><address bus='0' target='0' unit='0'/>"),
          "/devices/hostdev[0]/source/address", "no SCSI unit 9:0:0:0"),
     ],

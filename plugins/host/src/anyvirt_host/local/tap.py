@@ -49,10 +49,11 @@ class Tap:
             os.close(fd)
 
 
-def create(template: str = "anyv%d", *, queues: int = 1, header: bool = True) -> Tap:
+def create(template: str = "anyv%d", *, queues: int = 1, header: bool = True, node: str = TUN) -> Tap:
     """Make a tap device; ``%d`` in the template becomes the first free number.
 
     :param header: whether frames carry virtio's header (``IFF_VNET_HDR``).
+    :param node: the device node that makes taps.
     :raises Denied: the device node or the request is refused to this user.
     :raises Invalid: the name is too long or not a name.
     """
@@ -62,14 +63,14 @@ def create(template: str = "anyv%d", *, queues: int = 1, header: bool = True) ->
     name = template
     try:
         for _ in range(queues):
-            fd = os.open(TUN, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+            fd = os.open(node, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
             fds.append(fd)
             answer = fcntl.ioctl(fd, TUNSETIFF, struct.pack("16sH22x", name.encode(), flags))
             name = answer[:16].rstrip(b"\0").decode()
     except OSError as error:
         for fd in fds:
             os.close(fd)
-        raise _refused(error, TUN, "making a tap device") from error
+        raise _refused(error, node, "making a tap device") from error
     return Tap(name, tuple(fds))
 
 
@@ -126,13 +127,20 @@ def configure(name: str, *, mac: str | None = None, mtu: int | None = None, up: 
 
 
 def bridged(
-    bridge: str, mac: str, *, template: str = "anyv%d", mtu: int | None = None, queues: int = 1, header: bool = True
+    bridge: str,
+    mac: str,
+    *,
+    template: str = "anyv%d",
+    mtu: int | None = None,
+    queues: int = 1,
+    header: bool = True,
+    node: str = TUN,
 ) -> Tap:
     """Make a tap for the guest address ``mac``, put it into ``bridge`` and bring it up.
 
     :raises Denied, NotFound, Invalid: as the single steps; nothing is left then.
     """
-    tap = create(template, queues=queues, header=header)
+    tap = create(template, queues=queues, header=header, node=node)
     try:
         configure(tap.name, mac=host_mac(mac), mtu=mtu)
         attach(tap.name, bridge)
@@ -203,12 +211,12 @@ def through_helper(bridge: str, *, header: bool = True, path: str | None = None)
     return Tap(answer[:16].rstrip(b"\0").decode(), tuple(fds))
 
 
-def problem() -> str | None:
+def problem(node: str = TUN) -> str | None:
     """Why this user cannot make a tap device, as a sentence; None when he can."""
     try:
-        os.close(os.open(TUN, os.O_RDWR | os.O_CLOEXEC))
+        os.close(os.open(node, os.O_RDWR | os.O_CLOEXEC))
     except OSError as error:
-        return _refused(error, TUN, "making a tap device").message
+        return _refused(error, node, "making a tap device").message
     return None
 
 

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from anyvirt.api import DriveAddress, Hostdev, HostdevSource, UnassignedAddress, meaningless
+from anyvirt.api import (
+    CcwAddress,
+    DriveAddress,
+    HostAddress,
+    Hostdev,
+    HostdevSource,
+    Interface,
+    UnassignedAddress,
+    meaningless,
+    path_of,
+)
 
 from anyvirt_qemu.build import Build
+from anyvirt_qemu.devices import ends
 from anyvirt_qemu.devices import source as storage
-from anyvirt_qemu.devices.common import bootindex, controller_id, controller_model, pci, rom, usb, virtio
+from anyvirt_qemu.devices.common import bootindex, controller_id, controller_model, pci, rom, subchannel, usb, virtio
+from anyvirt_qemu.plan import AssignedUse
 
 MEDIATED: Final = "/sys/bus/mdev/devices"
 VHOST_SCSI: Final = "/dev/vhost-scsi"
@@ -34,13 +46,6 @@ def hostdev(b: Build, x: Hostdev) -> None:
     make(b, x, x.source)
 
 
-def _kept(b: Build, x: Hostdev) -> None:
-    """What is not taken away from the host's driver by its user."""
-    if x.managed:
-        hint = "bind it to vfio-pci, and write managed='no'"
-        b.refuse(x, "managed", hint, text="a device is not taken from the host's driver here")
-
-
 def _usb(b: Build, x: Hostdev, source: HostdevSource) -> None:
     meaningless(x, "managed")
     meaningless(source, "missing", "startup_policy")
@@ -50,6 +55,7 @@ def _usb(b: Build, x: Hostdev, source: HostdevSource) -> None:
         meaningless(at, "type")
         meaningless(source, "vendor", "product")
         options["hostdevice"] = f"/dev/bus/usb/{at.bus:03d}/{at.device:03d}"
+        b.assigned.append(AssignedUse("usb", f"{at.bus:03d}:{at.device:03d}", place=path_of(x)))
     elif source.vendor is not None and source.product is not None:
         options |= {"vendorid": source.vendor, "productid": source.product}
     else:
@@ -61,7 +67,6 @@ def _usb(b: Build, x: Hostdev, source: HostdevSource) -> None:
 
 
 def _pci(b: Build, x: Hostdev, source: HostdevSource) -> None:
-    _kept(b, x)
     meaningless(source, "write_filtering")
     if x.driver not in {None, "vfio"}:
         b.refuse(x, "driver", "use vfio")
@@ -71,8 +76,33 @@ def _pci(b: Build, x: Hostdev, source: HostdevSource) -> None:
     if at is None:
         b.problem(source, "address", "the PCI address is missing", "lspci -D shows it")
         return
+    host = _host(at)
+    b.assigned.append(AssignedUse("pci", host, bool(x.managed), place=path_of(x)))
+    options = {"driver": b.has(x, "type", "vfio-pci"), "host": host, "id": x.alias, **pci(b, x), **rom(b, x.rom)}
+    if x.teaming is not None:
+        meaningless(x.teaming, "type")
+        options["failover_pair_id"] = x.teaming.persistent
+    b.device(options | {"bootindex": bootindex(b, x, x.boot)})
+
+
+def _host(at: HostAddress) -> str:
+    """A place on the host's PCI as sysfs and QEMU write it."""
     meaningless(at, "type", "multifunction")
-    host = f"{at.domain or 0:04x}:{at.bus or 0:02x}:{at.slot or 0:02x}.{at.function or 0:x}"
+    return f"{at.domain or 0:04x}:{at.bus or 0:02x}:{at.slot or 0:02x}.{at.function or 0:x}"
+
+
+def card(b: Build, x: Interface) -> None:
+    """A network card of the host, or a virtual function of one, which gets the MAC address of the definition."""
+    at = x.source.device_address if x.source else None
+    if at is None or at.type not in {None, "pci"}:
+        b.problem(x, "source", "the PCI address of the card is missing", "lspci -D shows it; for USB, use <hostdev>")
+        return
+    ends.elsewhere(b, x, vlans=True)
+    meaningless(x, "model", "target", "target_managed")
+    if x.driver is not None and x.driver.name not in {None, "vfio"}:
+        b.refuse(x.driver, "name", "use vfio")
+    host = _host(at)
+    b.assigned.append(AssignedUse("pci", host, bool(x.managed), x.mac or "", ends.tag(b, x), path_of(x)))
     options = {"driver": b.has(x, "type", "vfio-pci"), "host": host, "id": x.alias, **pci(b, x), **rom(b, x.rom)}
     if x.teaming is not None:
         meaningless(x.teaming, "type")
@@ -82,20 +112,34 @@ def _pci(b: Build, x: Hostdev, source: HostdevSource) -> None:
 
 def _mdev(b: Build, x: Hostdev, source: HostdevSource) -> None:
     meaningless(x, "managed")
-    if x.model not in {None, "vfio-pci"}:
-        b.refuse(x, "model", "use vfio-pci")
     at = source.address
     if at is None or at.uuid is None:
         b.problem(source, "address", "the UUID of the mediated device is missing", "mdevctl list shows it")
         return
+    if x.model in {"vfio-ccw", "vfio-ap"}:
+        _channelled(b, x, at.uuid)
+        return
     driver = "vfio-pci-nohotplug" if x.ramfb else "vfio-pci"
     options: dict[str, Any] = {"driver": b.has(x, "model", driver), "id": x.alias}
     options["sysfsdev"] = f"{MEDIATED}/{at.uuid}"
+    b.assigned.append(AssignedUse("mdev", str(at.uuid), place=path_of(x)))
     if x.display is not None:
         options["display"] = "on" if x.display else "off"
     if x.ramfb is not None:
         options["ramfb"] = True if x.ramfb else None
     b.device(options | pci(b, x) | rom(b, x.rom) | {"bootindex": bootindex(b, x, x.boot)})
+
+
+def _channelled(b: Build, x: Hostdev, uuid: str) -> None:
+    """A subchannel of the host's, or its processors for cryptography, for an s390 guest."""
+    options: dict[str, Any] = {"driver": b.has(x, "model", x.model or ""), "id": x.alias}
+    if isinstance(x.address, CcwAddress):
+        options["devno"] = subchannel(b, x.address)
+    for field in ("display", "ramfb"):
+        if getattr(x, field):
+            b.refuse(x, field, "take it out", text="only devices on PCI show a screen")
+    b.assigned.append(AssignedUse("mdev", uuid, place=path_of(x)))
+    b.device(options | {"sysfsdev": f"{MEDIATED}/{uuid}", "bootindex": bootindex(b, x, x.boot)})
 
 
 def _scsi(b: Build, x: Hostdev, source: HostdevSource) -> None:
@@ -106,7 +150,7 @@ def _scsi(b: Build, x: Hostdev, source: HostdevSource) -> None:
     if x.rawio:
         b.refuse(x, "rawio", "leave it out", text="QEMU runs without the right to raw I/O here")
     node = f"n{b.node()}-host"
-    below = _iscsi(b, source, node) if source.protocol == "iscsi" else _unit(b, source)
+    below = _iscsi(b, source, node) if source.protocol == "iscsi" else _unit(b, x, source)
     b.blockdev({**below, "node-name": node, "read-only": x.readonly})
     at = x.address
     if not isinstance(at, DriveAddress):
@@ -124,7 +168,7 @@ def _scsi(b: Build, x: Hostdev, source: HostdevSource) -> None:
     b.device(options | {"bootindex": bootindex(b, x, x.boot)})
 
 
-def _unit(b: Build, source: HostdevSource) -> dict[str, Any]:
+def _unit(b: Build, x: Hostdev, source: HostdevSource) -> dict[str, Any]:
     at = source.address
     if source.adapter is None or at is None:
         b.problem(source, "adapter", "adapter and address are needed", "lsscsi -g shows both")
@@ -134,6 +178,8 @@ def _unit(b: Build, source: HostdevSource) -> dict[str, Any]:
     path = b.storage.generics.get(place)
     if path is None:
         b.refuse(source, "address", "lsscsi -g shows those there are", text=f"there is no SCSI unit {place} here")
+    if not x.shareable:
+        b.assigned.append(AssignedUse("scsi", place, place=path_of(x)))
     return {"driver": "host_device", "filename": path or "/dev/null"}
 
 

@@ -6,20 +6,22 @@ import ipaddress
 from collections.abc import Callable
 from typing import Any, Final
 
-from anyvirt.api import Interface, InterfaceSource, PortForward, meaningless
+from anyvirt.api import Interface, InterfaceSource, PortForward, meaningless, path_of
 
 from anyvirt_qemu.build import Build
+from anyvirt_qemu.cabling import MacvtapUse, TapUse
+from anyvirt_qemu.devices import ends
 from anyvirt_qemu.devices.chardev import again, socket_path
-from anyvirt_qemu.plan import TapUse
+from anyvirt_qemu.devices.passt import passt
 
 PATTERN: Final = "anyv%d"
+MACVTAP: Final = "macvtap%d"
 GENERATED: Final = ("vnet", "anyv", "macvtap", "macvlan")
+ON_HOST: Final = frozenset({"bridge", "ethernet", "direct"})
 PORTS_MAX: Final = 256  # forwarded one by one
 # what this driver cannot do on the host yet, and why
 LATER: Final = {
     "network": ("the bridge of a virtual network is not looked up here", "name it: type='bridge' and <source bridge=>"),
-    "direct": ("this driver makes no macvtap devices", "use type='bridge'"),
-    "hostdev": ("this driver sets up no virtual functions of cards", "use <hostdev> for the card itself"),
     "internal": ("QEMU has no internal networks", "use type='bridge'"),
     "vds": ("distributed switches are VMware's", "use type='bridge'"),
 }
@@ -28,13 +30,15 @@ LATER: Final = {
 def host(b: Build, x: Interface, net: str, queues: int) -> bool:
     """The host side; False where the card is connected to nothing."""
     kind = x.type or "ethernet"
-    if kind == "null":
-        _single(b, x, queues)
-        return False
     if kind in LATER:
         text, hint = LATER[kind]
         b.refuse(x, "type", hint, text=text)
         meaningless(x)
+        return False
+    if kind not in ON_HOST:
+        ends.elsewhere(b, x)
+    if kind == "null":
+        _single(b, x, queues)
         return False
     make = MAKERS[kind]
     b.netdev({**make(b, x, net, queues), "id": net})
@@ -58,7 +62,7 @@ def _user(b: Build, x: Interface, _net: str, queues: int) -> dict[str, Any]:
     if x.source is not None:
         meaningless(x.source, "bridge", "network")
     if x.backend_type == "passt":
-        return _passt(b, x)
+        return passt(b, x)
     found: dict[str, Any] = {"type": "user"}
     for ip in x.ips:
         address = ipaddress.ip_address(ip.address or "0.0.0.0")  # noqa: S104 - no address at all
@@ -102,30 +106,43 @@ def _forwarded(b: Build, x: PortForward) -> list[str]:
     return found
 
 
-def _passt(b: Build, x: Interface) -> dict[str, Any]:
-    """A socket of passt, which has to run before."""
-    if not b.caps.has_feature("netdev.stream"):
-        text = f"this QEMU ({b.caps.binary}) has no netdev stream"
-        b.refuse(x, "backend_type", "use the default back end", text=text)
-    meaningless(x, "backend_log_file", "ips", "port_forwards")
-    for part in (*x.ips, *x.port_forwards):
-        meaningless(part)
-    if x.source is not None:
-        meaningless(x.source, "dev")
-    path = b.program(x, "passt", "passt", f"{x.alias}-passt.socket")
-    return {"type": "stream", "addr": {"type": "unix", "path": path}, "server": False}
-
-
 def _tap(b: Build, x: Interface, _net: str, queues: int) -> dict[str, Any]:
     """A tap device, whose descriptors QEMU inherits: it opens none itself and runs no script."""
     bridge = x.source.bridge if x.source and x.type == "bridge" else None
     if x.type == "bridge" and not bridge:
         b.problem(x, "source", "the bridge is not named", "write <source bridge='br0'/>")
-    name = x.target or PATTERN
-    if name.startswith(GENERATED):
-        name = PATTERN
     managed = x.target_managed is not False
-    b.taps.append(TapUse(x.alias or "", x.mac or "", name, bridge, x.mtu, queues, managed))
+    name = x.target or PATTERN
+    if managed and name.startswith(GENERATED):
+        name = PATTERN
+    elif not managed and x.target is None:
+        b.problem(
+            x, "target", "the device that is there already is not named", "write <target dev='tap7' managed='no'/>"
+        )
+    node = b.path(x, "backend_tap", x.backend_tap) if x.backend_tap else ""
+    made = TapUse(x.alias or "", x.mac or "", name, bridge, x.mtu, queues, managed, node, ends.ends(b, x), path_of(x))
+    b.taps.append(made)
+    return _moved(b, x, queues)
+
+
+def _direct(b: Build, x: Interface, _net: str, queues: int) -> dict[str, Any]:
+    """A macvtap device: the guest is on the network of one of the host's cards, beside the host."""
+    source = _source(x)
+    mode = source.mode or "vepa"
+    if not source.dev:
+        b.problem(x, "source", "the host's network card is not named", "write <source dev='eth0' mode='bridge'/>")
+    if mode in {"client", "server"}:
+        b.problem(source, "mode", f"{mode} is no mode of a macvtap", "use vepa, bridge, private or passthrough")
+    meaningless(source, "bridge", "network")
+    meaningless(x, "target_managed", "backend_tap")
+    name = x.target if x.target and not x.target.startswith(GENERATED) else MACVTAP
+    parent, end = source.dev or "", ends.ends(b, x)
+    b.macvtaps.append(MacvtapUse(x.alias or "", x.mac or "", name, parent, mode, x.mtu, queues, end, path_of(x)))
+    return _moved(b, x, queues)
+
+
+def _moved(b: Build, x: Interface, queues: int) -> dict[str, Any]:
+    """The descriptors of a device, one for each queue; QEMU moves its packets, or the kernel does."""
     fds = [str(b.fd("tap", x.alias or "")) for _ in range(queues)]
     found: dict[str, Any] = {"type": "tap", "fds" if queues > 1 else "fd": ":".join(fds)}
     if x.driver and x.driver.name == "vhost":
@@ -209,6 +226,6 @@ def _source(x: Interface) -> InterfaceSource:
 
 Maker = Callable[[Build, Interface, str, int], dict[str, Any]]
 MAKERS: Final[dict[str, Maker]] = {
-    "user": _user, "bridge": _tap, "ethernet": _tap, "vhostuser": _vhost_user, "vdpa": _vdpa, "server": _socket,
-    "client": _socket, "mcast": _socket, "udp": _socket,
+    "user": _user, "bridge": _tap, "ethernet": _tap, "direct": _direct, "vhostuser": _vhost_user, "vdpa": _vdpa,
+    "server": _socket, "client": _socket, "mcast": _socket, "udp": _socket,
 }  # fmt: skip

@@ -7,8 +7,8 @@ from typing import Any, Final
 from anyvirt.api import Interface, InterfaceDriver, Offloads, meaningless, plain
 
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.devices import link
-from anyvirt_qemu.devices.common import bootindex, pci, rom, tuned, usb, virtio
+from anyvirt_qemu.devices import hostdev, link
+from anyvirt_qemu.devices.common import bootindex, pci, register, rom, tuned, usb, virtio
 
 VIRTIO: Final = frozenset({"virtio", "virtio-transitional", "virtio-non-transitional"})
 MODELS: Final = {
@@ -24,6 +24,9 @@ MODELS: Final = {
 def interface(b: Build, x: Interface) -> None:
     """One network card and its host side."""
     meaningless(x, "mac_type", "mac_check", "created")
+    if x.type == "hostdev":
+        hostdev.card(b, x)
+        return
     wanted = x.driver.queues if x.driver and x.model in VIRTIO else None
     queues = max(1, wanted or 1)
     net = f"host{x.alias}"
@@ -52,6 +55,8 @@ def _card(b: Build, x: Interface) -> dict[str, Any]:
         if plain(x.driver) not in {InterfaceDriver(name="qemu"), InterfaceDriver(name="vhost")}:
             b.warnings.append(f"{x.alias}: only a virtio card has a driver to tune")
         meaningless(x.driver)
+    if model == "spapr-vlan":
+        return {"driver": b.has(x, "model", model), "id": x.alias, **register(b, x)}
     if model == "usb-net":
         return {"driver": b.has(x, "model", "usb-net"), **usb(b, x), "id": x.alias}
     if model not in MODELS:

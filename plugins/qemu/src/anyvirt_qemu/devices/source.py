@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
 
-from anyvirt.api import Disk, Encryption, Source, SourceHost, meaningless, plain
+from anyvirt.api import Disk, Encryption, Reservations, Source, SourceHost, meaningless, path_of, plain
 
+from anyvirt_qemu.beside import FIRST_FD, EndUse, ProgramUse
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import credentials
 from anyvirt_qemu.devices.secret import credential, private, secret
+from anyvirt_qemu.plan import AssignedUse
 
 Node = dict[str, Any]
 CDROM: Final = re.compile(r"/dev/(sr\d+|cdrom|scd\d+)", re.ASCII)
@@ -110,12 +112,29 @@ def _reservations(b: Build, place: Place) -> str | None:
     name = "pr-helper0" if x.managed else f"pr-helper-{place.alias}"
     if name not in b.managers:
         b.managers.add(name)
-        if x.managed:  # one helper for all disks
-            path = b.program(x, "qemu-pr-helper", "qemu-system-common", f"{name}.sock")
-        else:
-            path = b.path(x, "path", x.path)
+        # one of ours for all disks, or one for each that somebody else runs
+        path = _pr_helper(b, x, f"{name}.sock") if x.managed else b.path(x, "path", x.path)
         b.qom({"qom-type": "pr-manager-helper", "id": name, "path": path})
     return name
+
+
+def _pr_helper(b: Build, x: Reservations, socket: str) -> str:
+    program = b.beside("qemu-pr-helper")
+    b.programs.append(
+        ProgramUse(
+            name="qemu-pr-helper",
+            package="qemu-system-common",
+            place=path_of(x),
+            alias="disks",
+            path=program.path,
+            # an absolute path, and yet short enough
+            argv=(program.path, "--socket", f"/proc/self/fd/{FIRST_FD}/{socket}"),
+            socket=socket,
+            fds=(EndUse(FIRST_FD, "folder"),),
+            binds=True,
+        )
+    )
+    return b.near(socket)
 
 
 def _fat(b: Build, place: Place) -> Node:
@@ -131,11 +150,9 @@ def _nvme(b: Build, place: Place) -> Node:
         field = "address" if at is None else "namespace"
         b.problem(x, field, "the namespace of an NVMe device needs its PCI address and its number", "add what lacks")
         return {"driver": "null-co"}
-    if x.managed:
-        hint = "bind it to vfio-pci and write managed='no'"
-        b.refuse(x, "managed", hint, text="a device is not taken from the host's driver here")
     meaningless(at, "type", "multifunction")
     device = f"{at.domain or 0:04x}:{at.bus or 0:02x}:{at.slot or 0:02x}.{at.function or 0:x}"
+    b.assigned.append(AssignedUse("pci", device, bool(x.managed), place=path_of(place.owner)))
     _known(b, place, "nvme")
     return {"driver": "nvme", "device": device, "namespace": x.namespace}
 

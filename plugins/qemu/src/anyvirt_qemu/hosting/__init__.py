@@ -23,6 +23,11 @@ if TYPE_CHECKING:
 # kinds of entries, and the modules here that know them
 KINDS: Final[Mapping[str, str]] = {
     "groups": "groups",
+    "program": "programs",
+    "state": "states",
+    "ownership": "ownership",
+    **dict.fromkeys(("claim", "pci", "function"), "assigned"),
+    **dict.fromkeys(("macvtap", "card-address", "limits", "ip-address", "route", "coalesce", "script"), "links"),
 }
 
 
