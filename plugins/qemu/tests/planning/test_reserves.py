@@ -54,7 +54,7 @@ def test_nodes_that_the_host_does_not_have_are_named(planned: Planned, guest: Gu
     tune = "<numatune><memory mode='strict' nodeset='{}'/></numatune>"
     assert found(planned(guest(extra=tune.format("0"))), system) == []
     (problem,) = reserves.blockers(planned(guest(extra=tune.format("0-2"))), system)
-    assert (problem.code, problem.path) == ("unsupported.config", "/numatune")
+    assert (problem.code, problem.path) == ("unsupported.config", "/numatune/memory/@nodeset")
     assert "no NUMA node 1, 2" in problem.text
 
 

@@ -29,6 +29,7 @@ SCSI: Final = {
     "lsisas1078": "megasas",
     "vmpvscsi": "pvscsi",
 }
+XHCI_PORTS: Final = 15
 USB: Final = {
     "qemu-xhci": "qemu-xhci",
     "nec-xhci": "nec-usb-xhci",
@@ -184,6 +185,8 @@ def _usb(b: Build, x: Controller) -> None:
         return
     options: dict[str, Any] = {"driver": b.has(x, "model", driver), **pci(b, x), "id": x.alias}
     if "xhci" in driver:
+        if (x.ports or 0) > XHCI_PORTS:
+            b.problem(x, "ports", f"{driver} has at most {XHCI_PORTS}", "use fewer, or a second controller")
         options |= {"p2": x.ports, "p3": x.ports}
     if x.master is not None:
         options |= {"masterbus": f"{controller_id(b, 'usb', x.index or 0)}.0", "firstport": x.master}

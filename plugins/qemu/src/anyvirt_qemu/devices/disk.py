@@ -13,6 +13,7 @@ from anyvirt_qemu.devices.common import bootindex, controller_id, controller_mod
 from anyvirt_qemu.plan import DiskUse
 
 SERIAL: Final = re.compile(r"[A-Za-z0-9_ .+:/@-]{1,247}", re.ASCII)
+PARTITION: Final = re.compile(r"(hd|sd|vd|xvd)[a-z]+[0-9]+", re.ASCII)
 BUSES: Final = {
     "virtio": ("disk", "lun"),
     "scsi": ("disk", "cdrom", "lun"),
@@ -58,6 +59,10 @@ def disk(b: Build, x: Disk) -> None:
 def _sane(b: Build, x: Disk, kind: str) -> None:
     """What does not go together."""
     fit = BUSES.get(str(x.bus))
+    if PARTITION.fullmatch(x.target or ""):
+        b.problem(
+            x, "target", f"{x.target} names a partition, and QEMU gives guests whole disks", "leave the number out"
+        )
     if x.bus == "sd":
         b.refuse(x, "bus", "use virtio, scsi, sata or usb", text="no machine here has a slot for SD cards")
     elif fit is None:

@@ -34,7 +34,7 @@ def firmware(b: Build, domain: Domain) -> dict[str, Any]:
         b.text("-bios", loader)
         return {}
     if b.machine.bus == "pcie" and b.caps.arch == "x86_64" and (domain.features is None or not domain.features.acpi):
-        b.problem(domain.features or domain, "acpi", "UEFI needs ACPI, which is off", "write <features><acpi/>")
+        b.problem(os, "loader", "UEFI needs ACPI, which is off", "write <features><acpi/>")
     file = {"driver": "file", "node-name": "pflash0-proto", "filename": loader, "auto-read-only": True}
     b.blockdev(file | {"discard": "unmap"})
     b.blockdev({"driver": "raw", "node-name": "pflash0", "file": "pflash0-proto", "read-only": True})

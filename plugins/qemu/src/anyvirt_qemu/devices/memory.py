@@ -337,8 +337,12 @@ def _growing(b: Build, x: MemoryDevice, domain: Domain, piece: Piece) -> None:
 
 def iothreads(b: Build, domain: Domain) -> None:
     """Threads for I/O, and how many workers they have."""
+    numbers = iothread_numbers(domain)
+    if numbers and not b.caps.has_object("iothread"):
+        field = "iothread_ids" if domain.iothreads is None else "iothreads"
+        b.refuse(domain, field, "take it out", text=f"this QEMU ({b.caps.binary}) has no object iothread")
     pools = {x.id: _pool(b, x, x.thread_pool_min, x.thread_pool_max) for x in domain.iothread_ids}
-    for number in iothread_numbers(domain):
+    for number in numbers:
         b.qom({"qom-type": "iothread", "id": f"iothread{number}"} | pools.get(number, {}))
     main = _pool(b, domain, domain.default_iothread_pool_min, domain.default_iothread_pool_max)
     if main:

@@ -15,6 +15,7 @@ POLICIES: Final = {"none": "none", "writeback": "write-back", "writethrough": "w
 ASSOCIATIVITIES: Final = {"none": "none", "direct": "direct", "full": "complex"}
 KIB: Final = 1 << 10
 LOCAL: Final = 10
+MOST: Final = (1 << 63) - (1 << 20)  # sizes are aligned to MiB, and signed
 
 
 def described(cpu: CpuSpec | None) -> bool:
@@ -81,6 +82,9 @@ def _numbered(b: Build, cpu: CpuSpec, vcpus: int) -> None:
             b.problem(cell, "cpus", f"CPU {min(cpus & seen)} is in two cells", "leave it in one")
         if cpus and max(cpus) >= vcpus:
             b.problem(cell, "cpus", f"there is no CPU {max(cpus)}", f"the guest has {vcpus}, numbered from 0")
+        if (cell.memory or 0) > MOST:
+            hint = f"give it at most {MOST >> 10} KiB"
+            b.problem(cell, "memory", "QEMU cannot count so many bytes", hint, "config.range")
         if not cell.memory and not cpus:
             b.problem(cell, "memory", "the cell has neither memory nor CPUs", "give it one of them")
         seen |= cpus
