@@ -9,6 +9,7 @@ from anyvirt.api import CpuMode, Domain, Invalid, Problem
 
 from anyvirt_qemu import (
     account,
+    advice,
     attached,
     dmi,
     firmwares,
@@ -55,7 +56,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     images, problems = chains(domain)
     caps = Caps(found)
     under = _under(site, domain, found, accelerator)
-    domain = _cpu(site, domain, under)
+    domain = advice.given(_cpu(site, domain, under), site.host.settings.child_env)
     domain, unfit = _firmware(site, domain, caps)
     problems += [*unclear, *unheard, *unfit]
     try:

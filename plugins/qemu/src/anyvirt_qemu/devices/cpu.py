@@ -115,8 +115,6 @@ def _topology(b: Build, domain: Domain, cpu: CpuSpec | None, model: str) -> None
         b.problem(domain, "vcpu", f"{b.machine.name} has at most {b.machine.max_cpus}", "give the guest fewer")
     if not 1 <= now <= most:
         b.problem(domain, "vcpu_current", f"is outside 1..{most}", "correct one of the two")
-    if domain.vcpu_placement == "auto":
-        b.refuse(domain, "vcpu_placement", "use static")
     sockets, dies, cores, threads = most, 1, 1, 1
     topology = cpu.topology if cpu else None
     if topology is not None:

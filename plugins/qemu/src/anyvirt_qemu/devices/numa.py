@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
-from anyvirt.api import Cell, CpuSpec, Domain, plain
+from anyvirt.api import Cell, CpuSpec, Domain, meaningless, plain
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import memory, tuning
@@ -70,6 +70,7 @@ def _tuned(b: Build, domain: Domain) -> None:
     for node in tune.memnodes:
         if node.cellid not in cells:
             b.problem(node, "cellid", f"the guest has no NUMA cell {node.cellid}", "name one of <cpu><numa>")
+            meaningless(node)
 
 
 def _numbered(b: Build, cpu: CpuSpec, vcpus: int) -> None:

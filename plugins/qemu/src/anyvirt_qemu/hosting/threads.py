@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import Denied, Failed, Problem, VirtError
 
+from anyvirt_qemu.advice import numbers
 from anyvirt_qemu.command import Command
 
 if TYPE_CHECKING:
@@ -83,8 +84,7 @@ def _broke(tuning: Tuning, file: str) -> bool:
 def _cpus(file: str) -> frozenset[int]:
     """Numbers from a list like ``0-3,5``."""
     with open(file, encoding="ascii") as found:
-        parts = [part.partition("-") for part in found.read().strip().split(",")]
-    return frozenset(n for first, _, last in parts for n in range(int(first), int(last or first) + 1))
+        return numbers(found.read())
 
 
 def found(monitor: Monitor) -> Threads:
