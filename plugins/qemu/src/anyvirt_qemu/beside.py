@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-End = Literal["listen", "pair", "secret"]
+End = Literal["listen", "pair", "secret", "folder"]
 FIRST_FD: Final = 10
 
 
@@ -33,7 +33,8 @@ class EndUse:
     """A descriptor that a program inherits under ``number``.
 
     ``listen``: a socket at the program's place in the guest's part of the run directory; ``pair``: one end of a
-    connection whose other end QEMU has; ``secret``: the program's secret.
+    connection whose other end QEMU has; ``secret``: the program's secret; ``folder``: the guest's part of the run
+    directory.
     """
 
     number: int

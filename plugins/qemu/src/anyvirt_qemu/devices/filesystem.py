@@ -9,10 +9,9 @@ from anyvirt.api import Filesystem, meaningless
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import vhost
 from anyvirt_qemu.devices.common import bootindex, tuned, virtio
+from anyvirt_qemu.devices.virtiofsd import virtiofsd
 
 ACCESS: Final = {"passthrough": "passthrough", "mapped": "mapped", "squash": "none"}
-SERVER: Final = "virtiofsd"
-PACKAGE: Final = "qemu-system-common"
 
 
 def filesystem(b: Build, x: Filesystem) -> None:
@@ -51,18 +50,15 @@ def _plan9(b: Build, x: Filesystem) -> None:
 
 def _virtiofs(b: Build, x: Filesystem) -> None:
     vhost.shared(b, x, "type")
-    if x.readonly:
-        hint = "make the folder read-only for its server, or mount it so"
-        b.refuse(x, "readonly", hint, text="what is shared by virtiofs can be written")
     if x.accessmode not in {None, "passthrough"}:
         b.refuse(x, "accessmode", "use passthrough", text="virtiofs shows owners as they are")
     if x.source_socket is not None:
         path = b.path(x, "source_socket", x.source_socket)
+        meaningless(x, "readonly")
+        if x.binary is not None:
+            meaningless(x.binary)  # for the process that serves
     else:
-        b.path(x, "source_dir", x.source_dir)
-        path = b.program(x, SERVER, PACKAGE, f"{x.alias}-fs.sock")
-    if x.binary is not None:
-        meaningless(x.binary)  # for the process that serves
+        path = virtiofsd(b, x)
     queue = x.driver.queue if x.driver else None
     device = {**virtio(b, x, "vhost-user-fs", x.model), **tuned(x.driver)}
     device |= {"chardev": vhost.socket(b, x.alias or "", path), "tag": x.target, "queue-size": queue}

@@ -8,6 +8,7 @@ from anyvirt.api import Tpm, meaningless
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import connection, socket_path
+from anyvirt_qemu.devices.swtpm import swtpm
 
 MODELS: Final = ("tpm-tis", "tpm-crb", "tpm-spapr")
 DEVICE: Final = "/dev/tpm0"
@@ -25,14 +26,9 @@ def tpm(b: Build, x: Tpm) -> None:
         paths = {"path": b.fdset("open", device), "cancel-path": b.fdset("cancel", device)}
         b.options("-tpmdev", "passthrough", {"id": ident, **paths})
     else:
-        path = _emulator(b, x) if x.type == "emulator" else _external(b, x)
+        path = swtpm(b, x) if x.type == "emulator" else _external(b, x)
         b.options("-tpmdev", "emulator", {"id": ident, "chardev": connection(b, f"chr{x.alias}", path)})
     b.device({"driver": b.has(x, "model", model), "tpmdev": ident, "id": x.alias})
-
-
-def _emulator(b: Build, x: Tpm) -> str:
-    meaningless(x, "version", "persistent_state", "encryption", "sha1", "sha256", "sha384", "sha512", "shared_storage")
-    return b.program(x, "swtpm", "swtpm", f"{x.alias}.sock")
 
 
 def _external(b: Build, x: Tpm) -> str:

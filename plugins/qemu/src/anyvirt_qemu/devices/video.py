@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from anyvirt.api import Video, meaningless
+from anyvirt.api import Video, meaningless, path_of
 
+from anyvirt_qemu.beside import FIRST_FD, EndUse, ProgramUse
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import vhost
 from anyvirt_qemu.devices.common import pci, tuned
@@ -69,12 +70,37 @@ def _virtio(b: Build, x: Video, *, primary: bool) -> dict[str, Any]:
     found: dict[str, Any] = {"driver": b.has(x, "model", driver), **tuned(x.driver), "max_outputs": x.heads}
     if outside:
         vhost.shared(b, x, "model")
-        path = b.program(x, "vhost-user-gpu", "qemu-system-gpu", f"{x.alias}-gpu.sock")
-        found["chardev"] = vhost.socket(b, x.alias or "", path)
-        meaningless(x, "accel3d", "rendernode")
+        found["chardev"] = _drawn_outside(b, x)
     else:
         found["blob"] = x.blob
     return found
+
+
+def _drawn_outside(b: Build, x: Video) -> str:
+    """The connection to a program that draws for this card alone; its id."""
+    program = b.beside("vhost-user-gpu")
+    words = [program.path, f"--fd={FIRST_FD}"]
+    asked = [("accel3d", ["--virgl"])] if x.accel3d else []
+    if x.rendernode is not None:
+        asked.append(("rendernode", ["--render-node", b.path(x, "rendernode", x.rendernode)]))
+    for field, given in asked:
+        if given[0] not in program.can:
+            text = f"this vhost-user-gpu ({program.path}) has no option {given[0]}"
+            b.refuse(x, field, "leave it out", text=text)
+        words += given
+    use = ProgramUse(
+        name="vhost-user-gpu",
+        package="qemu-system-gui",
+        place=path_of(x),
+        alias=x.alias or "",
+        path=program.path,
+        argv=tuple(words),
+        fds=(EndUse(FIRST_FD, "pair"),),
+    )
+    b.programs.append(use)
+    name = f"chr-vu-{x.alias}"
+    b.options("-chardev", "socket", {"id": name, "fd": b.fd("pair", use.title)})
+    return name
 
 
 def _qxl(b: Build, x: Video, *, primary: bool) -> dict[str, Any]:

@@ -52,7 +52,7 @@ def start(ready: Preparation, plan: Plan, ours: ExitStack) -> dict[str, int]:
             fds = {end.number: _end(end, use, plan, ready.place, secret, inherited, ours, ends) for end in use.fds}
             process = _launched(use, plan, ready, fds)
         if use.binds:
-            _await(use, process, ready)
+            _await(use, process, plan, ready)
     return ends
 
 
@@ -94,6 +94,8 @@ def _end(
 ) -> int:
     if end.kind == "secret":
         return reopened(secret, inherited)
+    if end.kind == "folder":
+        return place.q
     if end.kind == "pair":
         mine, theirs = unix.pair()
         ours.callback(mine.close)
@@ -102,9 +104,13 @@ def _end(
         return theirs.fileno()
     listening = unix.listen(place.q, use.socket)
     inherited.callback(listening.close)
+    _open_to_qemu(use, plan, place)
+    return listening.fileno()
+
+
+def _open_to_qemu(use: ProgramUse, plan: Plan, place: RunDir) -> None:
     if plan.account is not None:
         os.chown(use.socket, plan.account.uid, plan.account.gid, dir_fd=place.q, follow_symlinks=False)
-    return listening.fileno()
 
 
 def reopened(fd: int, inherited: ExitStack) -> int:
@@ -114,7 +120,7 @@ def reopened(fd: int, inherited: ExitStack) -> int:
     return own
 
 
-def _await(use: ProgramUse, process: ProcessId, ready: Preparation) -> None:
+def _await(use: ProgramUse, process: ProcessId, plan: Plan, ready: Preparation) -> None:
     """Until somebody can connect to it.
 
     :raises Failed: it ended instead.
@@ -124,6 +130,7 @@ def _await(use: ProgramUse, process: ProcessId, ready: Preparation) -> None:
     while True:
         with suppress(Unreachable):
             unix.connect((ready.place.q, use.socket)).close()
+            _open_to_qemu(use, plan, ready.place)
             return
         if process.alive() is False:
             raise _ended(use.name, ready.record.name, _words(ready.place, use.title))

@@ -1,0 +1,290 @@
+"""Programs that run beside QEMU, on a real QEMU: what they are for, and what becomes of them however a start ends."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from anyvirt.api import Connection, Failed, Host, Interrupted, Invalid, Settings, Uri, VirtError
+from anyvirt.testing import connected
+from anyvirt_qemu import connect_open
+from anyvirt_qemu.monitor import Monitor
+from anyvirt_qemu.site import Site
+from qemu_stage.scene import Scene
+
+URI = "qemu:///session"
+SECRET = "11111111-2222-4333-8444-555555555555"
+TPM = "<tpm model='tpm-crb'><backend type='emulator' version='2.0'>{}</backend></tpm>"
+SHARE = "<filesystem><driver type='virtiofs'/>{}<source dir='{}'/><target dir='tag'/></filesystem>"
+SHARED = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
+PASST = "<interface type='user'><backend type='passt'/>{}</interface>"
+DISK = "<disk type='file'><source file='{}'><reservations managed='yes'/></source><target dev='sda' bus='scsi'/></disk>"
+
+
+def xml(devices: str, name: str = "one") -> str:
+    return (
+        f"<domain type='qemu'><name>{name}</name><memory unit='MiB'>16</memory>{SHARED}"
+        f"<os><type arch='x86_64' machine='q35'>hvm</type></os><devices>{devices}</devices></domain>"
+    )
+
+
+def need(*names: str) -> None:
+    for name in names:
+        if shutil.which(name, path=f"{os.environ['PATH']}:/usr/lib/qemu:/usr/libexec") is None:
+            pytest.skip(f"{name} is not installed")
+
+
+class Stage:
+    """Guests in a state folder of their own."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.steps: list[str] = []
+
+    def connect(self, secrets: Mapping[str, bytes] | None = None, path: str = "") -> tuple[Connection, Site]:
+        """A connection that tells its steps, and the driver's own view.
+
+        :param path: folders in which programs are looked for before all others.
+        """
+        settings = Settings.read({**os.environ, "PATH": f"{path}:{os.environ['PATH']}"} if path else None)
+        given = {"step": self.steps.append, "secrets": secrets or {}}
+        host = Host(Uri.of(URI), settings, state_dir=self.state, given=given)
+        driver: Any = connect_open(Uri.of(URI), host)
+        return connected(driver, URI, on=host), driver._site
+
+    def processes(self) -> list[str]:
+        """What runs with a place in the state folder: in its environment, or as the folder that it is in."""
+        found = []
+        for entry in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                words = (entry / "environ").read_bytes() + os.readlink(entry / "cwd").encode()
+                if bytes(self.state) in words and int(entry.name) != os.getpid():
+                    found.append((entry / "cmdline").read_bytes().split(b"\0")[0].decode())
+        return found
+
+    def forget(self) -> None:
+        """No TPM has a state any more."""
+        for folder in self.state.glob("*/qemu/tpm"):
+            shutil.rmtree(folder)
+
+    def gone(self) -> None:
+        """Nothing runs any more; what ends by itself has a moment for it."""
+        until = time.monotonic() + 5
+        while self.processes() and time.monotonic() < until:
+            time.sleep(0.02)
+        assert self.processes() == []
+
+
+@pytest.fixture
+def stage(qemu: str, tmp_path: Path) -> Iterator[Stage]:
+    made = Stage(tmp_path / "state")
+    yield made
+    with made.connect()[0] as connection:
+        for domain in connection.domain_list():
+            with suppress(VirtError):
+                domain.destroy()
+    made.gone()
+
+
+def asked(site: Site, uuid: str, command: str, **arguments: Any) -> Any:
+    with site.run(uuid) as run:
+        assert run is not None
+        with Monitor(run.place.place("r0"), "one") as monitor:
+            return monitor.execute(command, **arguments)
+
+
+def permanent(stage: Stage) -> tuple[int, str]:
+    """Inode of the folder of the TPM's state, and what is in it."""
+    (file,) = stage.state.glob("session/qemu/tpm/*/2.0/tpm2-00.permall")
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert file.parent.stat().st_mode & 0o777 == 0o700
+    return file.parent.stat().st_ino, hashlib.sha256(file.read_bytes()).hexdigest()
+
+
+def test_a_tpm_is_emulated_and_its_state_is_there_for_the_next_run(stage: Stage) -> None:
+    need("swtpm", "swtpm_setup")
+    connection, site = stage.connect()
+    guest = connection.domain_define(xml(TPM.format("<active_pcr_banks><sha384/></active_pcr_banks>")))
+    guest.start()
+    (tpm,) = asked(site, guest.ref.key, "query-tpm")
+    assert tpm["model"] == "tpm-crb"
+    assert tpm["options"]["type"] == "emulator"
+    assert any("swtpm" in one for one in stage.processes())
+    guest.destroy()
+    stage.gone()
+    made = permanent(stage)
+    assert "make-state" in stage.steps
+    stage.steps.clear()
+    guest.start()
+    guest.destroy()
+    assert permanent(stage)[0] == made[0]
+    assert "make-state" not in stage.steps
+    assert "change-state" in stage.steps
+
+
+def test_a_shared_folder_a_network_and_reservations_are_served_by_their_programs(stage: Stage, tmp_path: Path) -> None:
+    need("virtiofsd", "passt", "qemu-pr-helper")
+    image = tmp_path / "a,b.img"
+    image.write_bytes(bytes(1 << 20))
+    folder = tmp_path / "a,b\\c=d"
+    folder.mkdir()
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    ports = f"<portForward proto='tcp' address='127.0.0.1'><range start='{port}' to='22'/></portForward>"
+    connection, site = stage.connect()
+    devices = SHARE.format("", folder) + PASST.format(ports) + DISK.format(image)
+    guest = connection.domain_define(xml(devices))
+    guest.start()
+    assert asked(site, guest.ref.key, "query-pr-managers") == [{"id": "pr-helper0", "connected": True}]
+    devices = asked(site, guest.ref.key, "qom-list", path="/machine/peripheral")
+    assert any(one["name"] == "fs0" and "vhost-user-fs" in one["type"] for one in devices)
+    socket.create_connection(("127.0.0.1", port), 5).close()
+    assert len(stage.processes()) >= 4  # QEMU, and one for each at least
+    guest.destroy()
+    stage.gone()
+
+
+def test_the_state_of_a_tpm_is_encrypted_with_a_secret_that_no_command_line_has(stage: Stage) -> None:
+    need("swtpm", "swtpm_setup")
+    connection, _ = stage.connect({SECRET: b"tell nobody"})
+    guest = connection.domain_define(xml(TPM.format(f"<encryption secret='{SECRET}'/>")))
+    guest.start()
+    lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if _readable(path)]
+    assert not any(b"tell nobody" in line for line in lines)
+    assert not any(b"tell nobody" in path.read_bytes() for path in stage.state.rglob("*") if path.is_file())
+    guest.destroy()
+    guest.start()
+    guest.destroy()
+    other, _ = stage.connect({SECRET: b"another"})
+    with pytest.raises(Failed, match="swtpm"):
+        other.lookup("one").start()
+    stage.gone()
+    nobody, _ = stage.connect()
+    with pytest.raises(Invalid) as caught:
+        nobody.lookup("one").start()
+    assert [problem.path for problem in caught.value.problems] == ["/devices/tpm[0]/backend/encryption/@secret"]
+
+
+def _readable(path: Path) -> bool:
+    try:
+        path.read_bytes()
+    except OSError:
+        return False
+    return True
+
+
+def script(folder: Path, name: str, text: str) -> Path:
+    """A program that does not do what its name says."""
+    path = folder / name
+    path.write_text(f'#!/bin/sh\ncase "$1" in --help) echo "--shared-dir --sandbox"; exit;; esac\n{text}\n')
+    path.chmod(0o755)
+    return path
+
+
+def test_a_program_that_ends_at_once_is_told_of_in_its_own_words(stage: Stage, tmp_path: Path) -> None:
+    served = script(tmp_path, "serves", "echo the moon is in the wrong quarter >&2; exit 3")
+    connection, site = stage.connect()
+    guest = connection.domain_define(xml(SHARE.format(f"<binary path='{served}'/>", tmp_path)))
+    with pytest.raises(Failed, match="virtiofsd ended: the moon is in the wrong quarter"):
+        guest.start()
+    assert list(site.runs.iterdir()) == []
+    stage.gone()
+
+
+@pytest.mark.parametrize("how", ["ends", "never listens"])
+def test_a_program_that_makes_no_socket_is_told_of_or_cut_off_at_the_deadline(
+    stage: Stage, tmp_path: Path, how: str
+) -> None:
+    script(tmp_path, "qemu-pr-helper", "echo no luck >&2; exit 1" if how == "ends" else "exec sleep 60")
+    image = tmp_path / "disk.img"
+    image.write_bytes(bytes(1 << 20))
+    connection, site = stage.connect(path=str(tmp_path))
+    guest = connection.domain_define(xml(DISK.format(image)))
+    if how == "ends":
+        with pytest.raises(Failed, match="qemu-pr-helper ended: no luck"):
+            guest.start()
+    else:
+        began = time.monotonic()
+        with pytest.raises(Interrupted):
+            guest.start(timeout=1.5)
+        assert time.monotonic() - began < 10
+    connection.recover()
+    assert list(site.runs.iterdir()) == []
+
+
+def test_a_program_that_serves_nobody_is_cut_off_at_the_deadline(stage: Stage, tmp_path: Path) -> None:
+    served = script(tmp_path, "serves", "exec sleep 60")
+    connection, site = stage.connect()
+    guest = connection.domain_define(xml(SHARE.format(f"<binary path='{served}'/>", tmp_path)))
+    with pytest.raises(Interrupted):
+        guest.start(timeout=2)
+    connection.recover()
+    assert list(site.runs.iterdir()) == []
+    stage.gone()
+
+
+def test_everything_that_keeps_a_program_from_running_is_told_before_the_start(stage: Stage, tmp_path: Path) -> None:
+    connection, _ = stage.connect()
+    closed = tmp_path / "closed"
+    closed.write_text("")
+    devices = SHARE.format(f"<binary path='{closed}'/>", tmp_path / "none")
+    devices += SHARE.format("<binary path='/nowhere/virtiofsd'/>", closed).replace("tag", "other")
+    guest = connection.domain_define(xml(devices))
+    problems = {(problem.path, problem.code) for problem in guest.preflight()}
+    assert problems == {
+        ("/devices/filesystem[tag]", "denied"),
+        ("/devices/filesystem[tag]/source/@dir", "file.not-found"),
+        ("/devices/filesystem[other]", "file.not-found"),
+        ("/devices/filesystem[other]/source/@dir", "config.invalid"),
+    }
+
+
+def test_killed_before_any_step_a_start_leaves_no_program_that_the_next_call_does_not_end(
+    qemu: str, tmp_path: Path
+) -> None:
+    need("swtpm", "swtpm_setup", "passt")
+    scene = Scene(tmp_path, "")
+    stage = Stage(scene.state)
+    try:
+        with scene.open() as connection:
+            guest = connection.domain_define(xml(TPM.format("") + PASST.format("")))
+            steps = scene.order("domain_start", ref="one")["steps"]
+            guest.destroy()
+            assert {"make-state", "keep-state", "launch-program"} <= set(steps)
+            for at, step in enumerate(steps):
+                if at > steps.index("launch") + 2:
+                    break
+                stage.forget()
+                scene.order("domain_start", ref="one", at=at)
+                connection.recover()
+                stage.gone()
+                assert scene.runs() == [], step
+                assert not list(scene.state.glob("*/qemu/tpm/*/.*")), step
+                if step == "make-state":
+                    guest.start()
+                    guest.destroy()
+            stage.forget()
+            scene.order("domain_start", ref="one", after=0.3)  # in the middle of making the state
+            connection.recover()
+            stage.gone()
+    finally:
+        scene.end()
+    stage.gone()
+
+
+def test_a_guest_that_ends_by_itself_takes_its_programs_with_it(stage: Stage, tmp_path: Path) -> None:
+    need("swtpm", "swtpm_setup", "virtiofsd", "passt")
+    connection, site = stage.connect()
+    guest = connection.domain_define(xml(TPM.format("") + SHARE.format("", tmp_path) + PASST.format("")))
+    guest.start()
+    asked(site, guest.ref.key, "quit")
+    stage.gone()  # nobody has settled it yet
