@@ -209,6 +209,17 @@ def sweep(site: Site) -> list[str]:
             continue
         if sentence:
             done.append(sentence)
+    try:
+        _owners(site)
+    except VirtError as error:
+        problems.append(error)
     if problems:
         raise problems[0]
     return done
+
+
+def _owners(site: Site) -> None:
+    """Files that guests had when this host lost its power, or was started anew."""
+    from anyvirt_qemu.hosting import ownership
+
+    ownership.settle(site)

@@ -11,7 +11,7 @@ from typing import Final
 
 from anyvirt.api import Disk, Domain, Problem, VirtError, heeded
 
-from anyvirt_qemu import attached, image, installed, reserves
+from anyvirt_qemu import attached, emulators, image, installed, reserves
 from anyvirt_qemu.devices.seclabel import host_labels
 from anyvirt_qemu.plan import NodeUse, Plan
 from anyvirt_qemu.rights import Rights, Wrong
@@ -19,7 +19,6 @@ from anyvirt_qemu.rights import Rights, Wrong
 PROC_NET: Final = ("/proc/net/tcp", "/proc/net/tcp6")
 LISTENING: Final = "0A"
 VNC_FIRST: Final = 5900
-PACKAGES: Final = {"qemu-system-x86_64": "qemu-system-x86", "qemu-system-i386": "qemu-system-x86"}
 # words in the paths of devices that are opened for QEMU, and the elements that ask for them
 PLACES: Final = {
     "vhost-vsock": "/devices/vsock",
@@ -80,8 +79,7 @@ def emulator(binary: str, rights: Rights = OURS) -> Iterator[Problem]:
     """Whether QEMU is installed and may be run."""
     path = "/devices/emulator"
     if not os.path.exists(binary):
-        package = PACKAGES.get(os.path.basename(binary), "qemu-system")
-        hint = f"install it (on Debian and Ubuntu: apt install {package}), or name another emulator"
+        hint = f"install it (on Debian and Ubuntu: apt install {emulators.package(binary)}), or name another emulator"
         yield Problem("file.not-found", path, None, f"{binary} is not installed", hint)
     elif not rights.may(binary, "x"):
         yield Problem("denied", path, None, f"{binary} may not be run by user {rights.user}", "correct its rights")

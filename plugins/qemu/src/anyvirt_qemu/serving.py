@@ -8,23 +8,39 @@ from typing import Final
 
 from anyvirt.api import Domain
 
+from anyvirt_qemu.configured import Configured
 from anyvirt_qemu.plan import Serving
 
 PKI: Final = Path("/etc/pki")
 AUTHORITY: Final = "ca-cert.pem"
 SERVICES: Final = ("chardev", "nbd", "spice", "vnc")
+SCREENS: Final = ("spice", "vnc")
 FIRST: Final = 5900
 LAST: Final = 65535
 PORTS: Final = 2  # that a spice server may need
 
 
-def found(domain: Domain, busy: Collection[int] | None = None, pki: Path = PKI) -> Serving:
-    """What a plan for this domain may use; certificates are where libvirt and QEMU have them.
+def found(
+    domain: Domain, busy: Collection[int] | None = None, pki: Path = PKI, configured: Configured | None = None
+) -> Serving:
+    """What a plan for this domain may use; certificates are where the settings, libvirt or QEMU have them.
 
     :param busy: ports that somebody listens on; looked for on this host without it.
     """
-    folders = {service: folder for service in SERVICES if (folder := _folder(pki, service))}
-    return Serving(certificates=folders, ports=_free(domain, busy))
+    said = configured or Configured()
+    folders = {name: str(said.of(name, "certificates") or _folder(pki, name)) for name in SERVICES}
+    return Serving(
+        certificates={name: folder for name, folder in folders.items() if folder},
+        keys={name: str(said.of(name, "key")).encode() for name in SERVICES if said.of(name, "key") is not None},
+        chardev_tls=said.of("chardev", "tls", False),
+        vnc_tls=said.of("vnc", "tls", False),
+        vnc_sasl=said.of("vnc", "sasl", False),
+        spice_sasl=said.of("spice", "sasl", False),
+        sockets=frozenset(name for name in SCREENS if said.of(name, "socket", False)),
+        passwords={name: said.of(name, "password") for name in SCREENS if said.of(name, "password") is not None},
+        ports=_free(domain, busy),
+        sandbox=said.sandbox,
+    )
 
 
 def _folder(pki: Path, service: str) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from anyvirt.api import Change, Domain, Lifecycle, Row, Scope, Store
 
     from anyvirt_qemu.capability import Capability
+    from anyvirt_qemu.configured import Configured
     from anyvirt_qemu.guest import Record, Run
     from anyvirt_qemu.macs import Macs
 
@@ -64,6 +65,18 @@ class Site:
         from anyvirt_qemu.macs import Macs
 
         return Macs(self.store)
+
+    @cached_property
+    def configured(self) -> Configured:
+        """The driver's settings.
+
+        :raises Invalid, Denied: the file cannot be understood, or not be trusted.
+        """
+        from anyvirt_qemu import configured
+
+        system = self.uri.path == "system"
+        given = self.host.given.get("configured")
+        return configured.read(given or configured.place(self.host.settings, system=system), system=system)
 
     @cached_property
     def runs(self) -> Path:

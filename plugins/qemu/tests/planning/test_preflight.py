@@ -17,6 +17,7 @@ from anyvirt.api import Domain, Problem
 from anyvirt_host.local import tap
 from anyvirt_qemu import preflight
 from anyvirt_qemu.plan import Plan
+from anyvirt_qemu.rights import Rights
 
 Guest = Callable[..., str]
 Planned = Callable[..., Plan]
@@ -123,11 +124,12 @@ def test_a_right_that_is_missing_is_named_with_user_and_component(folder: Path) 
     (folder / "secret").chmod(0)
     (folder / "shown").chmod(0o444)
     with nobody():
-        user = preflight.user()
-        assert preflight.reach(str(folder / "shown")) is None
-        inside = preflight.reach(str(folder / "closed" / "file"))
-        secret = preflight.reach(str(folder / "secret"), write=True)
-        shown = preflight.reach(str(folder / "shown"), write=True)
+        ours = Rights()
+        user = ours.user
+        assert ours.reach(str(folder / "shown")) is None
+        inside = ours.reach(str(folder / "closed" / "file"))
+        secret = ours.reach(str(folder / "secret"), write=True)
+        shown = ours.reach(str(folder / "shown"), write=True)
     (folder / "closed").chmod(0o700)
     assert inside is not None
     assert secret is not None
@@ -190,7 +192,7 @@ def test_a_tap_that_this_user_may_not_make_is_told_with_the_device_and_the_user(
 ) -> None:
     with nobody():
         found = blocked(guest("<interface type='ethernet'><model type='virtio'/></interface>"))
-        user = preflight.user()
+        user = Rights().user
     (problem,) = found.values()
     assert tap.TUN in problem.text
     assert "type='user'" in problem.hint

@@ -1,0 +1,206 @@
+"""Security labels: what they ask of a plan, and which files of the host the user needs that QEMU becomes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+from anyvirt.api import CharSource, Disk, Domain, DomainLabel, SecurityLabel, Source, meaningless, path_of, plain
+
+from anyvirt_qemu.build import Build
+from anyvirt_qemu.plan import Account, DiskUse, FileUse
+
+CHARS: Final = ("serials", "parallels", "consoles", "channels", "smartcards", "redirdevs", "rngs")
+VARIABLES: Final = '"node-name":"pflash1-proto"'
+OPENED: Final = ("dev", "file", "pipe")
+ENDS: Final = (".in", ".out")
+CONNECTS: Final = {None, "connect", "client"}
+
+
+def labels(b: Build, x: Domain, account: Account | None) -> None:
+    """What the definition's labels say; those of models that only the host knows are looked at before a start."""
+    relabel = True
+    for label in x.seclabels:
+        meaningless(label, "model", "type", "imagelabel")
+        if label.model in {"selinux", "apparmor"}:
+            meaningless(label)
+        elif label.type == "static":
+            if not label.label:
+                b.problem(label, "label", "a static label is missing", "write <label>user:group</label>")
+            relabel = bool(label.relabel)
+        elif label.type == "none":
+            relabel = False
+            meaningless(label)
+        else:
+            meaningless(label, "label", "baselabel")
+            relabel = label.relabel is not False
+    for source, one in labelled(x):
+        meaningless(one)
+        meaningless(source, "seclabels")
+        if one.model == "dac" and (one.relabel or one.label) and not relabel:
+            text = "a device is labelled, and the guest's own label has relabel='no'"
+            b.problem(one, "relabel", text, "write relabel='yes' in <seclabel model='dac'>")
+        elif one.model == "dac" and one.label and account is None:
+            hint = "give the guest a user with <seclabel model='dac'>, in qemu:///system"
+            b.refuse(one, "label", hint, text="QEMU stays whoever starts it, who gives no file to others")
+        elif one.model == "dac" and one.label and account is not None and account.labels.get(one.label) is None:
+            text = f"{one.label!r} names no user and group of this host"
+            b.problem(one, "label", text, "write user:group, or numbers: +1000:+1000")
+
+
+def labelled(x: Domain) -> Iterator[tuple[Any, SecurityLabel]]:
+    """Every label of a device, with the source that it is in."""
+    sources: list[Any] = [source for disk in x.disks for source in _sources(disk)]
+    for field in CHARS:
+        sources += [source for device in getattr(x, field) for source in device.sources]
+    if x.os is not None and x.os.nvram_source is not None:
+        sources.append(x.os.nvram_source)
+    for source in sources:
+        for label in source.seclabels:
+            yield source, label
+
+
+def shown(x: Domain, account: Account | None) -> Domain:
+    """The live definition with the label that QEMU has."""
+    if account is None:
+        return x
+    text = f"+{account.uid}:+{account.gid}"
+    others = tuple(label for label in x.seclabels if label.model in {"selinux", "apparmor"})
+    own = next((label for label in x.seclabels if label not in others), DomainLabel(type="dynamic", relabel=True))
+    if own.type == "none":
+        return x
+    given = text if account.gives and own.relabel is not False else None
+    return x.replace(seclabels=(*others, own.replace(model="dac", label=text, imagelabel=given)))
+
+
+class Needs:
+    """The files that QEMU opens itself, as the definition names them."""
+
+    def __init__(self, b: Build, x: Domain, account: Account) -> None:
+        self._b, self._x, self._account = b, plain(x), account
+        self._found: dict[str, FileUse] = {}
+        label = next((one for one in self._x.seclabels if one.model not in {"selinux", "apparmor"}), None)
+        kept = label is not None and (label.type == "none" or label.relabel is False)
+        kept |= label is not None and label.type == "static" and not label.relabel
+        self._gives = account.gives and not kept
+
+    def files(self) -> tuple[FileUse, ...]:
+        """All of them, each path once."""
+        self._boot()
+        for use in self._b.disks:
+            self._disk(use)
+        for field in CHARS:
+            for device in getattr(self._x, field):
+                self._char(device, f"/devices/{field[:-1]}[{device.alias}]")
+        self._devices()
+        return tuple(self._found.values())
+
+    def _add(self, path: str | None, place: str, source: Source | CharSource | None = None, **how: Any) -> None:
+        if not path or not path.startswith("/") or path in self._found:
+            return
+        self._found[path] = FileUse(path, place, owner=self._owner(source), **how)
+
+    def _owner(self, source: Source | CharSource | None) -> tuple[int, int] | None:
+        account = self._account
+        own = (account.uid, account.gid) if self._gives else None
+        for label in source.seclabels if source is not None else ():
+            if label.model == "dac":
+                own = account.labels.get(label.label, own) if label.label else own
+                if label.relabel is False:
+                    own = None
+        return own
+
+    def _boot(self) -> None:
+        boot = self._x.os
+        if boot is None:
+            return
+        for field, path in (("kernel", boot.kernel), ("initrd", boot.initrd), ("dtb", boot.dtb)):
+            self._add(path, f"/os/{field}")
+        self._add(boot.loader, "/os/loader")
+        for table in boot.acpi_tables:
+            self._add(table.path, "/os/acpi/table")
+        for words in self._b.words:
+            if VARIABLES in words:
+                self._add(json.loads(words).get("filename"), "/os/nvram", boot.nvram_source, write=True)
+        for info in self._x.sysinfos:
+            for entry in getattr(info, "entries", ()):
+                self._add(getattr(entry, "file", None), "/sysinfo/entry")
+
+    def _disk(self, use: DiskUse) -> None:
+        disk = next(one for one in self._x.disks if one.target == use.target)
+        sources = list(_sources(disk))
+        made = len(use.nodes) > 1 and use.nodes[0].path in {overlay.path for overlay in self._b.overlays}
+        place = f"/devices/disk[{use.target}]"
+        attribute = "dev" if disk.type == "block" else "file"
+        for depth, node in enumerate(use.nodes):
+            above = max(0, depth - made)
+            source = sources[min(above, len(sources) - 1)] if sources else None
+            named = f"{place}/source/@{attribute}" if above == 0 else place + "/backingStore" * above
+            self._add(node.path, named, source, write=depth == 0 and not disk.readonly)
+
+    def _char(self, device: Any, place: str) -> None:
+        kind = getattr(device, "backend_type", None) or getattr(device, "type", None)
+        source = device.sources[0] if device.sources else None
+        if source is not None and kind == "pipe" and source.path:
+            for end in ENDS:
+                self._add(f"{source.path}{end}", f"{place}/source/@path", source, write=True, optional=True)
+        if source is not None and kind in OPENED:
+            how = {"make": kind == "file", "optional": kind == "pipe"}
+            self._add(source.path, f"{place}/source/@path", source, write=True, **how)
+        if source is not None and kind == "unix" and source.mode in CONNECTS:
+            self._add(source.path, f"{place}/source/@path", source, write=True, optional=True)
+        self._add(device.log, f"{place}/log/@file", write=True, make=True)
+
+    def _devices(self) -> None:
+        x = self._x
+        for rng in x.rngs:
+            if rng.backend == "random":
+                self._add(rng.path, f"/devices/rng[{rng.alias}]/backend")
+        for tpm in x.tpms:
+            self._add(tpm.source_path, "/devices/tpm/backend/source/@path", write=True, optional=True)
+        for card in x.interfaces:
+            if card.type == "vhostuser" and card.source is not None and card.source.mode in CONNECTS:
+                self._add(card.source.path, f"/devices/interface[{card.mac}]/source/@path", write=True, optional=True)
+        for disk in x.disks:
+            if disk.type == "vhostuser" and disk.source is not None:
+                place = f"/devices/disk[{disk.target}]/source/@path"
+                self._add(disk.source.path, place, disk.source, write=True, optional=True)
+        for memory in x.shmems:
+            self._add(memory.server_path, "/devices/shmem/server/@path", write=True, optional=True)
+        for module in x.memory_devices:
+            self._add(module.path, "/devices/memory/source/path", write=True)
+        for part in x.inputs:
+            self._add(part.evdev or part.dev, "/devices/input/source", write=True)
+        self._host()
+
+    def _host(self) -> None:
+        for device in self._x.hostdevs:
+            at = device.source.address if device.source is not None else None
+            place = f"/devices/hostdev[{device.alias}]/source"
+            if device.type == "usb" and at is not None and at.bus is not None and at.device is not None:
+                self._add(f"/dev/bus/usb/{at.bus:03d}/{at.device:03d}", place, write=True)
+            elif device.type == "scsi" and device.source is not None and device.source.adapter and at is not None:
+                unit = f"{at.bus or 0}:{at.target or 0}:{at.unit or 0}"
+                path = self._b.storage.generics.get(f"{device.source.adapter.removeprefix('scsi_host')}:{unit}")
+                self._add(path, place, write=True)
+
+
+def _sources(disk: Disk) -> Sequence[Source]:
+    """The sources of a disk's images, from the top down, as far as the definition lists them."""
+    found = [disk.source] if disk.source is not None else []
+    store = disk.backing_store
+    while store is not None and store.source is not None:
+        found.append(store.source)
+        store = store.backing_store
+    return found
+
+
+def host_labels(x: Domain) -> Iterator[tuple[str, str]]:
+    """Places of labels whose model only the host knows, with that model."""
+    for label in x.seclabels:
+        if label.model in {"selinux", "apparmor"} and label.type != "none":
+            yield f"/seclabel[{label.model}]", label.model
+    for source, one in labelled(x):
+        if one.model not in {"dac", "none", None} and not one.labelskip and one.relabel is not False:
+            yield f"{path_of(source)}/seclabel[{one.model}]", str(one.model)
