@@ -39,9 +39,12 @@ UNITS: Final = {
     "fdc": assign.Units([(0, 0, unit) for unit in range(2)]),
     "sata": assign.Units([(0, 0, unit) for unit in range(6)]),
     "scsi": assign.Units([(0, 0, unit) for unit in range(16) if unit != 7]),
+    "nvme": assign.Units([(namespace, 0, 0) for namespace in range(256)]),
     "narrow": assign.Units([(0, 0, unit) for unit in range(7)]),
 }
-CONTROLLERS: Final = (ControllerType.SCSI, ControllerType.FDC, ControllerType.IDE, ControllerType.SATA)
+CONTROLLERS: Final = (
+    ControllerType.SCSI, ControllerType.FDC, ControllerType.IDE, ControllerType.SATA, ControllerType.NVME,
+)  # fmt: skip
 MOST: Final = 8
 # where QEMU puts the first of each kind of virtual I/O
 REGISTERS: Final = (
@@ -147,8 +150,7 @@ class _Placing:
         """The unit that the target's name stands for, or the first free one."""
         bus = _bus(field, x)
         shape = UNITS["narrow"] if field == "hostdevs" else self._shape(bus, scsi)
-        index = assign.target_index(x.target or "") if field == "disks" else None
-        place = None if index is None else shape.at(index)
+        place = _named(x, bus, shape) if field == "disks" else None
         if place is None or not space.claim(place):
             free = assign.Numbers(shape.places, space.taken)
             place = free.take(range(MOST))
@@ -338,6 +340,15 @@ def _tag(field: str) -> str:
 
 def _bus(field: str, x: Any) -> str:
     return str(x.bus) if field == "disks" else "scsi"
+
+
+def _named(x: Any, bus: str, shape: assign.Units) -> tuple[int, ...] | None:
+    """The place that the name of a disk's target stands for."""
+    if bus == "nvme":
+        namespace = assign.namespace(x.target or "")
+        return None if namespace is None else (*namespace, 0, 0)
+    index = assign.target_index(x.target or "")
+    return None if index is None else shape.at(index)
 
 
 def _drive(place: tuple[int, ...]) -> DriveAddress:

@@ -27,7 +27,7 @@ from anyvirt_qemu.filling import MIB, Policy
 from anyvirt_qemu.machines import Family, chosen
 from anyvirt_qemu.plan import Caps
 
-BUSES: Final = {"hd": "ide", "sd": "scsi", "vd": "virtio", "fd": "fdc", "xvd": "xen", "ubd": "uml"}
+BUSES: Final = {"hd": "ide", "sd": "scsi", "vd": "virtio", "fd": "fdc", "xvd": "xen", "ubd": "uml", "nvme": "nvme"}
 # memory of video cards: fields and bytes, where they are not given
 VIDEO_MEMORY: Final = {
     "vga": {"vram": 16 * MIB},

@@ -97,7 +97,7 @@ def disk(x: Disk, flat: Collection[int] = frozenset()) -> str:
     :param flat: indices of SCSI controllers that have units only, and no targets.
     """
     at = x.address
-    if isinstance(at, DriveAddress) and x.bus in {"scsi", "sata", "ide", "fdc"}:
+    if isinstance(at, DriveAddress) and x.bus in {"scsi", "sata", "ide", "fdc", "nvme"}:
         target = f"-{at.target or 0}" if x.bus == "scsi" and (at.controller or 0) not in flat else ""
         return f"{x.bus}{at.controller or 0}-{at.bus or 0}{target}-{at.unit or 0}"
     index = assign.target_index(x.target or "")

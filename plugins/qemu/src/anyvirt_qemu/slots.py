@@ -109,6 +109,8 @@ def _controller(x: Any) -> str:
             return _virtio(x.model)
         case "sata":
             return "pci"
+        case "nvme":
+            return "pcie"
         case "ide":
             return "pci" if x.index else ""
     return ""

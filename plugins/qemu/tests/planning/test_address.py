@@ -171,6 +171,9 @@ def test_disks_sit_where_their_names_say(complete: Complete, guest: Guest) -> No
     assert unit(ide.disks[0]) == (0, 1, 0, 1)
     scsi = complete(guest("<controller type='scsi' model='virtio-scsi'/>" + disk.format("sdj", "scsi")))
     assert unit(scsi.disks[0]) == (0, 0, 0, 10)  # unit 7 is the controller itself
+    nvme = complete(guest(disk.format("nvme1n3", "nvme") + disk.format("other", "nvme")))
+    assert [unit(x) for x in nvme.disks] == [(1, 2, 0, 0), (0, 0, 0, 0)]
+    assert {x.index for x in nvme.controllers if x.type == "nvme"} == {0, 1}
 
 
 def test_usb_devices_take_ports_in_turn_and_hubs_come_when_these_are_used_up(complete: Complete, guest: Guest) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from anyvirt.model.assign import controllers, fresh, pairing
 from anyvirt.model.assign.alias import Names
 from anyvirt.model.assign.draft import Draft, Drafts
-from anyvirt.model.assign.drive import Units, bus_of, free_target, target_index, target_name
+from anyvirt.model.assign.drive import Units, bus_of, free_target, namespace, target_index, target_name
 from anyvirt.model.assign.number import Numbers
 from anyvirt.model.assign.order import put_forward
 from anyvirt.model.assign.pci import Clash, PciKind, PciSpace, Slot, growth
@@ -29,6 +29,7 @@ __all__ = [
     "free_target",
     "fresh",
     "growth",
+    "namespace",
     "pairing",
     "put_forward",
     "target_index",

@@ -10,6 +10,7 @@ from typing import Final
 from anyvirt.model.assign.number import Place
 
 _TARGET: Final = re.compile(r"(?:fd|hd|vd|sd|xvd|ubd)([a-z]{1,6})(?:[0-9]*)")
+_NAMESPACE: Final = re.compile(r"nvme([0-9]{1,4})n([1-9][0-9]{0,3})")
 _LETTERS: Final = 26
 
 
@@ -25,6 +26,12 @@ def target_index(target: str) -> int | None:
     for letter in found[1]:
         number = number * _LETTERS + ord(letter) - 96
     return number - 1
+
+
+def namespace(target: str) -> tuple[int, int] | None:
+    """Controller and number of an NVMe namespace, both from 0: ``nvme0n1`` is (0, 0); None for other names."""
+    found = _NAMESPACE.fullmatch(target)
+    return None if found is None else (int(found[1]), int(found[2]) - 1)
 
 
 def target_name(prefix: str, index: int) -> str:

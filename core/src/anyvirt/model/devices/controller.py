@@ -40,6 +40,7 @@ class ControllerType(StrEnum):
     PCI = "pci"
     XENBUS = "xenbus"
     ISA = "isa"
+    NVME = "nvme"
 
 
 class ControllerDriver(Element, tag="driver"):
@@ -78,6 +79,7 @@ class Controller(Device, tag="controller"):
     vectors: Count | None = at("@vectors", "Interrupt vectors of virtio-serial", default=None)
     max_grant_frames: Count | None = at("@maxGrantFrames", "Grant frames of xenbus", default=None)
     max_event_channels: Count | None = at("@maxEventChannels", "Event channels of xenbus", default=None)
+    serial: str | None = at("serial", "Serial number of NVMe; made from the guest's UUID without", default=None)
     driver: ControllerDriver | None = at("driver", "How it is served", default=None)
     pci_model: PciModel | None = at("model/@name", "Device that implements a PCI controller", default=None)
     target: ControllerTarget | None = at("target", "Guest side of a PCI controller", default=None)

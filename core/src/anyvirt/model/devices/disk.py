@@ -34,6 +34,7 @@ class DiskBus(StrEnum):
     USB = "usb"
     SATA = "sata"
     SD = "sd"
+    NVME = "nvme"
     UML = "uml"
     NONE = "none"
 

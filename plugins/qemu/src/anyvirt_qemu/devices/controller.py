@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -45,8 +46,9 @@ USB: Final = {
 }
 # root of a machine -> its host bridge, and what has the switch for hotplug there
 BRIDGES: Final = {"pci": "i440FX-pcihost", "pcie": "q35-pcihost"}
-ORDER: Final = ("usb", "scsi", "ide", "sata", "virtio-serial", "ccid", "fdc")
+ORDER: Final = ("usb", "scsi", "ide", "sata", "virtio-serial", "ccid", "fdc", "nvme")
 KIB: Final = 1024
+SERIAL: Final = re.compile(r"[A-Za-z0-9_ .+:/@-]{1,20}", re.ASCII)
 
 
 def ordered(controllers: Sequence[Controller]) -> list[Controller]:
@@ -111,8 +113,19 @@ def controller(b: Build, x: Controller) -> None:
         _fdc(b, x)
     elif x.type == "ccid":
         b.device({"driver": b.has(x, "type", "usb-ccid"), "id": x.alias, **usb(b, x)})
+    elif x.type == "nvme":
+        b.device({"driver": b.has(x, "type", "nvme"), **pci(b, x), "id": x.alias, "serial": _serial(b, x)})
     else:
-        b.refuse(x, "type", "use pci, usb, scsi, sata, ide, fdc, ccid or virtio-serial")
+        b.refuse(x, "type", "use pci, usb, scsi, sata, ide, fdc, ccid, nvme or virtio-serial")
+
+
+def _serial(b: Build, x: Controller) -> str:
+    """The serial number of an NVMe controller; the guest takes two with the same one for the same."""
+    if x.serial is None:
+        return f"{(b.domain.uuid or '').replace('-', '')[:16]}-{x.index or 0}"
+    if not SERIAL.fullmatch(x.serial):
+        b.problem(x, "serial", f"{x.serial!r} cannot be shown to a guest", "use up to 20 letters, digits and _.+:/@-")
+    return x.serial
 
 
 def _pci(b: Build, x: Controller) -> None:

@@ -21,6 +21,7 @@ BUSES: Final = {
     "ide": ("disk", "cdrom"),
     "usb": ("disk", "cdrom"),
     "fdc": ("floppy",),
+    "nvme": ("disk",),
 }
 REMOVABLE: Final = ("cdrom", "floppy")
 LIMITS: Final = {
@@ -80,6 +81,8 @@ def _sane(b: Build, x: Disk, kind: str) -> None:
             meaningless(x.encryption)
     if x.type == "dir" and not (x.readonly or kind == "cdrom"):
         b.problem(x, "readonly", "a directory cannot be written through", "add <readonly/>")
+    if x.readonly and kind == "disk" and x.bus in {"ide", "sata", "nvme"}:
+        b.problem(x, "readonly", f"a disk on {x.bus} is always written", "use virtio, scsi or usb, or make it a cdrom")
     if x.shareable and x.driver is not None and x.driver.type not in {None, "raw"} and not x.readonly:
         hint = "use format raw, or add <readonly/>"
         b.problem(x, "shareable", f"{x.driver.type} images cannot be written by several guests", hint)
@@ -119,6 +122,8 @@ def _device(b: Build, x: Disk, kind: str) -> dict[str, Any]:
         options |= {"driver": b.has(x, "bus", "usb-storage"), **usb(b, x), "removable": x.removable}
     elif x.bus == "fdc":
         options |= _floppy(b, x)
+    elif x.bus == "nvme":
+        options |= _namespace(b, x)
     else:
         options["driver"] = "floppy"  # refused before
     options["serial"] = _identity(b, x, "serial", x.serial)
@@ -227,6 +232,19 @@ def _floppy(b: Build, x: Disk) -> dict[str, Any]:
     if x.boot:
         meaningless(x.boot, "order")
     return {"driver": b.has(x, "bus", "floppy"), "unit": unit}
+
+
+def _namespace(b: Build, x: Disk) -> dict[str, Any]:
+    at = _drive(b, x)
+    if at.target or at.unit:
+        b.problem(at, "unit", "a namespace of NVMe has controller and bus only", "leave the address out")
+    if x.serial is not None:
+        hint = "write it in <controller type='nvme'>"
+        b.refuse(x, "serial", hint, text="the serial number is that of the NVMe controller")
+    if x.driver is not None and (x.driver.error_policy or x.driver.rerror_policy):
+        b.refuse(x.driver, "error_policy", "leave it out", text="errors of NVMe are the guest's to handle")
+    options = {"driver": b.has(x, "bus", "nvme-ns"), "bus": controller_id(b, "nvme", at.controller or 0)}
+    return {**options, "nsid": (at.bus or 0) + 1, "eui64": _wwn(b, x)}
 
 
 def _geometry(x: Disk) -> dict[str, Any]:
