@@ -280,7 +280,7 @@ class World:
             place = self.path(f"/own/{found['id']}.sock")
             place.parent.mkdir(parents=True, exist_ok=True)
             self._serve(place)
-            found["addr"]["path"] = str(place)
+            found["addr"] = {"type": "unix", "path": str(place)}  # a path there, a descriptor here
         return found
 
     def _fsdev(self, found: dict[str, Any]) -> dict[str, Any]:
