@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 # kinds of entries, and the modules here that know them
 KINDS: Final[Mapping[str, str]] = {
     "groups": "groups",
+    "caches": "caches",
     "program": "programs",
     "state": "states",
     "ownership": "ownership",

@@ -28,6 +28,10 @@ def blockers(tuning: Tuning, env: Mapping[str, str]) -> list[Problem]:
         from anyvirt_qemu.hosting import groups
 
         found += groups.blockers(tuning, env)
+    if tuning.caches:
+        from anyvirt_qemu.hosting import caches
+
+        found += caches.blockers(tuning)
     return found
 
 
@@ -50,7 +54,7 @@ def after(ready: Preparation, tuning: Tuning, monitor: Monitor, process: Process
     :raises VirtError: the host refuses.
     """
     parted = any(use.group for use in tuning.limits)
-    if not (parted or tuning.pins or tuning.schedules):
+    if not (parted or tuning.pins or tuning.schedules or tuning.caches):
         return
     from anyvirt_qemu.hosting import threads
 
@@ -60,4 +64,8 @@ def after(ready: Preparation, tuning: Tuning, monitor: Monitor, process: Process
         from anyvirt_qemu.hosting import groups
 
         groups.parted(ready.record.left, there)
+    if tuning.caches:
+        from anyvirt_qemu.hosting import caches
+
+        caches.divide(ready, tuning, there)
     threads.settle(tuning, process.pid, there, ready.record.name)
