@@ -1,106 +1,91 @@
-"""The capabilities document, from what the probe of the binary and the host tell."""
+"""The capabilities document: the host, and what every QEMU on it can run, from probes of the programs."""
 
 from __future__ import annotations
 
+import os
 import platform
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from anyvirt.api import (
     Capabilities,
     CapabilitiesGuest,
-    CapabilitiesHost,
     DomainType,
     GuestDomain,
     GuestFeature,
     GuestMachine,
-    HostCell,
-    HostCellCpu,
-    HostCpu,
     OsType,
+    VirtError,
 )
 
+from anyvirt_qemu import cpu_models, hardware
 from anyvirt_qemu.accelerator import choose
-from anyvirt_qemu.capability import Capability
+from anyvirt_qemu.capability import Capability, probe
+from anyvirt_qemu.devices.features import X86
 
-WORDS: Final = {"i686": 32, "armv7l": 32, "riscv32": 32}
-NODES: Final = Path("/sys/devices/system/node")
-CPUS: Final = Path("/sys/devices/system/cpu")
+WORDS: Final = {"i686": 32, "armv7l": 32, "riscv32": 32, "ppc": 32, "mips": 32, "mipsel": 32, "sparc": 32, "m68k": 32}
+NAMELESS: Final = frozenset({"avr", "nios2", "rx", "tricore"})  # what no document has a word for
+PREFIX: Final = "qemu-system-"
 
 
-def capabilities(caps: Capability, cache: Path) -> Capabilities:
-    """What this host can run with this QEMU."""
+def capabilities(caps: Capability, folder: Path, path: str | None) -> Capabilities:
+    """What this host is, and what it can run.
+
+    :param caps: the QEMU for definitions that name none; its guests come first.
+    :param folder: for what was found out.
+    :param path: folders where programs are, as in ``PATH``.
+    """
+    models = cpu_models.found(caps, folder) if caps.arch == platform.machine() else None
+    guests = [_guest(caps, folder)]
+    for program in programs(path or ""):
+        if os.path.realpath(program) != os.path.realpath(caps.binary):
+            with suppress(VirtError):  # what is no QEMU, or does not start here, runs nothing
+                found = probe(program, folder)
+                if found.arch not in NAMELESS and all(guest.arch != found.arch for guest in guests):
+                    guests.append(_guest(found, folder))
+    return Capabilities(host=hardware.host(models), guests=tuple(guests))
+
+
+def programs(path: str) -> Iterator[str]:
+    """Paths of every QEMU that emulates a whole machine, each by the first folder that has it."""
+    seen: set[str] = set()
+    for folder in filter(None, path.split(os.pathsep)):
+        with suppress(OSError):
+            for name in sorted(os.listdir(folder)):
+                arch = name.removeprefix(PREFIX)
+                if name.startswith(PREFIX) and "-" not in arch and name not in seen:
+                    seen.add(name)
+                    if os.access(f"{folder}/{name}", os.X_OK):
+                        yield f"{folder}/{name}"
+
+
+def _guest(caps: Capability, folder: Path) -> CapabilitiesGuest:
+    acpi = caps.arch in X86 or "machine.acpi" in caps.features
     kinds = ["qemu"]
-    if choose(caps.binary, cache).name == "kvm":
+    if choose(caps.binary, folder).name == "kvm":
         kinds.append("kvm")
     machines = tuple(
-        GuestMachine(name=alias, canonical=one.name if alias != one.name else None, max_cpus=one.max_cpus)
+        GuestMachine(
+            name=alias,
+            canonical=one.name if alias != one.name else None,
+            max_cpus=one.max_cpus,
+            deprecated=True if one.deprecated else None,
+        )
         for alias, one in sorted(caps.machines.items())
     )
-    guest = CapabilitiesGuest(
+    return CapabilitiesGuest(
         os_type=OsType.HVM,
         arch=caps.arch,
         wordsize=WORDS.get(caps.arch, 64),
         emulator=caps.binary,
         machines=machines,
         domains=tuple(GuestDomain(type=DomainType(kind)) for kind in kinds),
-        acpi=GuestFeature(default=True, toggle=True),
-        apic=GuestFeature(default=True, toggle=False),
-        cpuselection=GuestFeature(),
+        pae=GuestFeature() if caps.arch == "i686" else None,
+        nonpae=GuestFeature() if caps.arch == "i686" else None,
+        acpi=GuestFeature(default=True, toggle=True) if acpi else None,
+        apic=GuestFeature(default=True, toggle=False) if caps.arch in X86 else None,
+        cpuselection=GuestFeature() if caps.cpus else None,
         deviceboot=GuestFeature(),
     )
-    return Capabilities(host=_host(), guests=(guest,))
-
-
-def _host() -> CapabilitiesHost:
-    cells = tuple(_cell(path) for path in sorted(NODES.glob("node[0-9]*")))
-    return CapabilitiesHost(
-        cpu=HostCpu(arch=platform.machine()),
-        cells_num=len(cells) or None,
-        cells=cells,
-    )
-
-
-def _cell(path: Path) -> HostCell:
-    memory = None
-    for line in _lines(path / "meminfo"):
-        if "MemTotal:" in line:
-            memory = int(line.split()[3]) * 1024
-    numbers = sorted(int(cpu.name[3:]) for cpu in path.glob("cpu[0-9]*"))
-    return HostCell(
-        id=int(path.name[4:]),
-        memory=memory,
-        cpus_num=len(numbers),
-        cpus=tuple(_cpu(number) for number in numbers),
-    )
-
-
-def _cpu(number: int) -> HostCellCpu:
-    place = CPUS / f"cpu{number}" / "topology"
-    return HostCellCpu(
-        id=number,
-        socket_id=_number(place / "physical_package_id"),
-        core_id=_number(place / "core_id"),
-        siblings=_set(place / "thread_siblings_list"),
-    )
-
-
-def _number(path: Path) -> int | None:
-    text = next(iter(_lines(path)), "")
-    return int(text) if text.isdecimal() else None
-
-
-def _set(path: Path) -> frozenset[int] | None:
-    found: set[int] = set()
-    for part in next(iter(_lines(path)), "").split(","):
-        first, _, last = part.strip().partition("-")
-        if first.isdecimal():
-            found.update(range(int(first), int(last or first) + 1))
-    return frozenset(found) or None
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text("ascii").splitlines()
-    except OSError:
-        return []

@@ -19,9 +19,15 @@ from anyvirt_qemu.monitor import Monitor
 from anyvirt_qemu.run_dir import monitor_options
 from anyvirt_qemu.wire import Event
 
-FORMAT: Final = 4
+FORMAT: Final = 6
 KIND: Final = "capability"
 PATIENCE: Final = 10.0
+# commands without arguments whose answers are kept as they are, where there is one
+TOLD: Final = (
+    "chardev-backends", "gic-capabilities", "sev-capabilities", "sgx-capabilities", "tpm-models", "tpm-types",
+)  # fmt: skip
+# kinds of machines whose options are asked for, which change with the version of QEMU
+KINDS: Final = ("generic-pc", "virt", "spapr", "s390-ccw")
 QUERIES: Final = {
     "version": Command("query-version"),
     "target": Command("query-target"),
@@ -34,7 +40,10 @@ QUERIES: Final = {
     "accels": Command("qom-list-types", {"implements": "accel", "abstract": False}),
     "objects": Command("qom-list-types", {"implements": "user-creatable", "abstract": False}),
     "devices": Command("qom-list-types", {"implements": "device", "abstract": False}),
+    **{name: Command(f"query-{name}") for name in TOLD},
     "disk": Command("device-list-properties", {"typename": "virtio-blk-pci"}),
+    "processors": Command("qom-list-types", {"implements": "cpu", "abstract": False}),
+    **{name: Command("qom-list-properties", {"typename": f"{name}-machine"}) for name in KINDS},
 }
 # QEMU's names of architectures where libvirt's are others
 ARCHES: Final = {"i386": "i686", "arm": "armv7l", "or1k": "openrisc"}
@@ -159,6 +168,10 @@ class Capability:
         """Which of ``FEATURES`` it has; ``json.device`` says that ``-device`` takes JSON, and so on."""
         return frozenset(self.digest["features"])
 
+    def told(self, query: str) -> Any:
+        """The answer to one of ``TOLD``; nothing where QEMU has no such command, or nothing to tell here."""
+        return self.digest["told"].get(query, ())
+
     def has_option(self, option: str, parameter: str | None = None) -> bool:
         """Whether the command line knows ``-option``, or that parameter of it."""
         found = self.digest["options"].get(option)
@@ -238,18 +251,29 @@ def _digest(binary: str, accel: str, said: dict[str, Any]) -> dict[str, Any]:
         "accel": accel,
         "accels": sorted(one["name"].removesuffix("-accel") for one in said["accels"] if one["name"] != "accel"),
         "machines": [_machine(row) for row in said["machines"] if row["name"] != "none"],
-        "cpus": [_cpu(row) for row in said["cpus"]],
+        "cpus": [_cpu(row) for row in said["cpus"] or _named(said["processors"])],
         "devices": sorted(one["name"] for one in said["devices"]),
         "objects": sorted(one["name"] for one in said["objects"]),
         "commands": sorted(one["name"] for one in said["commands"]),
         "options": {row["option"]: [one["name"] for one in row["parameters"]] for row in said["options"]},
-        "features": sorted(_features(schema, said["disk"])),
+        "features": sorted({*_features(schema, said["disk"]), *_switches(said)}),
+        "told": {name: said[name] for name in TOLD if said[name]},
     }
 
 
 def _features(schema: Mapping[str, Mapping[str, Any]], disk: Sequence[Mapping[str, Any]]) -> Iterator[str]:
     yield from (name for name, path in FEATURES.items() if schema_has(schema, path))
     yield from (f"virtio-blk.{one['name']}" for one in disk if one["name"] in PROPERTIES)
+
+
+def _switches(said: Mapping[str, Any]) -> Iterator[str]:
+    """Options of machines: ``machine.acpi``."""
+    yield from (f"machine.{one['name']}" for kind in KINDS for one in said[kind])
+
+
+def _named(types: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """CPU models of a target that tells of none, by their types: ``rv64-riscv-cpu``."""
+    return [{"name": one["name"].rpartition("-")[0].rpartition("-")[0]} for one in types]
 
 
 def _machine(row: Mapping[str, Any]) -> list[Any]:

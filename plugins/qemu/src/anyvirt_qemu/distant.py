@@ -9,8 +9,23 @@ from typing import TYPE_CHECKING
 from anyvirt.api import impl
 
 if TYPE_CHECKING:
-    from anyvirt.api import Answer, BlockInfo, Capabilities, Document, DomainStats, Event, Fact, HostInfo, Ref, Stream
+    from anyvirt.api import (
+        Answer,
+        BlockInfo,
+        Capabilities,
+        CpuComparison,
+        CpuSpec,
+        Document,
+        DomainCapabilities,
+        DomainStats,
+        Event,
+        Fact,
+        HostInfo,
+        Ref,
+        Stream,
+    )
 
+    from anyvirt_qemu.asked import Questions
     from anyvirt_qemu.hostfacts import HostFacts
     from anyvirt_qemu.site import Site
 
@@ -59,6 +74,42 @@ class Distant:
     @impl
     def host_capabilities(self) -> Document[Capabilities]:
         return self._host.capabilities()
+
+    @impl
+    def domain_capabilities(
+        self, emulator: str | None, arch: str | None, machine: str | None, virttype: str | None
+    ) -> Document[DomainCapabilities]:
+        return self._asked(emulator, arch, machine, virttype).capabilities()
+
+    @impl
+    def cpu_baseline(
+        self,
+        cpus: Sequence[Document[CpuSpec]],
+        expand: bool,
+        migratable: bool,
+        emulator: str | None,
+        arch: str | None,
+        machine: str | None,
+        virttype: str | None,
+    ) -> Document[CpuSpec]:
+        asked = self._asked(emulator, arch, machine, virttype)
+        return asked.baseline(cpus, expand=expand, migratable=migratable)
+
+    @impl
+    def cpu_compare(
+        self,
+        cpu: Document[CpuSpec],
+        emulator: str | None,
+        arch: str | None,
+        machine: str | None,
+        virttype: str | None,
+    ) -> CpuComparison:
+        return self._asked(emulator, arch, machine, virttype).compare(cpu)
+
+    def _asked(self, emulator: str | None, arch: str | None, machine: str | None, virttype: str | None) -> Questions:
+        from anyvirt_qemu.asked import Questions
+
+        return Questions(self._site, emulator, arch, machine, virttype)
 
     @property
     def _host(self) -> HostFacts:

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from anyvirt.api import CpuFeature, CpuMode, CpuPolicy, CpuSpec, Problem, VirtError
-from anyvirt_host.local.child import Child
 
-from anyvirt_qemu import cache, failure
+from anyvirt_qemu import cache, talk
 from anyvirt_qemu.capability import Capability
 from anyvirt_qemu.command import Command
-from anyvirt_qemu.monitor import Monitor
-from anyvirt_qemu.run_dir import monitor_options
 
 FORMAT: Final = 1
-PATIENCE: Final = 10.0
 # models that stand for no real CPU
 UNREAL: Final = ("max", "host", "base")
 # switches of a CPU that are no features, and features that have another name, too
@@ -107,35 +102,14 @@ def _ask(caps: Capability, folder: Path) -> dict[str, Any]:
     asked = [
         Command("query-cpu-model-expansion", {"type": "full", "model": {"name": name}}) for name in [whole, *names]
     ]
-    with cache.workspace(folder) as run:
-        sock = run.listen("cpu")
-        argv = [
-            caps.binary,
-            "-S",
-            "-no-user-config",
-            "-nodefaults",
-            "-display",
-            "none",
-            "-M",
-            f"none,accel={caps.accel}",
-        ]
-        argv += monitor_options({"cpu": sock.fileno()})
-        with closing(sock), Child(argv, fds=[sock.fileno()]) as child:
-            sock.close()
-            try:
-                with Monitor(run.place("cpu"), caps.binary, greeting=PATIENCE) as monitor:
-                    answers = monitor.execute_many([*asked, Command("quit")])
-            except VirtError as error:
-                if child.wait(1.0) is None:
-                    raise
-                raise failure.ended(child.errors(), caps.binary) from error
-            child.wait(PATIENCE)
-    host, *models = (set[str]() if isinstance(one, VirtError) else _features(one) for one in answers[: len(asked)])
+    answers = talk.ask(caps.binary, caps.accel, folder, asked)
+    host, *models = (set[str]() if isinstance(one, VirtError) else features(one) for one in answers)
     return choice(host, dict(zip(names, models, strict=True)))
 
 
-def _features(answer: Mapping[str, Any]) -> set[str]:
-    properties = answer["model"]["props"]
+def features(answer: Mapping[str, Any]) -> set[str]:
+    """The features that a model has, from QEMU's expansion of it; each under one name."""
+    properties = answer["model"].get("props", {})
     return {
         name
         for name, value in properties.items()

@@ -60,7 +60,8 @@ class HostFacts:
     def capabilities(self) -> Document[Capabilities]:
         from anyvirt_qemu.capabilities import capabilities
 
-        return Document(model=capabilities(self._site.caps(), self._site.host.settings.user_cache_dir))
+        settings = self._site.host.settings
+        return Document(model=capabilities(self._site.caps(), settings.user_cache_dir, settings.child_env.get("PATH")))
 
     def _version(self) -> str:
         settings = self._site.host.settings
