@@ -22,6 +22,7 @@ from typing import Any, Final
 from anyvirt.api import VirtError
 from anyvirt_qemu.capability import probe
 from anyvirt_qemu.caps import Caps
+from anyvirt_qemu.devices.features import X86
 
 from tests.device_tree.compare import differences, tree
 from tests.device_tree.line import Option, recorded, words
@@ -30,14 +31,15 @@ from tests.device_tree.peer import Peer, Refused
 from tests.device_tree.world import World
 
 HERE: Final = Path(__file__).parent
-SUFFIX: Final = ".x86_64-latest.args"
+LATEST: Final = ".{}-latest.args"
+ARCH: Final = re.compile(rb"<type[^>]*\barch=['\"](\w+)")
 CLONE_NEWNET: Final = 0x40000000
 LISTED: Final = 40
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """How one case ended: ``same``, ``different``, ``refused`` by anyvirt, or ``out``."""
+    """How one case ended: ``same``, ``different``, ``refused`` by anyvirt, or ``out``; alone, ``taken`` or not."""
 
     case: str
     kind: str
@@ -48,17 +50,23 @@ class Verdict:
 def main() -> int:
     """Compare every pair of a folder; 1 where a recorded line was refused for a reason that is not on the list."""
     parser = argparse.ArgumentParser(prog="nox -s device-tree --", description=__doc__)
-    parser.add_argument("folder", type=Path, help="documents NAME.xml beside NAME.x86_64-latest.args")
+    parser.add_argument("folder", type=Path, help="documents NAME.xml beside NAME.ARCH-latest.args")
+    parser.add_argument("--arch", default="x86_64", help="whose recorded lines are meant")
+    parser.add_argument("--alone", action="store_true", help="documents without a recorded line: does QEMU take ours?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdicts there")
     parser.add_argument("--only", metavar="PATTERN", default="", help="cases whose name matches")
     parser.add_argument("--verbose", action="store_true", help="show each difference")
-    parser.add_argument("--qemu", default="qemu-system-x86_64", help="the QEMU that runs both sides")
+    parser.add_argument("--qemu", default="", help="the QEMU that runs both sides")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     given = parser.parse_args()
-    cases = [path for path in sorted(given.folder.glob(f"*{SUFFIX}")) if re.search(given.only, path.name)]
-    binary = shutil.which(given.qemu)
+    found = (
+        lonely(given.folder, given.arch) if given.alone else sorted(given.folder.glob(f"*{LATEST.format(given.arch)}"))
+    )
+    cases = [path for path in found if re.search(given.only, path.name)]
+    program = given.qemu or f"qemu-system-{given.arch}"
+    binary = shutil.which(program)
     if not cases or not binary:
-        print(f"no pairs in {given.folder}" if not cases else f"no {given.qemu}", file=sys.stderr)
+        print(f"no pairs in {given.folder}" if not cases else f"no {program}", file=sys.stderr)
         return 2
     with tempfile.TemporaryDirectory(prefix="avt") as place:
         cache = Path(place) / "cache"
@@ -75,15 +83,27 @@ def alone() -> None:
         subprocess.run(["ip", "link", "set", "lo", "up"], check=False, timeout=10)
 
 
+def lonely(folder: Path, arch: str) -> list[Path]:
+    """Documents for guests of an architecture that have no recorded line, and that libvirt does not refuse."""
+    found = []
+    for path in sorted(folder.glob("*.xml")):
+        named = ARCH.search(path.read_bytes())
+        other = any(path.parent.glob(f"{path.stem}.*-latest.[ae]*")) or path.with_suffix(".err").exists()
+        if not other and named is not None and named[1].decode() == arch:
+            found.append(path)
+    return found
+
+
 def verdict(path: Path, *, binary: str, place: Path, cache: Path) -> Verdict:
-    """Start both sides of a case and compare them."""
-    case = path.name.removesuffix(SUFFIX)
+    """Start both sides of a case and compare them; of a case without a recorded line our side alone."""
+    case = re.sub(r"\.[^.]*-latest\.args$|\.xml$", "", path.name)
     own = Path(tempfile.mkdtemp(dir=place, prefix=""))  # short: paths of sockets are at most 107 bytes long
-    left, right = World(own / "l", cache), World(own / "a", cache)
+    x86 = probe(binary, cache).arch in X86
+    left, right = World(own / "l", cache, x86), World(own / "a", cache, x86)
     try:
         try:
-            line = recorded(path)
-            theirs = grown(binary, left, line)
+            line = [] if path.suffix == ".xml" else recorded(path)
+            theirs = grown(binary, left, line) if line else {}
         except Refused as refused:
             return Verdict(case, "out", str(refused))
         try:
@@ -94,7 +114,11 @@ def verdict(path: Path, *, binary: str, place: Path, cache: Path) -> Verdict:
             lines = tuple(f"{one.path}: {one.text}" for one in problems or ()) or (str(error),)
             return Verdict(case, "refused", lines[0], lines)
         except Refused as refused:
+            if not line and listed(str(refused)):
+                return Verdict(case, "out", str(refused))
             return Verdict(case, "different", f"QEMU refuses anyvirt's line: {refused}", (str(refused),))
+        if not line:
+            return Verdict(case, "taken")
         folders = (str(left.folder), str(right.folder))
         lines = tuple(differences(theirs, ours, folders, allowed()))
         return Verdict(case, "different" if lines else "same", lines[0] if lines else "", lines)
@@ -148,6 +172,10 @@ def report(verdicts: list[Verdict], given: argparse.Namespace) -> int:
     unlisted = {case: reason for case, reason in out.items() if not listed(reason)}
     for case, reason in unlisted.items():
         print(f"{case}: out for a reason that is not listed: {reason}")
+    if given.alone:
+        taken = sum(one.kind == "taken" for one in verdicts)
+        print(f"{len(verdicts)} documents: {len(verdicts) - len(out)} in, {taken} taken, {len(different)} not")
+        return 0
     print(f"{len(verdicts)} pairs: {len(verdicts) - len(out)} in, {len(same)} same, {len(different)} different")
     if given.json:
         found = {"in": len(verdicts) - len(out), "same": len(same), "different": different, "out": out}

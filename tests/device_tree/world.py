@@ -37,6 +37,7 @@ RAW_SIZE: Final = 1 << 30
 MADE_SIZE: Final = 16 * MIB
 SOCKET_MAX: Final = 100
 FLASH_SIZE: Final = 2 * MIB
+ARM_FLASH: Final = 64 * MIB
 FILES: Final = {"-kernel", "-initrd", "-dtb", "-bios"}
 # Sockets of a guest's own, where each side has them.
 OWN: Final = re.compile(r"^(?:/.*/domain--1-[^/]*/)?(vnc|spice)[0-9]*\.sock$")
@@ -49,6 +50,7 @@ class World:
 
     folder: Path
     cache: Path
+    x86: bool = True
     secrets: dict[str, bytes] = field(default_factory=dict)
     notes: list[Any] = field(default_factory=list)
     fds: list[int] = field(default_factory=list)
@@ -60,6 +62,11 @@ class World:
     _access: dict[str, int] = field(default_factory=dict)
     _access_format: dict[str, str] = field(default_factory=dict)
     _sets: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def flash_size(self) -> int:
+        """Bytes of a flash device, of which other machines than a PC take one size only."""
+        return FLASH_SIZE if self.x86 else ARM_FLASH
 
     def close(self) -> None:
         """Let go of everything."""
@@ -183,7 +190,7 @@ class World:
                 key = self.secrets.get(self._locked.get(name, ""))
                 place = self.image(f"/remote/{name}", self._formats[name], flash=flash, passphrase=key)
                 return {"driver": "file", "filename": str(place), "node-name": name} | kept
-            return {"driver": "null-co", "size": FLASH_SIZE if flash else RAW_SIZE, "node-name": name} | kept
+            return {"driver": "null-co", "size": self.flash_size if flash else RAW_SIZE, "node-name": name} | kept
         if driver in DEVICES:
             self.notes.append({"device": [driver, found["filename"]]})
             found |= {"driver": DEVICES[driver]}
@@ -220,7 +227,8 @@ class World:
 
     def _cpu(self, found: dict[str, Any]) -> dict[str, Any]:
         # Memory modules reach higher than a CPU of 40 bits sees; KVM would have shown those of its host.
-        return found if "phys-bits" in found or "host-phys-bits" in found else found | {"phys-bits": "52"}
+        open_ = self.x86 and not found.keys() & {"phys-bits", "host-phys-bits"}
+        return found | {"phys-bits": "52"} if open_ else found
 
     def _chardev(self, found: dict[str, Any]) -> dict[str, Any]:
         backend = found["backend"]
@@ -332,9 +340,9 @@ class World:
         if place.exists():
             return place
         if form not in MADE:
-            return self.file(original, b"", FLASH_SIZE if flash else RAW_SIZE)
+            return self.file(original, b"", self.flash_size if flash else RAW_SIZE)
         place.parent.mkdir(parents=True, exist_ok=True)
-        size = FLASH_SIZE if flash else MADE_SIZE
+        size = self.flash_size if flash else MADE_SIZE
         kind = form if passphrase is None else f"{form}-{hashlib.sha256(passphrase).hexdigest()[:8]}"
         made = self.cache / f"image-{size}.{kind}"
         if not made.exists():

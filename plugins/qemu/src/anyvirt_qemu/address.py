@@ -14,6 +14,7 @@ from anyvirt.api import (
     Hub,
     Invalid,
     IsaAddress,
+    MmioAddress,
     PciAddress,
     Problem,
     SpaprAddress,
@@ -50,10 +51,10 @@ MOST: Final = 8
 REGISTERS: Final = (
     ("interfaces", 0x1000), ("controllers", 0x2000), ("serials", 0x30000000), ("nvram", 0x3000), ("tpms", 0x4000),
 )  # fmt: skip
-# what is virtio, in the order in which subchannels are given out
-ON_CCW: Final = (
-    "disks", "interfaces", "videos", "inputs", "controllers", "hostdevs", "memballoon", "rngs", "memory_devices",
-    "filesystems", "vsock", "cryptos",
+# what may be virtio, in the order in which subchannels are given out
+VIRTIO: Final = (
+    "disks", "interfaces", "hostdevs", "videos", "controllers", "inputs", "filesystems", "memballoon", "rngs",
+    "memory_devices", "vsock", "cryptos",
 )  # fmt: skip
 ON_USB: Final = ("hostdevs", "redirdevs", "inputs", "disks", "sounds", "serials", "interfaces")
 
@@ -84,12 +85,16 @@ class _Placing:
         self._implied(scsi)
         self._serial_ports()
         self._registers()
-        if self.family.name == "s390-ccw":
+        if self.family.transport == "ccw":
             self._subchannels()
+        elif self.family.transport != "pci":
+            self._mapped()
         on_usb = list(self._on_usb())
         self._hubs(on_usb)
         if self.machine.bus:
             slots.Placing(self.d, self.caps, self.family, self.machine.bus, self.refuse).place(spare)
+        if self.family.transport == "ccw":
+            self._zones()
         self._usb(on_usb)
         self._memory()
         self._isa()
@@ -302,13 +307,51 @@ class _Placing:
 
     def _subchannels(self) -> None:
         """Subchannels of an s390 guest."""
-        devices = [x for field in ON_CCW for x in self.d.many(field) if _on_ccw(field, x)]
+        devices = [x for field in VIRTIO for x in self.d.many(field) if _on_ccw(field, x)]
         used = [x.address for x in devices if isinstance(x.address, CcwAddress)]
         space = assign.Registers((at.ssid or 0) << 16 | at.devno for at in used if at.devno is not None)
         for x in devices:
             if x.address is None or (isinstance(x.address, CcwAddress) and x.address.devno is None):
                 number = space.take() or 0
                 x.address = CcwAddress(cssid=0xFE, ssid=number >> 16, devno=number & 0xFFFF)
+
+    def _mapped(self) -> None:
+        """Virtio devices of machines without PCI, which have no place of their own."""
+        for field in VIRTIO:
+            for x in self.d.many(field):
+                if x.address is not None or not _is_virtio(field, x):
+                    continue
+                if self.family.transport:
+                    x.address = MmioAddress()
+                else:
+                    self.refuse(field, x, f"machine {self.machine.name} has no place for virtio devices")
+
+    def _zones(self) -> None:
+        """Numbers by which an s390 guest knows PCI devices: those that have half a pair first, then the rest."""
+        devices = [(field, x) for field in slots.ORDER for x in self.d.many(field) if isinstance(x.address, PciAddress)]
+        known = [(field, x) for field, x in devices if field != "controllers" or x.type != "pci"]
+        uids = assign.Registers(self._given(known, "zpci_uid"), last=0xFFFF)
+        fids = assign.Registers(self._given(known, "zpci_fid"))
+        for _field, x in sorted(known, key=lambda one: one[1].address.zpci_uid is one[1].address.zpci_fid is None):
+            at = x.address
+            uid = uids.take(1) if at.zpci_uid is None else at.zpci_uid
+            fid = fids.take() if at.zpci_fid is None else at.zpci_fid
+            if (uid, fid) != (at.zpci_uid, at.zpci_fid):
+                x.address = at.replace(zpci_uid=uid, zpci_fid=fid)
+
+    def _given(self, devices: list[tuple[str, Any]], name: str) -> set[int]:
+        """Numbers that devices have already; each is one's own."""
+        found: set[int] = set()
+        for field, x in devices:
+            number = getattr(x.address, name)
+            if number is None:
+                continue
+            if number in found:
+                self.refuse(field, x, f"another device has {name.removeprefix('zpci_')} {number:#x}")
+            elif not number and name == "zpci_uid":
+                self.refuse(field, x, "uid 0 is nobody's")
+            found.add(number)
+        return found
 
     def _memory(self) -> None:
         """Slots of memory modules."""
@@ -403,6 +446,8 @@ def _on_ccw(field: str, x: Any) -> bool:
         return False
     if field == "hostdevs":
         return bool(x.type == "scsi_host" or (x.type == "mdev" and x.model == "vfio-ccw"))
-    if field == "controllers":
-        return x.type in {"scsi", "virtio-serial"}
-    return slots.kind(field, x) in {"virtio", "pci"} and (field != "videos" or x.model == "virtio")
+    return _is_virtio(field, x)
+
+
+def _is_virtio(field: str, x: Any) -> bool:
+    return field == "cryptos" or slots.kind(field, x) == "virtio"

@@ -7,7 +7,11 @@ from typing import Final
 from anyvirt_qemu.capability import Capability
 from anyvirt_qemu.plan import Bus, Machine
 
-PCI: Final = ("pc-i440fx", "pc-0", "pc-1", "isapc", "pseries")
+# beginnings of names of machine types with PCI at their root, and with PCI Express
+PCI: Final = ("pc-i440fx", "pc-0", "pc-1", "pseries", "s390-ccw")
+PCIE: Final = ("pc-q35", "virt")
+# emulators whose own default is no machine for guests with virtio, or that have none
+USUAL: Final = {"aarch64": "virt", "armv7l": "virt", "riscv32": "virt", "riscv64": "virt"}
 
 
 class Caps:
@@ -38,15 +42,20 @@ class Caps:
 
     def machine(self, name: str) -> Machine | None:
         """The machine type of that name or alias, the default one for an empty name."""
-        found = self._found.machines.get(name)
-        if not name:
+        found = self._found.machines.get(name or USUAL.get(self.arch, ""))
+        if not name and found is None:
             found = next((one for one in self._found.machines.values() if one.default), None)
         if found is None:
             return None
-        bus: Bus = "pci" if found.name.startswith(PCI) else ""
-        if "q35" in found.name or found.name.startswith("virt"):
-            bus = "pcie"
-        return Machine(found.name, bus, found.max_cpus, found.cpu, found.ram, found.sizes)
+        bus: Bus = "pcie" if found.name.startswith(PCIE) or "q35" in found.name else ""
+        if found.name.startswith(PCI):
+            bus = "pci"
+        return Machine(found.name, bus, found.max_cpus, self._usual(found.cpu), found.ram, found.sizes)
+
+    def _usual(self, cpu: str | None) -> str | None:
+        """The name of a model that does not change with its revision, where it has one: ``POWER9``."""
+        general, revised, _ = (cpu or "").partition("_v")
+        return general.upper() if revised and general in self._found.cpus else cpu
 
     def has_device(self, name: str) -> bool:
         """Whether ``-device`` knows it."""
@@ -66,4 +75,5 @@ class Caps:
 
     def has_cpu(self, model: str) -> bool:
         """Whether ``-cpu`` knows it."""
-        return model in self._found.cpus or model in {"host", "max"}
+        found = self._found.cpus
+        return model in found or model == "host" or (self.arch.startswith("ppc") and model.lower() in found)

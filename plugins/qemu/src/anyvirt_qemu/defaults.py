@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from anyvirt.api import Controller, ControllerType, Domain, Invalid, Os, Problem, assign
 
-from anyvirt_qemu import address, equipping, filling, machines
+from anyvirt_qemu import address, emulators, equipping, filling, machines
 from anyvirt_qemu.filling import Policy
 from anyvirt_qemu.inactive import inactive
 from anyvirt_qemu.plan import Caps, Machine
@@ -72,7 +72,7 @@ def complete(
 def _machine(domain: Domain, caps: Caps) -> Machine:
     os = domain.os or Os()
     problems = []
-    if os.arch is not None and os.arch != caps.arch:
+    if os.arch is not None and not emulators.runs(caps.arch, os.arch):
         text = f"this QEMU ({caps.binary}) runs guests of {caps.arch}, not {os.arch}"
         problems.append(Problem("unsupported.config", "/os/type/@arch", None, text, "name another emulator"))
     machine = caps.machine(os.machine or "")
@@ -80,9 +80,6 @@ def _machine(domain: Domain, caps: Caps) -> Machine:
         text = f"this QEMU ({caps.binary}) has no machine type {os.machine or '(default)'}"
         hint = "anyvirt host capabilities lists those there are"
         problems.append(Problem("unsupported.config", "/os/type/@machine", None, text, hint))
-    elif not machine.bus:
-        text = f"machine {machine.name} has no PCI, and this driver places devices on PCI"
-        problems.append(Problem("unsupported.config", "/os/type/@machine", None, text, "use q35 or pc"))
     if problems or machine is None:
         raise Invalid(problems)
     return machine
@@ -127,6 +124,8 @@ def _controllers(d: assign.Drafts, caps: Caps, machine: Machine, family: machine
     for x in found:
         if x.type == "usb" and x.model is None:
             x.model = machines.chosen(family.usb_given, caps)
+            if x.model == "none":
+                x.address = None
 
 
 def _inherit(d: assign.Drafts, old: Domain, machine: Machine) -> None:

@@ -200,7 +200,8 @@ class Definitions:
         from anyvirt_qemu.defaults import complete
 
         domain = config.model
-        caps = Caps(self._site.caps(domain.emulator))
+        arch = domain.os.arch if domain.os is not None else None
+        caps = Caps(self._site.caps(domain.emulator or self._site.emulator(arch)))
         old, taken, cids = self._known(domain), self._taken_macs(domain), self._taken_cids(domain)
         return complete(domain, caps, os.urandom, old=old, taken=taken, cids=cids)
 

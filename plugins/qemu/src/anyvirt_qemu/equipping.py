@@ -182,15 +182,16 @@ def _characters(d: assign.Drafts, family: Family) -> None:
     for x in d.consoles:
         target = x.target or ConsoleTarget()
         if x.target is None or target.type is None:
-            x.target = target.replace(type=target.type or "serial")
+            x.target = target.replace(type=target.type or ("virtio" if family.transport == "ccw" else "serial"))
         x.type = x.type or "pty"
     assign.pairing.pair(d)
     for field in ("serials", "parallels", "consoles"):
         _numbered(d.many(field), SerialTarget if field != "consoles" else ConsoleTarget)
     for x in d.serials:
         target = x.target
-        kind = target.type or family.serial[0]
-        model = target.model or (family.serial[1] if kind == family.serial[0] else MODELS.get(kind))
+        # what definitions for a PC say means the usual port on other machines
+        kind = family.serial[0] if target.type in {None, "isa-serial"} and not target.model else target.type
+        model = target.model or (family.serial[1] if kind == family.serial[0] else MODELS.get(kind)) or None
         if (target.type, target.model) != (kind, model):
             x.target = target.replace(type=kind, model=model)
     for x in d.channels:
@@ -225,7 +226,8 @@ def _inputs(d: assign.Drafts, family: Family) -> None:
     for x in found:
         if x.bus is None and x.type != "evdev":
             ps2 = family.ps2 and x.type in {InputType.MOUSE, InputType.KEYBOARD}
-            x.bus = "ps2" if ps2 else "virtio" if x.type == "passthrough" else "usb"
+            plugged = x.type != "passthrough" and family.transport == "pci"
+            x.bus = "ps2" if ps2 else "usb" if plugged else "virtio"
     if family.ps2:
         for kind in (InputType.MOUSE, InputType.KEYBOARD):
             if not any(x.type == kind and x.bus == "ps2" for x in found):

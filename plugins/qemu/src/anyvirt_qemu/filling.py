@@ -11,6 +11,7 @@ from anyvirt.api import (
     ClockOffset,
     CpuMode,
     CpuSpec,
+    Features,
     LifecycleAction,
     NumaTune,
     Os,
@@ -19,9 +20,14 @@ from anyvirt.api import (
     assign,
 )
 
+from anyvirt_qemu.machines import GIC2_CPUS, WIDER, family
 from anyvirt_qemu.plan import Caps, Machine
 
 MIB: Final = 1 << 20
+# what the CPU of a guest is under KVM where nobody names one: the host's, which cannot be another, or one like it
+WITH_KVM: Final = {
+    "aarch64": CpuMode.HOST_PASSTHROUGH, "armv7l": CpuMode.HOST_PASSTHROUGH, "s390x": CpuMode.HOST_MODEL,
+}  # fmt: skip
 UNLIMITED: Final = 9007199254740991 << 10
 
 
@@ -64,6 +70,8 @@ def identity(d: assign.Drafts, caps: Caps, machine: Machine, *, stored: bool) ->
     hyperv = d.features.hyperv if d.features is not None else None
     if hyperv is not None and hyperv.mode is None:
         d.features = d.features.replace(hyperv=hyperv.replace(mode="custom"))
+    if family(machine, caps.arch).gic:
+        _interrupts(d)
     _clock(d)
     labels = d.seclabels
     for x in labels:
@@ -98,6 +106,14 @@ def _processors(d: assign.Drafts) -> None:
         d.numatune = (numa or NumaTune()).replace(mode="strict" if numa is None else numa.mode, placement="auto")
     if d.numatune is not None and d.numatune.mode is None and (d.numatune.nodeset or d.numatune.placement):
         d.numatune = d.numatune.replace(mode="strict")
+
+
+def _interrupts(d: assign.Drafts) -> None:
+    """Arm's interrupt controller, which is always there: the host's own, or the one that runs as many CPUs."""
+    x = d.features or Features()
+    version = x.gic_version or ("host" if d.type == "kvm" else "2" if (d.vcpu or 1) <= GIC2_CPUS else "3")
+    if not x.gic or x.gic_version is None:
+        d.features = x.replace(gic=True, gic_version=version)
 
 
 def _firmware(os: Os) -> dict[str, Any]:
@@ -158,9 +174,14 @@ def cpu(d: assign.Drafts, machine: Machine) -> None:
         x = d.cpu = None
     changes: dict[str, Any] = {}
     if x is None or (x.model is None and x.mode in {None, CpuMode.CUSTOM}):
-        if machine.cpu is not None:
-            changes = {"mode": CpuMode.CUSTOM, "match": "exact", "model": machine.cpu, "model_fallback": "forbid"}
-            changes["check"] = "none" if x is None or x.check is None else x.check
+        model = WIDER.get(machine.cpu or "", machine.cpu) if d.os.arch == "aarch64" else machine.cpu
+        if d.type == "kvm" and d.os.arch in WITH_KVM:
+            changes = {"mode": WITH_KVM[d.os.arch]}
+        elif model is not None:
+            changes = {"mode": CpuMode.CUSTOM, "match": "exact", "model": model, "model_fallback": "forbid"}
+        if changes:
+            usual = "partial" if changes["mode"] == CpuMode.HOST_MODEL else "none"
+            changes["check"] = usual if x is None or x.check is None else x.check
     elif x.mode in {CpuMode.HOST_PASSTHROUGH, CpuMode.MAXIMUM}:
         changes = {"check": x.check or "none"}
         if x.migratable is None and d.os.arch in {"x86_64", "i686"}:

@@ -26,6 +26,10 @@ class Family:
     :param cards: models of network cards.
     :param panics: every guest has a panic notifier.
     :param root_driver: what QEMU calls a PCI root, where there can be several.
+    :param transport: what virtio devices are on that name no place: ``pci``, ``ccw`` (subchannels of s390), ``mmio``,
+        or ``""`` where there is no room for any.
+    :param vga: video cards may be of those that a PC's firmware knows.
+    :param gic: there is an interrupt controller of Arm.
     """
 
     name: str
@@ -44,6 +48,9 @@ class Family:
     panic: Literal["isa", "pseries", "s390"] = "isa"
     panics: bool = False
     root_driver: str = ""
+    transport: Literal["pci", "ccw", "mmio", ""] = "pci"
+    vga: bool = True
+    gic: bool = False
     slots: dict[str, int] = field(default_factory=dict)  # devices with a usual place, by model
 
 
@@ -70,14 +77,20 @@ Q35: Final = Family(
     video_slot=1,
     slots={"ich9": 0x1B, "dmi-to-pci-bridge": 0x1E},
 )
-ISAPC: Final = Family("isapc", ide=True, ps2=True, videos=(("cirrus-vga", "cirrus"), ("isa-vga", "vga")))
+ISAPC: Final = Family("isapc", transport="", ide=True, ps2=True, videos=(("cirrus-vga", "cirrus"), ("isa-vga", "vga")))
+MICROVM: Final = Family(
+    "microvm", transport="mmio", cards=(("", "virtio"),), videos=(("", "virtio"),), scsi=(("", "virtio-scsi"),)
+)
 VIRT: Final = Family(
     "virt",
     usb_given=XHCI,
+    balloon=False,
     serial=("system-serial", "pl011"),
     cards=(("", "virtio"),),
     videos=(("", "virtio"),),
     scsi=(("", "virtio-scsi"),),
+    vga=False,
+    gic=True,
 )
 RISCV: Final = Family(
     "riscv-virt",
@@ -86,6 +99,7 @@ RISCV: Final = Family(
     cards=(("", "virtio"),),
     videos=(("", "virtio"),),
     scsi=(("", "virtio-scsi"),),
+    vga=False,
 )
 PSERIES: Final = Family(
     "pseries",
@@ -100,17 +114,24 @@ PSERIES: Final = Family(
 )
 CCW: Final = Family(
     "s390-ccw",
+    usb_given=(("", "none"),),
     serial=("sclp-serial", "sclpconsole"),
     cards=(("", "virtio"),),
     videos=(("", "virtio"),),
     scsi=(("", "virtio-scsi"),),
     panic="s390",
     panics=True,
+    transport="ccw",
+    vga=False,
 )
-OTHER: Final = Family("")
+OTHER: Final = Family("", transport="mmio", serial=("system-serial", ""), cards=(("", "virtio"),))
+GIC2_CPUS: Final = 8  # CPUs that version 2 of Arm's interrupt controller can have
+# CPU models of 32 bits that QEMU chooses for machines of both widths -> one that runs guests of 64 bits
+WIDER: Final = {"cortex-a15": "cortex-a57"}
 NAMES: Final = (
     (re.compile(r"(pc-)?q35(-.*)?"), Q35),
     (re.compile(r"isapc"), ISAPC),
+    (re.compile(r"microvm"), MICROVM),
     (re.compile(r"pc(-i440fx-.*|-[01]\..*)?|rhel6\..*"), I440FX),
     (re.compile(r"pseries(-.*)?"), PSERIES),
     (re.compile(r"s390-ccw(-.*)?"), CCW),

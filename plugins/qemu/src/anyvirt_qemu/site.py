@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import cached_property
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 DRIVER: Final = "qemu"
 KIND: Final = "domain"
 STOPPED: Final = "stopped"  # blob: why it stopped last
-DEFAULT_BINARY: Final = "qemu-system-x86_64"
 
 
 class Site:
@@ -85,13 +83,24 @@ class Site:
 
     @cached_property
     def binary(self) -> str:
-        """The emulator for definitions that name none.
+        """The emulator for guests of this host's own architecture.
 
         :raises Unsupported: QEMU is not installed.
         """
-        found = shutil.which(DEFAULT_BINARY, path=self.host.settings.child_env.get("PATH"))
+        return self.emulator(None)
+
+    def emulator(self, arch: str | None) -> str:
+        """The emulator for definitions of an architecture that name none; of this host's own for None.
+
+        :raises Unsupported: it is not installed.
+        """
+        from anyvirt_qemu import emulators
+
+        wanted = arch or emulators.native()
+        found = emulators.found(wanted, self.host.settings.child_env.get("PATH"))
         if found is None:
-            raise Unsupported("this host", DEFAULT_BINARY, hint="install QEMU: apt-get install qemu-system-x86")
+            name = emulators.names(wanted)[0]
+            raise Unsupported("this host", name, hint=f"install QEMU: apt-get install {emulators.package(name)}")
         return found
 
     def caps(self, binary: str | None = None) -> Capability:

@@ -173,6 +173,8 @@ class Placing:
         modern = root == "pcie" and caps.has_device("virtio-blk-pci-non-transitional")
         self.kinds = {"virtio": "pcie" if modern else "pci", "pcie": root}
         self.space = assign.PciSpace()
+        # what brings more slots of PCI: a bridge, or another root
+        self.further = "pci-root" if family.root_driver else "pci-bridge"
         self.parts: dict[int, Any] = {}  # number of a USB 2 controller -> address of a part that has its place
 
     def place(self, spare: int) -> None:
@@ -207,8 +209,10 @@ class Placing:
         for x in buses:
             if x.model in DRIVERS:
                 _describe(x, self.caps, buses)
-            elif self.family.root_driver and x.model == "pci-root":
-                self._root(x, buses)
+        if self.family.root_driver:
+            roots = [x for x in self.d.controllers if x.type == "pci" and x.model == "pci-root"]
+            for x in sorted(roots, key=lambda x: x.index or 0):
+                self._root(x, roots)
 
     def _root(self, x: Any, buses: list[Any]) -> None:
         """Tell one of several roots from the others: the first is the machine's, 0."""
@@ -293,9 +297,10 @@ class Placing:
             at = seat.x.address
             if isinstance(at, PciAddress) and at.bus and not at.domain and at.bus not in self.space.buses:
                 needed |= dict.fromkeys((n for n in range(1, at.bus) if n not in needed), "")
-                needed[at.bus] = seat.kind if not needed.get(at.bus) else needed[at.bus]
-        plain = "pci-bridge" if self.root == "pci" else "pcie-root-port"
-        bridge = "pci-bridge" if self.root == "pci" else "pcie-to-pci-bridge"
+                what = "pci-bridge" if at.slot else seat.kind  # behind a port there is one slot
+                needed[at.bus] = what if not needed.get(at.bus) else needed[at.bus]
+        plain = self.further if self.root == "pci" else "pcie-root-port"
+        bridge = self.further if self.root == "pci" or self.space.takes("pci-bridge") else "pcie-to-pci-bridge"
         return {
             number: bridge if what in BRIDGED else plain
             for number, what in sorted(needed.items())
@@ -315,7 +320,8 @@ class Placing:
                     continue
                 placed.add(seat.x.index)
             kinds.append(seat.kind)
-        if self.root == "pci" and not self.space.full():
+        more = [model for model in more if model not in ROOTS]
+        if self.root == "pci" and not self.family.root_driver and not self.space.full():
             # Room for one more bridge is kept: a guest that is full could never grow.
             kinds.insert(0, "pci")
         kinds += more
@@ -332,7 +338,8 @@ class Placing:
         added = assign.growth(trial, kinds, self._grow, pack=PACKED)
         if added and self.root == "pcie":
             added |= assign.growth(trial, ["pcie"] * spare, self._grow)
-        return dict(sorted((added | assign.growth(trial, list(added.values()), self._grow, pack=PACKED)).items()))
+        bridges = [model for model in added.values() if model not in ROOTS]
+        return dict(sorted((added | assign.growth(trial, bridges, self._grow, pack=PACKED)).items()))
 
     def _grow(self, space: assign.PciSpace, wanted: str) -> Iterable[tuple[int, str]]:
         """Add buses with a slot for this kind."""
@@ -342,7 +349,7 @@ class Placing:
         elif wanted not in {"pci", "pci-bridge"}:
             models = []
         elif self.root == "pci" or space.takes("pci-bridge"):
-            models = ["pci-bridge"]
+            models = [self.further]
         elif self.caps.has_device("pcie-pci-bridge"):
             models = ["pcie-root-port", "pcie-to-pci-bridge"]
         else:
@@ -358,6 +365,9 @@ class Placing:
         """Give new PCI controllers their slots; then it is known which slots they share."""
         places: list[tuple[int, str, assign.Slot]] = []
         for index, model in added.items():
+            if model in ROOTS:
+                self.d.add("controllers", Controller(type=ControllerType.PCI, index=index, model=model))
+                continue
             usual = self.family.slots.get(model)
             slot: assign.Slot | None
             if usual is not None and self.space.free(0, usual):
@@ -421,6 +431,8 @@ def _put(x: Any, slot: assign.Slot, *, multifunction: bool | None = None) -> Non
     at = x.address
     multi = at.multifunction if at is not None and at.multifunction is not None else multifunction
     x.address = _at(slot, multi)
+    if at is not None and (at.zpci_uid is not None or at.zpci_fid is not None):
+        x.address = x.address.replace(zpci_uid=at.zpci_uid, zpci_fid=at.zpci_fid)
 
 
 def _driver(model: str, caps: Caps) -> str:

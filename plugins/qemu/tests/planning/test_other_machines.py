@@ -74,7 +74,8 @@ def test_machine_types_belong_to_families() -> None:
         ("virt", "riscv64"): "riscv-virt",
         ("pseries-7.2", "ppc64"): "pseries",
         ("s390-ccw-virtio-7.2", "s390x"): "s390-ccw",
-        ("microvm", "x86_64"): "",
+        ("microvm", "x86_64"): "microvm",
+        ("vexpress-a15", "armv7l"): "",
     }
     for (name, arch), family in families.items():
         bus: Any = "pcie" if family in {"q35", "virt", "riscv-virt"} else "pci" if family == "i440fx" else ""

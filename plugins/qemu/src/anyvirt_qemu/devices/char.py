@@ -9,7 +9,7 @@ from anyvirt.api import Channel, ChannelTarget, Console, IsaAddress, Parallel, S
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import backend
-from anyvirt_qemu.devices.common import Located, pci, usb, virtio_serial
+from anyvirt_qemu.devices.common import Located, pci, register, usb, virtio_serial
 from anyvirt_qemu.options import jsonstr
 
 NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
@@ -19,7 +19,12 @@ SERIALS: Final = {
     "pci-serial": "pci-serial",
     "usb-serial": "usb-serial",
     "isa-debug": "isa-debugcon",
+    "spapr-vio-serial": "spapr-vty",
+    "sclp-serial": "sclpconsole",
 }
+# kinds of ports that are part of the machine, and are only connected
+BUILT_IN: Final = "system-serial"
+SCLP: Final = {"sclp": "sclpconsole", "sclplm": "sclplmconsole"}
 AGENT: Final = "com.redhat.spice.0"
 AGENTS: Final = frozenset({"spicevmc", "qemu-vdagent"})
 
@@ -27,9 +32,15 @@ AGENTS: Final = frozenset({"spicevmc", "qemu-vdagent"})
 def serial(b: Build, x: Serial) -> None:
     """A serial port."""
     target = x.target
+    if target is not None and target.type == BUILT_IN:
+        meaningless(target, "port", "model")
+        b.option("-serial", f"chardev:{backend(b, x, 'serial', x.type)}")
+        return
     kind = SERIALS.get(target.type if target else None, "")
+    if kind == "sclpconsole" and target and target.model == "sclplmconsole":
+        kind = target.model
     if not kind or (target and target.model not in {None, kind}):
-        b.refuse(x, "target", "use isa-serial, pci-serial, usb-serial or isa-debug")
+        b.refuse(x, "target", f"use system-serial, {', '.join(key for key in SERIALS if key)}")
         return
     driver = b.has(x, "target", kind)
     options: dict[str, Any] = {"driver": driver, "chardev": backend(b, x, "serial", x.type), "id": x.alias}
@@ -41,7 +52,9 @@ def serial(b: Build, x: Serial) -> None:
         options |= _isa(b, x)
         if kind == "isa-debugcon":
             options.pop("irq", None)
-    else:
+    elif kind == "spapr-vty":
+        options |= register(b, x)
+    elif not kind.startswith("sclp"):
         options |= pci(b, x) if kind == "pci-serial" else usb(b, x)
     b.device(options)
 
@@ -80,8 +93,11 @@ def console(b: Build, x: Console) -> None:
         back = backend(b, x, "console", x.type)
         driver = b.has(x, "target", "virtconsole")
         b.device({"driver": driver, **virtio_serial(b, x), "chardev": back, "id": x.alias})
+    elif kind in SCLP:
+        back = backend(b, x, "console", x.type)
+        b.device({"driver": b.has(x, "target", SCLP[kind]), "chardev": back, "id": x.alias})
     else:
-        b.refuse(x, "target", "use serial or virtio")
+        b.refuse(x, "target", f"use serial, virtio, {', '.join(SCLP)}")
 
 
 def _same_as_serial(b: Build, x: Console) -> None:

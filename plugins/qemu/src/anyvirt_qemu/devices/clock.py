@@ -79,6 +79,14 @@ def _timer(b: Build, x: Timer, rtc: dict[str, Any]) -> None:
             meaningless(x, "present")
         case "hpet" | "kvmclock" | "hypervclock":
             meaningless(x, "present")
+        case "armvtimer":
+            if b.caps.arch not in {"aarch64", "armv7l"}:
+                b.refuse(x, "name", "take it out", text=f"guests of {b.caps.arch} have no such timer")
+            elif x.tickpolicy not in {None, "delay", "discard"}:
+                b.refuse(x, "tickpolicy", "use delay or discard")
+            elif b.accelerator != "kvm":
+                b.warnings.append("without KVM the timer of an Arm guest always stands while the guest does")
+            meaningless(x, "present")
         case "tsc":
             meaningless(x, "present", "frequency")
         case _:

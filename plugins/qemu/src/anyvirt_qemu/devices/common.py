@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-from anyvirt.api import Boot, PciAddress, Rom, UsbAddress, VirtioSerialAddress, meaningless, plain
+from anyvirt.api import (
+    Boot,
+    CcwAddress,
+    MmioAddress,
+    PciAddress,
+    Rom,
+    SpaprAddress,
+    UsbAddress,
+    VirtioSerialAddress,
+    meaningless,
+    plain,
+)
 
 from anyvirt_qemu.build import Build
+
+SUBSYSTEMS: Final = 0xFE
 
 
 class Located(Protocol):
@@ -43,8 +56,9 @@ def pci(b: Build, x: Located) -> dict[str, Any]:
     bus, slot, function = address.bus or 0, address.slot or 0, address.function or 0
     if address.domain:
         b.refuse(address, "domain", "the guest has one PCI domain, 0")
+    _zone(b, x, address)
     place: dict[str, Any] = {
-        "bus": f"{b.machine.bus}.0" if bus == 0 else controller_id(b, "pci", bus),
+        "bus": f"{b.machine.bus}.0" if bus == 0 else pci_bus(b, bus),
         "addr": f"{slot:#x}.{function:#x}" if function else f"{slot:#x}",
     }
     if address.multifunction or (function == 0 and (bus, slot) in b.shared_slots):
@@ -52,6 +66,54 @@ def pci(b: Build, x: Located) -> dict[str, Any]:
     if x.acpi_index is not None:
         place["acpi-index"] = x.acpi_index
     return place
+
+
+def pci_bus(b: Build, index: int) -> str:
+    """Name of the bus that a controller brings."""
+    name = controller_id(b, "pci", index)
+    return f"{name}.0" if controller_model(b, "pci", index) == "pci-root" else name
+
+
+def _zone(b: Build, x: Located, address: PciAddress) -> None:
+    """The numbers by which an s390 guest knows the device."""
+    uid, fid = address.zpci_uid, address.zpci_fid
+    if uid is None and fid is None:
+        return
+    if b.caps.arch != "s390x":
+        b.refuse(address, "zpci_uid", "take <zpci> out", text=f"guests of {b.caps.arch} number no PCI devices")
+        meaningless(address, "zpci_fid")
+    elif not uid:
+        b.problem(address, "zpci_uid", "the number is missing or 0", "use 0x0001 to 0xffff, or leave it out")
+    else:
+        b.device(
+            {
+                "driver": b.has(address, "zpci_uid", "zpci"),
+                "uid": uid,
+                "fid": fid,
+                "target": x.alias,
+                "id": f"zpci{uid}",
+            }
+        )
+
+
+def register(b: Build, x: Located) -> dict[str, Any]:
+    """Register of a virtual I/O device of pseries."""
+    address = x.address
+    if address is None:
+        return {}
+    if not isinstance(address, SpaprAddress):
+        b.problem(x, "address", "the device needs a spapr-vio address", "leave the address out")
+        _misplaced(address)
+        return {}
+    return {"reg": address.reg}
+
+
+def subchannel(b: Build, address: CcwAddress) -> str:
+    """Number of a device of s390, as QEMU writes it."""
+    cssid = 0xFE if address.cssid is None else address.cssid
+    if cssid > SUBSYSTEMS:
+        b.problem(address, "cssid", "there is no such channel subsystem", "write cssid='0xfe'")
+    return f"{cssid:x}.{address.ssid or 0:x}.{address.devno or 0:04x}"
 
 
 def _misplaced(address: object) -> None:
@@ -111,6 +173,12 @@ def virtio_serial(b: Build, x: Located) -> dict[str, Any]:
 def virtio(b: Build, x: Located, name: str, model: str | None = None) -> dict[str, Any]:
     """Driver and place of a virtio device, such as ``virtio-blk``, in the variant that its model asks for."""
     suffix = (model or "virtio").removeprefix("virtio")
+    if isinstance(x.address, CcwAddress | MmioAddress):
+        if suffix:
+            b.refuse(x, "model", "use virtio", text="only devices on PCI have an older and a newer form")
+        if isinstance(x.address, MmioAddress):
+            return {"driver": b.has(x, "", f"{name}-device"), "id": x.alias}
+        return {"driver": b.has(x, "", f"{name}-ccw"), "devno": subchannel(b, x.address), "id": x.alias}
     driver = b.has(x, "", f"{name}-pci{suffix}")
     return {"driver": driver, **pci(b, x), "id": x.alias}
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 from anyvirt.api import Controller, ControllerTarget, Disk, DriveAddress, PciAddress, meaningless, plain
 
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.devices.common import bootindex, controller_id, iothread, pci, tuned, usb, virtio
+from anyvirt_qemu.devices.common import bootindex, controller_id, iothread, pci, register, tuned, usb, virtio
 
 ROOTS: Final = ("pci-root", "pcie-root")
 PCI: Final = {
@@ -46,6 +46,8 @@ USB: Final = {
 }
 # root of a machine -> its host bridge, and what has the switch for hotplug there
 BRIDGES: Final = {"pci": "i440FX-pcihost", "pcie": "q35-pcihost"}
+HOST_BRIDGE: Final = "spapr-pci-host-bridge"
+X86: Final = ("x86_64", "i686")
 ORDER: Final = ("usb", "scsi", "ide", "sata", "virtio-serial", "ccid", "fdc", "nvme")
 KIB: Final = 1024
 SERIAL: Final = re.compile(r"[A-Za-z0-9_ .+:/@-]{1,20}", re.ASCII)
@@ -105,7 +107,7 @@ def controller(b: Build, x: Controller) -> None:
     elif x.type == "sata":
         _sata(b, x)
     elif x.type == "ide":
-        if b.machine.bus != "pci" or x.index:
+        if not b.machine.name.startswith(("pc-", "isapc")) or b.machine.bus == "pcie" or x.index:
             b.refuse(x, "", "only machine type pc has an IDE controller, 0; use sata")
         meaningless(x, "model")
         _built_in(b, x, 1, 1)
@@ -133,7 +135,10 @@ def _pci(b: Build, x: Controller) -> None:
     if x.model in ROOTS:
         if x.model != f"{b.machine.bus}-root":
             b.problem(x, "model", f"the machine {b.machine.name} has a {b.machine.bus}-root", "correct the model")
-        _root(b, x)
+        if x.pci_model == HOST_BRIDGE:
+            _bridge(b, x, index)
+        else:
+            _root(b, x)
         return
     if index == 0:
         b.problem(x, "index", "controller 0 is the root of the machine", "number it from 1")
@@ -158,14 +163,34 @@ def _pci(b: Build, x: Controller) -> None:
     b.device(options)
 
 
+def _bridge(b: Build, x: Controller, index: int) -> None:
+    """One of several roots of pseries, of which the machine brings the first."""
+    target = x.target or ControllerTarget()
+    number = target.index or 0
+    if not index:
+        if number:
+            b.problem(target, "index", "the machine's own bridge is 0", "leave it out")
+        if target.node is not None:
+            b.refuse(
+                target, "node", "put the devices behind another pci-root", text="the machine's own bridge has none"
+            )
+        return
+    if not number:
+        b.problem(target, "index", "0 is the machine's own bridge", "leave it out, or number it from 1")
+    driver = b.has(x, "pci_model", HOST_BRIDGE)
+    b.device({"driver": driver, "index": number, "id": x.alias, "numa_node": target.node})
+
+
 def _root(b: Build, x: Controller) -> None:
     """The host bridge, which is there already: its window for large regions, and hotplug on its bus."""
     if x.pcihole64 is not None:
+        if b.caps.arch not in X86:
+            b.refuse(x, "pcihole64", "take it out", text=f"the window of {b.machine.name} has one size")
         size = f"{x.pcihole64 // KIB}K"
         b.option("-global", f"{BRIDGES[b.machine.bus]}.pci-hole64-size={size}")
     target = x.target
     if target is not None and target.hotplug is not None:
-        if b.machine.bus != "pci":
+        if b.machine.bus != "pci" or b.caps.arch not in X86:
             b.refuse(target, "hotplug", "set it at the ports", text="nothing can be plugged into a pcie-root")
         b.option("-global", f"PIIX4_PM.acpi-root-pci-hotplug={'on' if target.hotplug else 'off'}")
 
@@ -224,13 +249,15 @@ def _scsi(b: Build, x: Controller) -> None:
         b.device(options)
     elif model in SCSI:
         b.device({"driver": b.has(x, "model", SCSI[model]), **pci(b, x), "id": x.alias})
+    elif model == "ibmvscsi" and b.caps.arch == "ppc64":
+        b.device({"driver": b.has(x, "model", "spapr-vscsi"), "id": x.alias, **register(b, x)})
     else:
         text = "ibmvscsi is of pseries machines" if model == "ibmvscsi" else ""
         b.refuse(x, "model", f"use virtio-scsi, {', '.join(SCSI)}", text=text)
 
 
 def _sata(b: Build, x: Controller) -> None:
-    if b.machine.bus == "pcie" and not x.index:
+    if b.machine.bus == "pcie" and b.caps.arch in X86 and not x.index:
         _built_in(b, x, 31, 2)
         return
     b.device({"driver": b.has(x, "type", "ich9-ahci"), **pci(b, x), "id": x.alias})

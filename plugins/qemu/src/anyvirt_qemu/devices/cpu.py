@@ -44,6 +44,8 @@ def _model(b: Build, cpu: CpuSpec | None) -> tuple[str, list[str]]:
     mode = cpu.mode or ("custom" if cpu.model else None)
     if mode is None:
         return "", _words(b, cpu)
+    if mode == "host-model" and b.caps.arch not in X86 and b.accelerator != "kvm":
+        return _emulated(b, cpu), words + _words(b, cpu)
     if mode == "host-model":
         text = "QEMU tells of no model that is like this host's CPU"
         b.refuse(cpu, "mode", "use host-passthrough, maximum or custom with a model", text=text)
@@ -53,13 +55,21 @@ def _model(b: Build, cpu: CpuSpec | None) -> tuple[str, list[str]]:
         if not b.caps.has_cpu(model):
             b.refuse(cpu, "model", "anyvirt host capabilities lists those there are", text=f"no CPU model {model}")
     else:
-        model = "host" if mode == "host-passthrough" and b.accelerator == "kvm" else "max"
+        passed = mode == "host-passthrough" and b.accelerator == "kvm"
+        model = "host" if passed else "max" if b.caps.has_cpu("max") else b.machine.cpu or "max"
         if mode == "host-passthrough" and b.accelerator != "kvm":
             b.warnings.append("CPU host-passthrough needs KVM; the guest gets the best emulated CPU instead")
         if cpu.migratable is not None and b.accelerator == "kvm":
             words.append(f"migratable={_onoff(cpu.migratable)}")
         meaningless(cpu, "migratable", "model")
     return model, words + _words(b, cpu)
+
+
+def _emulated(b: Build, cpu: CpuSpec) -> str:
+    """A CPU for guests of another architecture than the host's, which has none that they could be given."""
+    meaningless(cpu, "model", "migratable")
+    b.warnings.append("CPU host-model needs KVM; the guest gets the best emulated CPU instead")
+    return "max" if b.caps.has_cpu("max") else b.machine.cpu or "max"
 
 
 def _words(b: Build, cpu: CpuSpec) -> list[str]:
@@ -214,6 +224,8 @@ def _timer(b: Build, x: Timer) -> list[str]:
         return [f"kvmclock={_onoff(x.present)}"]
     if x.name == "hypervclock" and x.present:
         return ["hv-time=on"]
+    if x.name == "armvtimer" and x.tickpolicy == "discard":
+        return ["kvm-no-adjvtime=on"]
     return []
 
 

@@ -7,22 +7,21 @@ from typing import Any, Final
 from anyvirt.api import Clock, Domain, Features, KvmFeatures, meaningless
 
 from anyvirt_qemu.build import Build
+from anyvirt_qemu.machines import GIC2_CPUS
 
 X86: Final = ("x86_64", "i686")
-ACPI: Final = (*X86, "aarch64", "loongarch64", "riscv64")
 MIB: Final = 1 << 20
 KIB: Final = 1 << 10
-# features of pseries: field, option of the machine, what values are called
-PSERIES: Final = (
-    ("hpt_resizing", "resize-hpt", None),
-    ("htm", "cap-htm", None),
-    ("nested_hv", "cap-nested-hv", None),
-    ("ccf_assist", "cap-ccf-assist", None),
-    ("cfpc", "cap-cfpc", None),
-    ("sbbc", "cap-sbbc", None),
-    ("ibs", "cap-ibs", None),
-)
-RESIZING: Final = {"enabled": "enabled", "disabled": "disabled", "required": "required"}
+# features of pseries: field, option of the machine
+PSERIES: Final = {
+    "hpt_resizing": "resize-hpt",
+    "htm": "cap-htm",
+    "nested_hv": "cap-nested-hv",
+    "ccf_assist": "cap-ccf-assist",
+    "cfpc": "cap-cfpc",
+    "sbbc": "cap-sbbc",
+    "ibs": "cap-ibs",
+}
 RING_LEAST, RING_MOST = 1024, 65536
 
 
@@ -33,7 +32,10 @@ def machine(b: Build, features: Features, clock: Clock) -> dict[str, Any]:
     for field in ("vmport", "smm", "smm_tseg"):
         if not x86 and getattr(features, field) is not None:
             b.refuse(features, field, "take it out", text=f"guests of {b.caps.arch} have no such thing")
-    if b.caps.arch in ACPI and not features.acpi:
+    if not b.caps.has_feature("machine.acpi"):
+        if features.acpi:
+            b.warnings.append(f"machine {b.machine.name} of this QEMU has no ACPI")
+    elif not features.acpi:
         options["acpi"] = False
     if features.ioapic is not None and b.accelerator == "kvm":
         options["kernel_irqchip"] = {"qemu": "split", "kvm": "on"}[features.ioapic]
@@ -45,9 +47,9 @@ def machine(b: Build, features: Features, clock: Clock) -> dict[str, Any]:
     if features.gic:
         options["gic-version"] = _arm(b, features)
     if b.caps.arch == "ppc64":
-        options |= _pseries(features)
+        options |= _pseries(b, features)
     for timer in clock.timers:
-        if timer.name == "hpet" and x86:
+        if timer.name == "hpet" and x86 and b.machine.bus:
             options["hpet"] = timer.present is not False
     return options
 
@@ -58,12 +60,20 @@ def _arm(b: Build, features: Features) -> str | None:
         return None
     version = features.gic_version
     if version == "host" and b.accelerator != "kvm":
-        b.refuse(features, "gic_version", "use version='3'", text="without KVM there is no controller of the host")
+        if b.domain.type != "kvm":
+            b.refuse(features, "gic_version", "use version='3'", text="without KVM there is no controller of the host")
+        version = "2" if (b.domain.vcpu or 1) <= GIC2_CPUS else "3"
+        b.warnings.append(f"without KVM there is no interrupt controller of the host; the guest gets version {version}")
     return version
 
 
-def _pseries(features: Features) -> dict[str, Any]:
-    found: dict[str, Any] = {option: getattr(features, field) for field, option, _ in PSERIES}
+def _pseries(b: Build, features: Features) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for field, option in PSERIES.items():
+        value = getattr(features, field)
+        if value is not None and option.startswith("cap-") and not b.caps.has_feature(f"machine.{option}"):
+            b.refuse(features, field, "take it out", text=f"{b.machine.name} of this QEMU has no {option}")
+        found[option] = value
     if features.hpt_maxpagesize is not None:
         found["cap-hpt-max-page-size"] = f"{features.hpt_maxpagesize // KIB}k"
     return found

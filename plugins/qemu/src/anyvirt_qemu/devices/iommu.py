@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
-from anyvirt.api import Iommu
+from anyvirt.api import Domain, Iommu, plain
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.common import pci
-from anyvirt_qemu.devices.features import ACPI
+from anyvirt_qemu.machines import family
+
+SMMU: Final = "smmuv3"
 
 
 def iommu(b: Build, x: Iommu) -> None:
@@ -28,11 +30,20 @@ def iommu(b: Build, x: Iommu) -> None:
         }
         b.device(options)
     elif x.model == "virtio":
-        if b.caps.arch in ACPI and (b.domain.features is None or not b.domain.features.acpi):
+        if b.caps.has_feature("machine.acpi") and (b.domain.features is None or not b.domain.features.acpi):
             b.problem(x, "model", "the guest learns of it from ACPI, which is off", "write <features><acpi/>")
         b.device({"driver": b.has(x, "model", "virtio-iommu-pci"), **pci(b, x), "id": x.alias})
+    elif x.model == SMMU:
+        if not family(b.machine, b.caps.arch).gic:
+            b.refuse(x, "model", "use virtio", text=f"{b.machine.name} has no place for Arm's IOMMU")
     else:
-        b.refuse(x, "model", "use intel on q35, or virtio")
+        b.refuse(x, "model", "use intel on q35, smmuv3 on virt, or virtio")
+
+
+def option(domain: Domain) -> str | None:
+    """What the machine is told of an IOMMU that is a part of it."""
+    found = plain(domain).iommu
+    return SMMU if found is not None and found.model == SMMU else None
 
 
 def _onoff(value: bool | None) -> str | None:

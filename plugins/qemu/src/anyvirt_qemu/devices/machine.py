@@ -7,7 +7,7 @@ from typing import Any, Final
 from anyvirt.api import Clock, Domain, Features, Os
 
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.devices import boot, clock, cpu, features, firmware, memory, numa, protection
+from anyvirt_qemu.devices import boot, clock, cpu, features, firmware, iommu, memory, numa, protection
 
 REBOOT: Final = {"restart": "reset", "destroy": "shutdown"}
 PANIC: Final = {"destroy": "shutdown", "preserve": "pause", "restart": "pause"}
@@ -22,7 +22,7 @@ def machine(b: Build, domain: Domain, action: str | None) -> None:
     options: dict[str, Any] = {"type": b.machine.name}
     options |= features.machine(b, switches, time) | features.keys(b, domain) | memory.options(b, domain)
     options["hmat"] = True if numa.described(domain.cpu) else None
-    options |= firmware.firmware(b, domain)
+    options |= firmware.firmware(b, domain) | {"iommu": iommu.option(domain), "loadparm": boot.loadparm(b, domain)}
     options |= protection.options(b, domain)
     b.options("-machine", "", options)
     features.accelerator(b, switches)
@@ -60,6 +60,10 @@ def _actions(b: Build, domain: Domain, watchdog: str | None) -> None:
         b.warnings.append("nobody watches over a guest, so after a crash it stays as it is until it is reset")
     options = {"reboot": reboot, "shutdown": "poweroff", "panic": panic, "watchdog": watchdog}
     b.options("-action", "", options)
+    for field in ("suspend_to_mem", "suspend_to_disk"):
+        if getattr(domain, field) is not None and not (b.caps.arch in features.X86 and b.machine.bus):
+            b.refuse(domain, field, "take it out", text=f"{b.machine.name} leaves that to the guest")
+            return
     chip = "ICH9-LPC" if b.machine.bus == "pcie" else "PIIX4_PM"
     if domain.suspend_to_mem is not None:
         b.option("-global", f"{chip}.disable_s3={int(not domain.suspend_to_mem)}")

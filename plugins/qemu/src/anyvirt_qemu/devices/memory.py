@@ -16,6 +16,7 @@ KIB: Final = 1 << 10
 MIB: Final = 1 << 20
 PAGE: Final = 4 * KIB
 MODULE: Final = 2 * MIB
+BLOCKS: Final = {"ppc64": 256 * MIB}  # sizes of which a guest's memory is a multiple
 POLICIES: Final = {"strict": "bind", "preferred": "preferred", "interleave": "interleave", "restrictive": None}
 
 
@@ -57,7 +58,7 @@ def memory(b: Build, domain: Domain) -> None:
     if not total:
         b.problem(domain, "memory", "the guest has no memory", "write <memory unit='MiB'>512</memory>")
         return
-    size = initial(domain)
+    size = initial(domain, BLOCKS.get(b.caps.arch, MIB))
     if size <= 0:
         b.problem(domain, "memory", "its modules hold more than all of it", "make <memory> the sum of all")
         return
@@ -65,7 +66,10 @@ def memory(b: Build, domain: Domain) -> None:
     if domain.max_memory is not None:
         if domain.max_memory < total:
             b.problem(domain, "max_memory", f"is less than the {total} bytes of <memory>", "correct one of the two")
-        most = {"slots": domain.max_memory_slots or None, "maxmem": f"{_up(domain.max_memory, MIB) >> 10}k"}
+        most = {
+            "slots": domain.max_memory_slots or None,
+            "maxmem": f"{_up(domain.max_memory, BLOCKS.get(b.caps.arch, MIB)) >> 10}k",
+        }
     elif domain.memory_devices:
         b.problem(domain.memory_devices[0], "", "modules need room to be plugged in", "write <maxMemory slots='16'>")
     b.options("-m", "", {"size": f"{size >> 10}k", **most})
@@ -80,12 +84,12 @@ def memory(b: Build, domain: Domain) -> None:
         b.refuse(domain, "memory_backing", "take it out", text=text)
 
 
-def initial(domain: Domain) -> int:
-    """Bytes of memory at boot, in whole MiB: of all cells, or all but what the modules hold."""
+def initial(domain: Domain, block: int = MIB) -> int:
+    """Bytes of memory at boot, in whole blocks: of all cells, or all but what the modules hold."""
     cells = domain.cpu.cells if domain.cpu is not None else ()
     if cells:
-        return sum(_up(cell.memory or 0, MIB) for cell in cells)
-    return _up((domain.memory or 0) - sum(x.size or 0 for x in domain.memory_devices), MIB)
+        return sum(_up(cell.memory or 0, block) for cell in cells)
+    return _up((domain.memory or 0) - sum(x.size or 0 for x in domain.memory_devices), block)
 
 
 def _balloon(b: Build, domain: Domain, total: int, size: int) -> None:
@@ -235,7 +239,7 @@ def cell_piece(b: Build, domain: Domain, number: int, size: int, access: str | N
     backing = domain.memory_backing
     access = access or (backing.access if backing is not None else None)
     page = _page(b, backing, number)
-    return Piece(f"ram-node{number}", _up(size, MIB), number, page, access, discard)
+    return Piece(f"ram-node{number}", _up(size, BLOCKS.get(b.caps.arch, MIB)), number, page, access, discard)
 
 
 def plain_cells(b: Build, domain: Domain) -> bool:
@@ -300,7 +304,9 @@ def _piece(b: Build, x: MemoryDevice, domain: Domain) -> Piece:
         path = ""
         page = _page(b, domain.memory_backing, x.node) if x.pagesize is None else _huge(x.pagesize)
     backing = domain.memory_backing or MemoryBacking()
-    piece = Piece(f"mem{x.alias}", _up(x.size or 0, MODULE), x.node, page, nodes=x.nodemask, path=path)
+    piece = Piece(
+        f"mem{x.alias}", _up(x.size or 0, BLOCKS.get(b.caps.arch, MODULE)), x.node, page, nodes=x.nodemask, path=path
+    )
     if not x.size:
         b.problem(x, "size", "the module has no size", "write <size unit='MiB'>512</size>")
     if x.model == "virtio-pmem":

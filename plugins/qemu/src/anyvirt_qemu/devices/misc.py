@@ -15,6 +15,7 @@ WATCHDOG_ACTIONS: Final = {
     "dump": "pause",
 }
 CID_LOWEST: Final = 3
+PANICS: Final = {"pseries": "ppc64", "s390": "s390x"}  # notifiers that are part of the machine
 
 
 def balloon(b: Build, x: Memballoon) -> None:
@@ -71,10 +72,12 @@ def watchdog(b: Build, x: Watchdog) -> None:
         b.device({"driver": b.has(x, "model", "i6300esb"), **pci(b, x), "id": x.alias})
     elif x.model == "ib700":
         b.device({"driver": b.has(x, "model", "ib700"), "id": x.alias})
-    elif x.model == "itco" and b.machine.bus == "pcie":
+    elif x.model == "itco" and b.machine.bus == "pcie" and b.caps.arch == "x86_64":
         b.option("-global", "ICH9-LPC.noreboot=off")
+    elif x.model == "diag288" and b.caps.arch == "s390x":
+        b.device({"driver": b.has(x, "model", "diag288"), "id": x.alias})
     else:
-        b.refuse(x, "model", "use i6300esb or ib700")
+        b.refuse(x, "model", "use i6300esb, ib700, itco or diag288")
 
 
 def panic(b: Build, x: Panic) -> None:
@@ -87,8 +90,11 @@ def panic(b: Build, x: Panic) -> None:
         b.device({"driver": b.has(x, "model", "pvpanic-pci"), **pci(b, x), "id": x.alias})
     elif x.model == "hyperv":
         return  # it is a feature of the CPU
+    elif PANICS.get(x.model) == b.caps.arch:
+        if x.address is not None:
+            b.refuse(x, "address", "leave it out", text="the machine has it, and it has no address")
     else:
-        b.refuse(x, "model", "use isa, pvpanic or hyperv")
+        b.refuse(x, "model", f"use isa, pvpanic, hyperv, {', '.join(PANICS)}")
 
 
 def vsock(b: Build, x: Vsock) -> None:

@@ -8,15 +8,21 @@ from anyvirt.api import Tpm, meaningless
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import connection, socket_path
+from anyvirt_qemu.devices.common import register
 from anyvirt_qemu.devices.swtpm import swtpm
 
 MODELS: Final = ("tpm-tis", "tpm-crb", "tpm-spapr")
+PROXY: Final = "spapr-tpm-proxy"
+ON_ARM: Final = {"tpm-tis": "tpm-tis-device"}
 DEVICE: Final = "/dev/tpm0"
 
 
 def tpm(b: Build, x: Tpm) -> None:
     """A TPM."""
     model = x.model or "tpm-tis"
+    if model == PROXY and b.caps.arch == "ppc64":
+        _proxy(b, x)
+        return
     if model not in MODELS:
         b.refuse(x, "model", f"use {', '.join(MODELS)}")
         return
@@ -28,7 +34,18 @@ def tpm(b: Build, x: Tpm) -> None:
     else:
         path = swtpm(b, x) if x.type == "emulator" else _external(b, x)
         b.options("-tpmdev", "emulator", {"id": ident, "chardev": connection(b, f"chr{x.alias}", path)})
-    b.device({"driver": b.has(x, "model", model), "tpmdev": ident, "id": x.alias})
+    driver: str = model
+    if b.caps.arch in {"aarch64", "armv7l"}:
+        driver = ON_ARM.get(model, model)
+    place = register(b, x) if model == "tpm-spapr" else {}
+    b.device({"driver": b.has(x, "model", driver), "tpmdev": ident, "id": x.alias, **place})
+
+
+def _proxy(b: Build, x: Tpm) -> None:
+    """The host's TPM for what runs in the secure part of a pseries guest, beside one of its own."""
+    if x.type != "passthrough":
+        b.refuse(x, "type", "use passthrough")
+    b.device({"driver": b.has(x, "model", PROXY), "id": x.alias, "host-path": b.path(x, "device", x.device or DEVICE)})
 
 
 def _external(b: Build, x: Tpm) -> str:

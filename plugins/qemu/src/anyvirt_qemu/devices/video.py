@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from anyvirt.api import Video, meaningless, path_of
+from anyvirt.api import PciAddress, Video, meaningless, path_of
 
 from anyvirt_qemu.beside import FIRST_FD, EndUse, ProgramUse
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import vhost
-from anyvirt_qemu.devices.common import pci, tuned
+from anyvirt_qemu.devices.common import pci, tuned, virtio
+from anyvirt_qemu.machines import family
 
 MIB: Final = 1 << 20
 CARDS: Final = {
@@ -57,7 +58,7 @@ def video(b: Build, x: Video) -> None:
     _unhonoured(b, x, model)
     if model == "ramfb":
         options = {"driver": "ramfb", "id": x.alias}
-    else:
+    elif isinstance(x.address, PciAddress) or model != "virtio":
         options |= pci(b, x)
     b.device(options)
 
@@ -66,8 +67,12 @@ def _virtio(b: Build, x: Video, *, primary: bool) -> dict[str, Any]:
     meaningless(x, "vram", "ram", "vgamem")
     outside = x.driver is not None and x.driver.name == "vhostuser"
     names = DRAWN["vhostuser" if outside else "gl" if x.accel3d else "qemu"]
-    driver = names[0] if primary and b.caps.has_device(names[0]) else names[1]
-    found: dict[str, Any] = {"driver": b.has(x, "model", driver), **tuned(x.driver), "max_outputs": x.heads}
+    shows = primary and family(b.machine, b.caps.arch).vga
+    driver = names[0] if shows and b.caps.has_device(names[0]) else names[1]
+    if x.address is None or isinstance(x.address, PciAddress):
+        found = {"driver": b.has(x, "model", driver), **tuned(x.driver), "max_outputs": x.heads}
+    else:
+        found = virtio(b, x, driver.removesuffix("-pci")) | tuned(x.driver) | {"max_outputs": x.heads}
     if outside:
         vhost.shared(b, x, "model")
         found["chardev"] = _drawn_outside(b, x)

@@ -1,0 +1,53 @@
+"""Emulators by the architecture of their guests: what they are called, what else they run, which package has them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Final
+
+# architectures whose guests this driver starts, from those that are asked about first
+ARCHES: Final = ("x86_64", "i686", "aarch64", "armv7l", "ppc64", "riscv64", "s390x")
+# architecture -> emulators, from the one that fits best; of others the name is the architecture's own
+NAMES: Final = {
+    "i686": ("i386", "x86_64"),
+    "armv6l": ("arm", "aarch64"),
+    "armv7l": ("arm", "aarch64"),
+    "ppc64le": ("ppc64",),
+    "openrisc": ("or1k",),
+}
+# architecture of an emulator -> others whose guests it runs, too
+ALSO: Final = {"x86_64": ("i686",), "aarch64": ("armv7l", "armv6l"), "armv7l": ("armv6l",), "ppc64": ("ppc64le",)}
+# what machines of a kind call themselves -> the architecture in a definition
+HOSTS: Final = {"i386": "i686", "i486": "i686", "i586": "i686", "amd64": "x86_64", "arm64": "aarch64"}
+PACKAGES: Final = {
+    "x86_64": "x86", "i386": "x86", "aarch64": "arm", "arm": "arm", "ppc": "ppc", "ppc64": "ppc", "ppc64le": "ppc",
+    "sparc": "sparc", "sparc64": "sparc", "mips": "mips", "mipsel": "mips", "mips64": "mips", "mips64el": "mips",
+}  # fmt: skip
+PREFIX: Final = "qemu-system-"
+
+
+def native() -> str:
+    """The architecture of this host, as definitions name it."""
+    name = os.uname().machine
+    return HOSTS.get(name, name)
+
+
+def names(arch: str) -> tuple[str, ...]:
+    """Programs that run guests of an architecture, from the one that fits best."""
+    return tuple(f"{PREFIX}{name}" for name in NAMES.get(arch, (arch,)))
+
+
+def found(arch: str, path: str | None) -> str | None:
+    """The emulator for an architecture on a search path; None where none is installed."""
+    return next((place for name in names(arch) if (place := shutil.which(name, path=path))), None)
+
+
+def runs(emulator: str, arch: str) -> bool:
+    """Whether an emulator of this architecture runs guests of that one."""
+    return emulator == arch or arch in ALSO.get(emulator, ())
+
+
+def package(program: str) -> str:
+    """Debian's package that has an emulator, by its name or path."""
+    return f"{PREFIX}{PACKAGES.get(os.path.basename(program).removeprefix(PREFIX), 'misc')}"
