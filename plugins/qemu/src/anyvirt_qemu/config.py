@@ -121,11 +121,15 @@ def plan(
     problems = [*b.problems, *_unheeded(b, view)]
     if problems:
         raise Invalid(problems)
+    return _made(b, view, account)
+
+
+def _made(b: Build, view: Domain, account: Account | None) -> Plan:
     return Plan(
         domain=seclabel.shown(plain(view), account),
-        argv=(caps.binary, *b.words),
+        argv=(b.caps.binary, *b.words),
         env=b.env,
-        cwd=paths.guest,
+        cwd=b.paths.guest,
         fds=tuple(b.fds),
         taps=tuple(b.taps),
         macvtaps=tuple(b.macvtaps),
