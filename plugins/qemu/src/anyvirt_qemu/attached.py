@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -39,6 +39,35 @@ def nets(plan: Plan, net: Path = NET) -> Iterator[Problem]:
     for macvtap in plan.macvtaps:
         yield from _macvtap(macvtap, net)
         yield from _ends(macvtap.place, macvtap.ends)
+    yield from _lacking(plan)
+
+
+def _lacking(plan: Plan, configs: Sequence[Path] | None = None) -> Iterator[Problem]:
+    """Limits that this kernel was built without; where nobody knows how it was built, the start shows it."""
+    cards: list[tuple[str, Ends, bool]] = [(use.place, use.ends, False) for use in plan.taps]
+    cards += [(use.place, use.ends, True) for use in plan.macvtaps]  # what such a one sends is what the guest sends
+    for place, ends, swapped in cards:
+        sides = {"inbound": ends.to_guest, "outbound": ends.from_guest}
+        for word, limit in sides.items():
+            option = "CONFIG_NET_SCH_HTB" if (word == "inbound") is not swapped else "CONFIG_NET_ACT_POLICE"
+            if limit is not None and f"# {option} is not set" in built(configs):
+                text = f"this kernel was built without what limits {word} traffic here ({option})"
+                yield Problem("unsupported.config", f"{place}/bandwidth/{word}", None, text, "take the limit out")
+
+
+def built(files: Sequence[Path] | None = None) -> frozenset[str]:
+    """Lines of the configuration that this kernel was built with; none where it is not kept."""
+    for path in (Path("/proc/config.gz"), Path(f"/boot/config-{os.uname().release}")) if files is None else files:
+        try:
+            data = path.read_bytes()
+        except OSError:
+            continue
+        if path.suffix == ".gz":
+            import gzip  # few starts limit traffic
+
+            data = gzip.decompress(data)
+        return frozenset(data.decode("ascii", "replace").splitlines())
+    return frozenset()
 
 
 def devices(site: Site, plan: Plan, uuid: str, sysfs: Sysfs | None = None, nodes: Path = NODES) -> Iterator[Problem]:
