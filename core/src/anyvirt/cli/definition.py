@@ -84,6 +84,8 @@ def undefine(
     domains: Annotated[list[str], domains()],
     keep_nvram: Annotated[bool, opt("--keep-nvram", help="Leave the firmware's variables where they are.")] = False,
     nvram: Annotated[bool, opt("--nvram", help="Remove them; the default.")] = False,
+    keep_tpm: Annotated[bool, opt("--keep-tpm", help="Leave the state of an emulated TPM where it is.")] = False,
+    tpm: Annotated[bool, opt("--tpm", help="Remove it, even where the definition says that it persists.")] = False,
 ) -> None:
     """Remove the definitions of domains.
 
@@ -93,7 +95,14 @@ def undefine(
         from anyvirt.cli.usage import Usage
 
         raise Usage("--nvram and --keep-nvram contradict each other")
-    each(cli, "undefine", domains, {"keep_nvram": keep_nvram}, "Domain '{}' has been undefined")
+    if tpm and keep_tpm:
+        from anyvirt.cli.usage import Usage
+
+        raise Usage("--tpm and --keep-tpm contradict each other")
+    kept: dict[str, bool | None] = {"keep_nvram": keep_nvram}
+    if tpm or keep_tpm:
+        kept["keep_tpm"] = keep_tpm
+    each(cli, "undefine", domains, kept, "Domain '{}' has been undefined")
 
 
 @command(

@@ -232,14 +232,17 @@ class AsyncConnection(AsyncLink):
         )
 
     async def domain_undefine(
-        self, ref: AsyncDomain | Ref, keep_nvram: bool = False, *, timeout: Timeout = ...
+        self, ref: AsyncDomain | Ref, keep_nvram: bool = False, keep_tpm: bool | None = None, *, timeout: Timeout = ...
     ) -> None:
         """Remove the definition; a running guest becomes transient and goes on.
 
         :param keep_nvram: leave the firmware's variables where they are.
+        :param keep_tpm: leave the state of its emulated TPM, or take it away; as the definition says without it.
         :raises WrongState: where the domain is transient already.
         """
-        await self._call("domain_undefine", {"ref": ref_of(ref), "keep_nvram": keep_nvram}, timeout)
+        await self._call(
+            "domain_undefine", {"ref": ref_of(ref), "keep_nvram": keep_nvram, "keep_tpm": keep_tpm}, timeout
+        )
 
     async def domain_rename(self, ref: AsyncDomain | Ref, name: str, *, timeout: Timeout = ...) -> AsyncDomain:
         """Give a stopped domain another name; every ref to it stays valid.
@@ -726,13 +729,14 @@ class AsyncDomain(Handle):
         """
         return (await self.connection.domain_config((self.ref,), which, secure, timeout=timeout))[self.ref].get()
 
-    async def undefine(self, keep_nvram: bool = False, *, timeout: Timeout = ...) -> None:
+    async def undefine(self, keep_nvram: bool = False, keep_tpm: bool | None = None, *, timeout: Timeout = ...) -> None:
         """Remove the definition; a running guest becomes transient and goes on.
 
         :param keep_nvram: leave the firmware's variables where they are.
+        :param keep_tpm: leave the state of its emulated TPM, or take it away; as the definition says without it.
         :raises WrongState: where the domain is transient already.
         """
-        await self.connection.domain_undefine(self.ref, keep_nvram, timeout=timeout)
+        await self.connection.domain_undefine(self.ref, keep_nvram, keep_tpm, timeout=timeout)
 
     async def rename(self, name: str, *, timeout: Timeout = ...) -> AsyncDomain:
         """Give a stopped domain another name; every ref to it stays valid.

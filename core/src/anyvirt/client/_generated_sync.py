@@ -228,13 +228,16 @@ class Connection(SyncLink):
             self._call("domain_define", {"config": admitted(config, "domain", keep_unknown=keep_unknown)}, timeout),
         )
 
-    def domain_undefine(self, ref: Domain | Ref, keep_nvram: bool = False, *, timeout: Timeout = ...) -> None:
+    def domain_undefine(
+        self, ref: Domain | Ref, keep_nvram: bool = False, keep_tpm: bool | None = None, *, timeout: Timeout = ...
+    ) -> None:
         """Remove the definition; a running guest becomes transient and goes on.
 
         :param keep_nvram: leave the firmware's variables where they are.
+        :param keep_tpm: leave the state of its emulated TPM, or take it away; as the definition says without it.
         :raises WrongState: where the domain is transient already.
         """
-        self._call("domain_undefine", {"ref": ref_of(ref), "keep_nvram": keep_nvram}, timeout)
+        self._call("domain_undefine", {"ref": ref_of(ref), "keep_nvram": keep_nvram, "keep_tpm": keep_tpm}, timeout)
 
     def domain_rename(self, ref: Domain | Ref, name: str, *, timeout: Timeout = ...) -> Domain:
         """Give a stopped domain another name; every ref to it stays valid.
@@ -700,13 +703,14 @@ class Domain(Handle):
         """
         return (self.connection.domain_config((self.ref,), which, secure, timeout=timeout))[self.ref].get()
 
-    def undefine(self, keep_nvram: bool = False, *, timeout: Timeout = ...) -> None:
+    def undefine(self, keep_nvram: bool = False, keep_tpm: bool | None = None, *, timeout: Timeout = ...) -> None:
         """Remove the definition; a running guest becomes transient and goes on.
 
         :param keep_nvram: leave the firmware's variables where they are.
+        :param keep_tpm: leave the state of its emulated TPM, or take it away; as the definition says without it.
         :raises WrongState: where the domain is transient already.
         """
-        self.connection.domain_undefine(self.ref, keep_nvram, timeout=timeout)
+        self.connection.domain_undefine(self.ref, keep_nvram, keep_tpm, timeout=timeout)
 
     def rename(self, name: str, *, timeout: Timeout = ...) -> Domain:
         """Give a stopped domain another name; every ref to it stays valid.

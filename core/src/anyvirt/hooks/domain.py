@@ -89,11 +89,16 @@ class DomainSpec:
         :raises Exists: where the name belongs to another UUID, or the UUID to another name.
         """
 
-    @spec("domain", access="write", covers={"virDomainUndefine": (), "virDomainUndefineFlags": ("nvram", "keep_nvram")})
-    def domain_undefine(self, ref: Ref, keep_nvram: bool = False) -> None:
+    @spec(
+        "domain",
+        access="write",
+        covers={"virDomainUndefine": (), "virDomainUndefineFlags": ("nvram", "keep_nvram", "tpm", "keep_tpm")},
+    )
+    def domain_undefine(self, ref: Ref, keep_nvram: bool = False, keep_tpm: bool | None = None) -> None:
         """Remove the definition; a running guest becomes transient and goes on.
 
         :param keep_nvram: leave the firmware's variables where they are.
+        :param keep_tpm: leave the state of its emulated TPM, or take it away; as the definition says without it.
         :raises WrongState: where the domain is transient already.
         """
 

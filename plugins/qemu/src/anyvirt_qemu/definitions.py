@@ -28,7 +28,7 @@ from anyvirt.api import (
     without_passwords,
 )
 
-from anyvirt_qemu import nvram
+from anyvirt_qemu import nvram, tpm
 from anyvirt_qemu.site import KIND, STOPPED, document, lifecycle, ref_of
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class Definitions:
         return ref
 
     @impl
-    def domain_undefine(self, ref: Ref, keep_nvram: bool) -> None:
+    def domain_undefine(self, ref: Ref, keep_nvram: bool, keep_tpm: bool | None) -> None:
         from anyvirt.api import Change
 
         site = self._site
@@ -140,6 +140,8 @@ class Definitions:
             active = status.state is not State.SHUTOFF
             if not active and not keep_nvram:
                 nvram.remove(site, row.uuid)
+            if not active:
+                tpm.undefined(site, row.uuid, row.xml or "", keep=keep_tpm)
             site.step("undefine")
             event = lifecycle(row, Change.UNDEFINED, "removed", run=row.run)
             site.store.undefine(KIND, row.uuid, event=event, transient=active)

@@ -151,9 +151,11 @@ def finish(site: Site, row: Row | None, run: Run) -> None:
 def _remove(site: Site, run: Run) -> None:
     site.step("remove-leftovers")
     if run.record is not None and run.record.left:
+        from anyvirt_qemu import tpm
         from anyvirt_qemu.hosting import take_back
 
         take_back(run.place, run.record.left)
+        tpm.ended(site, run.record)
     for path in run.record.sockets if run.record is not None else ():
         with suppress(OSError):
             os.unlink(path)

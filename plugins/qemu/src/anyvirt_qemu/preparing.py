@@ -20,6 +20,7 @@ from anyvirt_qemu import (
     nvram,
     plugged,
     serving,
+    tpm,
 )
 from anyvirt_qemu.accelerator import choose
 from anyvirt_qemu.capability import Capability, probe
@@ -116,15 +117,15 @@ def _cpu(site: Site, domain: Domain, under: Capability) -> Domain:
 
 def _paths(site: Site, domain: Domain, who: Account | None) -> Paths:
     guest, variables = str(site.runs / str(domain.uuid) / GUEST), str(nvram.folder(site))
-    tpm = str(site.scope.state / "qemu" / "tpm" / str(domain.uuid))
+    state = str(tpm.folder(site, str(domain.uuid)))
     backing = domain.memory_backing
     if backing is None and not domain.memory_devices:
-        return Paths(guest=guest, nvram=variables, tpm=tpm)
+        return Paths(guest=guest, nvram=variables, tpm=state)
     usual, mounts = hugepages.mounts(rights=Rights(who), among=site.configured.mounts)
     memory = str(site.scope.folder("qemu", "memory"))
     if who is not None:
         memory += f"/{who.uid}"
-    return Paths(guest=guest, nvram=variables, memory=memory, hugepages=mounts, hugepage=usual, tpm=tpm)
+    return Paths(guest=guest, nvram=variables, memory=memory, hugepages=mounts, hugepage=usual, tpm=state)
 
 
 def _storage(site: Site, domain: Domain) -> Storage:

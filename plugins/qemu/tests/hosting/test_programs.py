@@ -130,6 +130,35 @@ def test_a_tpm_is_emulated_and_its_state_is_there_for_the_next_run(stage: Stage)
     assert "change-state" in stage.steps
 
 
+@pytest.mark.parametrize(
+    ("persists", "keep", "kept"), [("no", None, False), ("yes", None, True), ("yes", False, False), ("no", True, True)]
+)
+def test_the_state_of_a_tpm_goes_with_the_definition_unless_it_is_to_stay(
+    stage: Stage, persists: str, keep: bool | None, kept: bool
+) -> None:
+    need("swtpm", "swtpm_setup")
+    connection, _ = stage.connect()
+    text = xml(TPM.format("")).replace("version=", f"persistent_state='{persists}' version=")
+    guest = connection.domain_define(text)
+    made = stage.state / f"session/qemu/tpm/{guest.ref.key}/2.0"  # as a run would have left it
+    made.mkdir(parents=True)
+    (made / "tpm2-00.permall").write_bytes(b"state")
+    guest = guest.rename("other")
+    guest.undefine(keep_tpm=keep)
+    assert made.exists() is kept
+
+
+@pytest.mark.parametrize("persists", ["no", "yes"])
+def test_the_state_of_a_transient_guests_tpm_goes_with_the_guest(stage: Stage, persists: str) -> None:
+    need("swtpm", "swtpm_setup")
+    connection, _ = stage.connect()
+    text = xml(TPM.format("")).replace("version=", f"persistent_state='{persists}' version=")
+    guest = connection.domain_create(text)
+    permanent(stage)
+    guest.destroy()
+    assert bool(list(stage.state.glob("session/qemu/tpm/*"))) is (persists == "yes")
+
+
 def test_a_shared_folder_a_network_and_reservations_are_served_by_their_programs(stage: Stage, tmp_path: Path) -> None:
     need("virtiofsd", "passt", "qemu-pr-helper")
     image = tmp_path / "a,b.img"

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from anyvirt_qemu.beside import ProgramUse, StateUse
     from anyvirt_qemu.hosting import Preparation
     from anyvirt_qemu.run_dir import RunDir
-    from anyvirt_qemu.site import Site
 
 KIND: Final = "state"
 ENV: Final = "/usr/bin/env"
@@ -98,22 +97,3 @@ def take_back(_place: RunDir, entry: Mapping[str, Any]) -> None:
     """Remove what was not made whole; what is whole stays for the next run."""
     with suppress(FileNotFoundError):
         shutil.rmtree(entry["folder"])
-
-
-def folder(site: Site, uuid: str) -> Path:
-    """Where the state of a guest's TPM is kept."""
-    return site.scope.state / "qemu" / "tpm" / uuid
-
-
-def remove(site: Site, uuid: str) -> None:
-    """Take away the state of the guest's TPM, where it has some.
-
-    :raises Failed: something does not go.
-    """
-    try:
-        shutil.rmtree(folder(site, uuid))
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        words = {"errno": error.errno, "text": error.strerror}
-        raise Failed(f"cannot remove the state of the TPM: {error.strerror}", native=words) from error
