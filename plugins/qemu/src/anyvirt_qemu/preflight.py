@@ -5,20 +5,16 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator
 from typing import Final
 
 from anyvirt.api import Disk, Domain, Problem, VirtError, heeded
 
-from anyvirt_qemu import attached, emulators, image, installed, reserves
+from anyvirt_qemu import attached, emulators, image, installed, occupied, reserves, servers, soundness
 from anyvirt_qemu.devices.seclabel import host_labels
 from anyvirt_qemu.plan import NodeUse, Plan
 from anyvirt_qemu.rights import Rights, Wrong
 
-PROC_NET: Final = ("/proc/net/tcp", "/proc/net/tcp6")
-LISTENING: Final = "0A"
-VNC_FIRST: Final = 5900
 # words in the paths of devices that are opened for QEMU, and the elements that ask for them
 PLACES: Final = {
     "vhost-vsock": "/devices/vsock",
@@ -69,8 +65,8 @@ def blockers(domain: Domain, plan: Plan, rights: Rights | None = None) -> list[P
         *attached.nets(plan),
         *_devices(plan),
         *installed.blockers(plan),
-        *_sockets(plan, rights),
-        *_ports(domain),
+        *occupied.blockers(domain, plan),
+        *servers.blockers(plan, OURS, rights),
         *reserves.blockers(plan),
     ]
 
@@ -170,6 +166,7 @@ def _images(domain: Domain, plan: Plan, rights: Rights) -> Iterator[Problem]:
             if not wrong:
                 yield from _kind(place, node, disk, depth, seen)
                 yield from _header(place, node, disk)
+                yield from soundness.blockers(place, node, disk, writes=writes and not made, top=depth == 0)
 
 
 def _kind(place: str, node: NodeUse, disk: Disk, depth: int, seen: dict[tuple[int, int], str]) -> Iterator[Problem]:
@@ -216,49 +213,3 @@ def _devices(plan: Plan) -> Iterator[Problem]:
             place = next((found for word, found in PLACES.items() if word in path), "/devices")
             hint = f"modprobe {MODULES.get(path, 'its module')}" if wrong[0] == "file.not-found" else wrong[2]
             yield Problem(wrong[0], place, None, wrong[1], hint)
-
-
-def _sockets(plan: Plan, rights: Rights) -> Iterator[Problem]:
-    """Folders in which sockets are to be bound for, or by, QEMU, where the definition names them."""
-    overlays = {use.path for use in plan.overlays}
-    places = [(use.target, OURS) for use in plan.fds if use.kind == "listen"]
-    places += [(path, rights) for path in plan.sockets if not path.startswith(f"{plan.cwd}/") and path not in overlays]
-    for path, who in places:
-        folder = os.path.dirname(path)
-        if not os.path.isdir(folder):
-            text = f"{path}: there is no folder {folder}"
-            yield Problem("file.not-found", "/devices", None, text, "create it, or leave the path out")
-        elif not (who.may(folder, "w") and who.may(folder, "x")):
-            text = f"{path}: user {who.user} may not make a socket in {folder} (right w)"
-            yield Problem("denied", "/devices", None, text, "choose another folder, or leave the path out")
-        elif os.path.lexists(path) and not stat.S_ISSOCK(os.lstat(path).st_mode):
-            yield Problem("file.exists", "/devices", None, f"{path} is there and no socket", "choose another path")
-
-
-def _ports(domain: Domain) -> Iterator[Problem]:
-    wanted = [
-        (x.port, f"/devices/graphics[{x.type}]/@port")
-        for x in domain.graphics
-        if not x.autoport and (x.port or 0) >= VNC_FIRST and not x.socket
-    ]
-    if not wanted:
-        return
-    busy = listening()
-    for port, place in wanted:
-        if port in busy:
-            yield Problem("resource.busy", place, None, f"port {port} is in use", "choose another, or autoport='yes'")
-
-
-def listening(files: Sequence[str] = PROC_NET) -> set[int]:
-    """TCP ports of this host that somebody listens on."""
-    found: set[int] = set()
-    for path in files:
-        try:
-            lines = Path(path).read_text(encoding="ascii").splitlines()[1:]
-        except OSError:
-            continue
-        for row in lines:
-            words = row.split()
-            if len(words) > 3 and words[3] == LISTENING:
-                found.add(int(words[1].rpartition(":")[2], 16))
-    return found

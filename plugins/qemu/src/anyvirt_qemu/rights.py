@@ -112,6 +112,11 @@ class Rights:
         except KeyError:
             return str(os.geteuid())
 
+    @property
+    def uid(self) -> int:
+        """The user's number."""
+        return os.geteuid() if self._account is None else self._account.uid
+
     def may(self, path: str, right: str) -> bool:
         """Whether the user has a right on a file that is there, whatever folders lead to it."""
         account = self._account

@@ -55,7 +55,7 @@ def _free(domain: Domain, busy: Collection[int] | None) -> tuple[int, ...]:
     if not any(x.autoport or -1 in {x.port, x.tls_port} for x in spices):
         return ()
     if busy is None:
-        from anyvirt_qemu.preflight import listening
+        from anyvirt_qemu.servers import listening
 
         busy = listening()
     taken = {*busy, *(x.port for x in domain.graphics), *(x.tls_port for x in domain.graphics)}

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from anyvirt.api import Domain, Problem
 from anyvirt_host.local import tap
-from anyvirt_qemu import preflight
+from anyvirt_qemu import preflight, servers
 from anyvirt_qemu.plan import Plan
 from anyvirt_qemu.rights import Rights
 
@@ -87,7 +87,7 @@ def test_all_that_is_missing_is_told_at_once(
         "/os/kernel",
         "/os/initrd",
         f"/devices/interface[{mac}]/source/@bridge",
-        "/devices",
+        "/devices/serial[0]/source[0]/@path",
     }
     assert all(problem.hint for problem in found.values())
     assert found["/devices/disk[vda]/source/@file"].code == "file.not-found"
@@ -179,8 +179,8 @@ def test_an_image_of_the_wrong_kind_or_of_two_disks_is_told(
 def test_a_port_that_is_taken_is_told(blocked: Callable[..., dict[str, Problem]], guest: Guest) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        assert port in preflight.listening()
-        if port < preflight.VNC_FIRST:
+        assert port in servers.listening()
+        if port < servers.VNC_FIRST:
             pytest.skip("the port is no VNC port")
         found = blocked(guest(f"<graphics type='vnc' port='{port}' autoport='no'/>"))
         assert found["/devices/graphics[vnc]/@port"].code == "resource.busy"
