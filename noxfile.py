@@ -143,6 +143,13 @@ def outside(session: nox.Session) -> None:
     python(session, "-m", "pytest", "-q", "tests/outside", *words)
 
 
+@shared
+def support(session: nox.Session) -> None:
+    """What the QEMU driver makes of each path of a domain; folders of definitions follow."""
+    folders = [str(Path(session.invoked_from, word).resolve()) for word in session.posargs]
+    python(session, "-m", "tests.outside.qemu_support", *folders)
+
+
 @nox.session(name="device-tree", venv_backend="none")
 def device_tree(session: nox.Session) -> None:
     """Plans beside recorded command lines on a real QEMU: ``nox -s device-tree -- FOLDER --json FILE``."""

@@ -8,14 +8,15 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Final
 
+import qemu_pages
 from anyvirt.errors import CODES
 from anyvirt.hooks.spec import Spec
 from anyvirt.hooks.table import AREAS, SPECS
 from anyvirt.model.reference import Entry
+from rst import table, title
 
 KINDS: Final = {
     "call": "gives one value",
@@ -33,6 +34,8 @@ def write(folder: Path) -> None:
         **{f"errors/{code}.rst": error(code) for code in CODES},
         "xml.rst": xml(),
         "support.rst": support(),
+        "qemu-support.rst": qemu_pages.support(),
+        "qemu-equivalence.rst": qemu_pages.equivalence(),
         "figures.txt": figures(),
         "cli.rst": cli(),
     }
@@ -44,21 +47,6 @@ def write(folder: Path) -> None:
     for stale in (folder / "errors").glob("*.rst"):
         if f"errors/{stale.name}" not in pages:
             stale.unlink()
-
-
-def title(text: str, line: str = "=") -> str:
-    """A heading."""
-    return f"{text}\n{line * len(text)}\n\n"
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]], widths: str = "auto") -> str:
-    """A list table."""
-    out = [".. list-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
-    for row in (head, *rows):
-        for index, cell in enumerate(row):
-            mark = "   * - " if index == 0 else "     - "
-            out.append(mark + " ".join(cell.split()))
-    return "\n".join(out) + "\n\n"
 
 
 def errors() -> str:

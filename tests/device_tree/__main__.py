@@ -105,7 +105,7 @@ def verdict(path: Path, *, binary: str, place: Path, cache: Path) -> Verdict:
             line = [] if path.suffix == ".xml" else recorded(path)
             theirs = grown(binary, left, line) if line else {}
         except Refused as refused:
-            return Verdict(case, "out", str(refused))
+            return Verdict(case, "out", str(refused).replace(str(left.folder), ""))
         try:
             found = planned(path.with_name(f"{case}.xml"), Caps(probe(binary, cache)), right, line)
             ours = grown(binary, right, found.line, found.steps)
@@ -115,7 +115,7 @@ def verdict(path: Path, *, binary: str, place: Path, cache: Path) -> Verdict:
             return Verdict(case, "refused", lines[0], lines)
         except Refused as refused:
             if not line and listed(str(refused)):
-                return Verdict(case, "out", str(refused))
+                return Verdict(case, "out", str(refused).replace(str(left.folder), ""))
             return Verdict(case, "different", f"QEMU refuses anyvirt's line: {refused}", (str(refused),))
         if not line:
             return Verdict(case, "taken")
