@@ -113,12 +113,12 @@ def _reservations(b: Build, place: Place) -> str | None:
     if name not in b.managers:
         b.managers.add(name)
         # one of ours for all disks, or one for each that somebody else runs
-        path = _pr_helper(b, x, f"{name}.sock") if x.managed else b.path(x, "path", x.path)
+        path = _started(b, x, f"{name}.sock") if x.managed else b.path(x, "path", x.path)
         b.qom({"qom-type": "pr-manager-helper", "id": name, "path": path})
     return name
 
 
-def _pr_helper(b: Build, x: Reservations, socket: str) -> str:
+def _started(b: Build, x: Reservations, socket: str) -> str:
     program = b.beside("qemu-pr-helper")
     b.programs.append(
         ProgramUse(
