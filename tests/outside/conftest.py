@@ -26,6 +26,8 @@ FIGURES: Final = {
     "plain": "declared paths that are any text",
     "open": "paths in content that is kept as XML",
     "refused": "documents that libvirt refuses and we do, by code and path",
+    "qemu-refused": "documents that libvirt's QEMU driver refuses on x86 and we do, for the same reason",
+    "qemu-lacking": "documents that are refused where QEMU lacks what they ask for",
     "accepted": "other documents that no check refuses",
     "pairs": "pairs of XML in and XML out (QEMU on x86) that are equal",
     "places": "command lines of QEMU whose devices sit where ours do",

@@ -110,7 +110,7 @@ def test_a_file_system_that_takes_no_changes_is_told_by_that_name(tmp_path: Path
     words = ["unshare", "-m", sys.executable, "-c", SEALED, str(tmp_path)]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     if os.geteuid() or "Operation not permitted" in done.stderr:
-        pytest.skip("only root can mount")
+        pytest.skip("mounting a small file system is refused here")
     written, read = done.stdout.splitlines()
     assert f"{tmp_path}/a is on a file system that is mounted read-only" in written
     assert read == "[]"
