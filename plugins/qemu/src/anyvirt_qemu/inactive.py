@@ -33,8 +33,10 @@ def inactive(domain: Domain) -> Domain:
     screens = tuple(_stopped_screen(x, domain.name or "") for x in domain.graphics)
     if any(x is not y for x, y in zip(screens, domain.graphics, strict=True)):
         changes["graphics"] = screens
-    if any(x.imagelabel is not None for x in domain.seclabels):
-        changes["seclabels"] = tuple(x.replace(imagelabel=None) for x in domain.seclabels)
+    if any(x.imagelabel is not None or (x.label is not None and x.type == "dynamic") for x in domain.seclabels):
+        changes["seclabels"] = tuple(
+            x.replace(imagelabel=None, label=None if x.type == "dynamic" else x.label) for x in domain.seclabels
+        )
     return domain.replace(**changes) if changes else domain
 
 

@@ -101,6 +101,7 @@ class Paths:
     :param hugepages: mounts of huge pages that QEMU's user may write to, by the size of a page in bytes.
     :param hugepage: size of a huge page where nobody names one.
     :param tpm: directory for the state of this guest's TPM, absolute; that of ``guest`` without it.
+    :param vhost_net: device with which the kernel moves packets of virtio cards under KVM, where guests need not ask.
     """
 
     guest: str
@@ -109,6 +110,7 @@ class Paths:
     hugepages: Mapping[int, str] = field(default_factory=dict)
     hugepage: int = 2 << 20
     tpm: str = ""
+    vhost_net: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,7 @@ class Account:
 class FileUse:
     """A file, device or socket of this host that QEMU opens by its path, as another user than whoever starts it.
 
+    :param path: absolute; a link ``iommu_group`` in sysfs stands for the node of that group.
     :param place: the element that names it, as a path.
     :param write: it is opened for writing, too; one that is only read stays its owner's, and its group may read it.
     :param owner: user and group that it is given to where QEMU could not open it else; None: it stays as it is.

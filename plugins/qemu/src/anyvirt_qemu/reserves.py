@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import resource
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,7 @@ from anyvirt_qemu.plan import Plan
 
 SYSTEM: Final = Path("/sys")
 MIB: Final = 1 << 20
+RESOURCE: Final = 24
 # beside the guest's memory QEMU locks its own
 OVERHEAD: Final = 64 * MIB
 # devices that are given away have memory of their own, which is mapped beside the guest's
@@ -34,7 +36,7 @@ def blockers(plan: Plan, system: Path = SYSTEM, most: int | None = None) -> list
     return [
         *_pages(pieces, system),
         *_nodes(plan, pieces, system),
-        *_lock(plan, pieces, lockable() if most is None else most),
+        *_lock(plan, pieces, lockable(plan) if most is None else most),
     ]
 
 
@@ -48,15 +50,22 @@ def pins(plan: Plan) -> bool:
     return any(use.kind in {"pci", "mdev"} for use in plan.assigned)
 
 
-def lockable() -> int:
-    """Bytes of memory that this user may lock."""
+def lockable(plan: Plan) -> int:
+    """Bytes of memory that the user that QEMU will be may lock."""
     most = resource.getrlimit(resource.RLIMIT_MEMLOCK)[1]
-    return UNLIMITED if most == resource.RLIM_INFINITY or os.geteuid() == 0 else most
+    free = os.geteuid() == 0 if plan.account is None else raises()
+    return UNLIMITED if most == resource.RLIM_INFINITY or free else most
+
+
+def raises(status: Path = Path("/proc/self/status")) -> bool:
+    """Whether this process may raise limits of its own (CAP_SYS_RESOURCE), which root lacks in some containers."""
+    found = re.search(r"^CapEff:\s*([0-9a-f]+)$", status.read_text("ascii"), re.MULTILINE)
+    return found is not None and bool(int(found[1], 16) >> RESOURCE & 1)
 
 
 def limits(plan: Plan) -> tuple[tuple[str, int, int], ...]:
     """Limits of the process that QEMU will be: all that may be locked, where it locks."""
-    most = lockable()
+    most = lockable(plan)
     if not (locks(plan) or pins(plan)) or (most == UNLIMITED and plan.account is None):
         return ()
     most = resource.RLIM_INFINITY if most == UNLIMITED else most

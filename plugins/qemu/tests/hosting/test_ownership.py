@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Connection, Denied, Invalid, State, VirtError, open  # noqa: A004
+from anyvirt_qemu import reserves
 from anyvirt_qemu.guest import Run
 from sector_stage import UP, boot_disk, read_until, sector_xml
 
@@ -118,6 +119,24 @@ def test_qemu_has_no_right_but_those_of_its_user(connection: Connection, folder:
     assert owner(foreign) == (FOREIGN, FOREIGN, 0o640)
     assert owner(kernel_log) == (0, 0, 0o600)
     assert b"up" in kernel_log.read_bytes()
+
+
+def test_overlays_memory_and_locks_are_the_users(connection: Connection, folder: Path) -> None:
+    dropped = image(folder / "dropped.img")
+    text = xml(folder, more=disk(dropped, more="<transient/>"))
+    locked = "<locked/>" if reserves.raises() else ""  # which takes a right that root lacks in some containers
+    backing = f"<memoryBacking><source type='file'/><access mode='shared'/>{locked}</memoryBacking>"
+    domain = connection.domain_define(text.replace("<vcpu>", f"{backing}<vcpu>"))
+    domain.start()
+    (overlay,) = (folder / "state/system/qemu/overlays").iterdir()
+    assert owner(overlay) == (UID, GID, 0o600)
+    assert owner(dropped) == (UID, GID, 0o600)
+    pid = pid_of(connection, domain)
+    assert int(facts(pid)["VmLck"][0]) >= (32 << 10 if locked else 0)
+    assert f"{folder}/state/system/qemu/memory/{UID}/" in Path(f"/proc/{pid}/maps").read_text()
+    domain.destroy()
+    assert owner(dropped) == (0, 0, 0o600)
+    assert not overlay.exists()
 
 
 def test_the_last_of_two_guests_gives_a_shared_image_back(connection: Connection, folder: Path) -> None:

@@ -14,6 +14,9 @@ from anyvirt_qemu.plan import Account, DiskUse, FileUse
 CHARS: Final = ("serials", "parallels", "consoles", "channels", "smartcards", "redirdevs", "rngs")
 VARIABLES: Final = '"node-name":"pflash1-proto"'
 OPENED: Final = ("dev", "file", "pipe")
+# devices that reach the guest through VFIO, and the link there to the group that the IOMMU tells from others
+PASSED: Final = {"pci": "/sys/bus/pci/devices", "mdev": "/sys/bus/mdev/devices"}
+GROUP: Final = "iommu_group"
 ENDS: Final = (".in", ".out")
 CONNECTS: Final = {None, "connect", "client"}
 
@@ -137,7 +140,7 @@ class Needs:
             above = max(0, depth - made)
             source = sources[min(above, len(sources) - 1)] if sources else None
             named = f"{place}/source/@{attribute}" if above == 0 else place + "/backingStore" * above
-            self._add(node.path, named, source, write=depth == 0 and not disk.readonly)
+            self._add(node.path, named, source, write=above == 0 and not disk.readonly)
 
     def _char(self, device: Any, place: str) -> None:
         kind = getattr(device, "backend_type", None) or getattr(device, "type", None)
@@ -175,15 +178,15 @@ class Needs:
         self._host()
 
     def _host(self) -> None:
-        for device in self._x.hostdevs:
-            at = device.source.address if device.source is not None else None
-            place = f"/devices/hostdev[{device.alias}]/source"
-            if device.type == "usb" and at is not None and at.bus is not None and at.device is not None:
-                self._add(f"/dev/bus/usb/{at.bus:03d}/{at.device:03d}", place, write=True)
-            elif device.type == "scsi" and device.source is not None and device.source.adapter and at is not None:
-                unit = f"{at.bus or 0}:{at.target or 0}:{at.unit or 0}"
-                path = self._b.storage.generics.get(f"{device.source.adapter.removeprefix('scsi_host')}:{unit}")
-                self._add(path, place, write=True)
+        """Devices that are the guest's alone; a group of VFIO has its node once the host's driver has let go."""
+        for use in self._b.assigned:
+            folder = PASSED.get(use.kind)
+            if folder is not None:
+                self._add(f"{folder}/{use.address}/{GROUP}", use.place, write=True, optional=True)
+            elif use.kind == "usb":
+                self._add(f"/dev/bus/usb/{use.address.replace(':', '/')}", use.place, write=True)
+            elif use.kind == "scsi":
+                self._add(self._b.storage.generics.get(use.address), use.place, write=True)
 
 
 def _sources(disk: Disk) -> Sequence[Source]:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Busy, Denied, Failed, NotFound, Problem, ProcessId, VirtError, current
 
+from anyvirt_qemu.devices.seclabel import GROUP
 from anyvirt_qemu.rights import Mode, sealed
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ BOOK: Final = "ownership.json"
 LOCK: Final = "ownership.lock"
 NAP: Final = 0.005
 LINKS: Final = 40
+VFIO: Final = "/dev/vfio"
 FILE: Final = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -229,7 +231,7 @@ def blockers(site: Site, plan: Plan, uuid: str) -> Iterator[Problem]:
             if use.owner is None:
                 continue
             try:
-                fd = reached(use.path)
+                fd = reached(_node(use.path))
                 opened.callback(os.close, fd)
                 change.add(fd, use)
             except NotFound:
@@ -241,7 +243,7 @@ def blockers(site: Site, plan: Plan, uuid: str) -> Iterator[Problem]:
 def _opened(use: FileUse, site: Site) -> int | None:
     """A file that is to be given; None where it is not there, and need not be."""
     try:
-        return reached(use.path)
+        return reached(_node(use.path))
     except NotFound:
         if use.make:
             site.step("make-file")
@@ -249,6 +251,16 @@ def _opened(use: FileUse, site: Site) -> int | None:
         if use.optional:
             return None
         raise
+
+
+def _node(path: str) -> str:
+    """The file that is meant: of a group of VFIO its node."""
+    if os.path.basename(path) != GROUP:
+        return path
+    try:
+        return f"{VFIO}/{os.path.basename(os.readlink(path))}"
+    except OSError as error:
+        raise _coded(error, path) from error
 
 
 def _made(path: str) -> int:
@@ -302,7 +314,7 @@ class Change:
                 )
                 raise Denied(text, hint=f"chmod u+rw {use.path}")
         users = {name: one for name, one in held.users.items() if name != self._uuid} if held is not None else {}
-        entry = held or Held(use.path, found.st_dev, found.st_ino, own, now, self._book.boot, {})
+        entry = held or Held(_node(use.path), found.st_dev, found.st_ino, own, now, self._book.boot, {})
         if not replace(entry, users=users).keeps(now):
             hint = "run both guests as one user, or copy the image"
             raise Busy(use.path, holder="a guest that runs as another user", purpose="using it", hint=hint)
