@@ -214,7 +214,7 @@ def _readable(path: Path) -> bool:
 def script(folder: Path, name: str, text: str) -> Path:
     """A program that does not do what its name says."""
     path = folder / name
-    path.write_text(f'#!/bin/sh\ncase "$1" in --help) echo "--shared-dir --sandbox"; exit;; esac\n{text}\n')
+    path.write_text(f'#!/bin/sh\ncase "$1" in --help | --print-capabilities) echo "--shared-dir --sandbox"; exit;; esac\n{text}\n')
     path.chmod(0o755)
     return path
 
@@ -301,13 +301,29 @@ def test_killed_before_any_step_a_start_leaves_no_program_that_the_next_call_doe
                 if step == "make-state":
                     guest.start()
                     guest.destroy()
-            stage.forget()
-            scene.order("domain_start", ref="one", after=0.3)  # in the middle of making the state
-            connection.recover()
-            stage.gone()
     finally:
         scene.end()
     stage.gone()
+
+
+def test_what_makes_a_state_is_ended_with_all_that_it_has_started(
+    qemu: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need("swtpm")
+    script(tmp_path, "swtpm_setup", "sleep 60 & exec sleep 60")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    scene = Scene(tmp_path, "")
+    stage = Stage(scene.state)
+    try:
+        with scene.open() as connection:
+            connection.domain_define(xml(TPM.format("")))
+            scene.order("domain_start", ref="one", after=1.5)
+            assert "sleep" in stage.processes()
+            connection.recover()
+            stage.gone()
+            assert not list(scene.state.glob("*/qemu/tpm/*/.*"))
+    finally:
+        scene.end()
 
 
 def test_a_guest_that_ends_by_itself_takes_its_programs_with_it(stage: Stage, tmp_path: Path) -> None:

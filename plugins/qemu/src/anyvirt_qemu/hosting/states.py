@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import time
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from anyvirt.api import Failed
+from anyvirt.api import Busy, Failed, NotFound, ProcessId
 from anyvirt_host.local.child import Child
 
 from anyvirt_qemu import failure, installed
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 
 KIND: Final = "state"
 ENV: Final = "/usr/bin/env"
+GONE: Final = 10.0
+NAP: Final = 0.005
 
 
 def make(ready: Preparation, use: ProgramUse, secret: int) -> None:
@@ -35,20 +39,21 @@ def make(ready: Preparation, use: ProgramUse, secret: int) -> None:
     state = use.state
     assert state is not None
     place = Path(state.folder)
-    if place.is_dir():
-        if state.again:
-            ready.site.step("change-state")
-            _run(state, state.again, place, secret, ready.record.name)
+    there = place.is_dir()
+    if there and not state.again:
         return
     new = place.with_name(f".{place.name}.new")
     ready.leave(KIND, folder=str(new))
     _configure(state)
     _private(place.parent)
-    with suppress(FileNotFoundError):
-        shutil.rmtree(new)
+    _sweep(new)
     new.mkdir(0o700)
-    ready.site.step("make-state")
-    _run(state, state.make, new, secret, ready.record.name)
+    ready.site.step("change-state" if there else "make-state")
+    if there:
+        _run(state, state.again, place, new, secret, ready.record.name)
+        _sweep(new)
+        return
+    _run(state, state.make, new, new, secret, ready.record.name)
     ready.site.step("keep-state")
     new.replace(place)
 
@@ -78,11 +83,11 @@ def _only_ours(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
-def _run(state: StateUse, words: tuple[str, ...], folder: Path, secret: int, guest: str) -> None:
+def _run(state: StateUse, words: tuple[str, ...], folder: Path, scratch: Path, secret: int, guest: str) -> None:
     from anyvirt_qemu.hosting.programs import reopened
 
     name = os.path.basename(words[0])
-    env = {"PATH": os.defpath, "LC_ALL": "C", "TMPDIR": str(folder)}
+    env = {"PATH": os.defpath, "LC_ALL": "C", "TMPDIR": str(scratch)}
     with ExitStack() as inherited:
         fds = {end.number: reopened(secret, inherited) for end in state.fds}
         with Child([ENV, "-C", str(folder), *words], env=env, fds=fds) as child:
@@ -95,5 +100,35 @@ def _run(state: StateUse, words: tuple[str, ...], folder: Path, secret: int, gue
 
 def take_back(_place: RunDir, entry: Mapping[str, Any]) -> None:
     """Remove what was not made whole; what is whole stays for the next run."""
+    _sweep(Path(entry["folder"]))
+
+
+def _sweep(scratch: Path) -> None:
+    """Remove a folder that somebody was killed in the middle of filling, and end who still works in it.
+
+    :raises Busy: somebody does not end.
+    """
+    if not scratch.exists():
+        return
+    until = time.monotonic() + GONE
+    while workers := _workers(scratch):
+        for worker in workers:
+            worker.signal(signal.SIGKILL)
+        if time.monotonic() > until:
+            raise Busy(str(scratch), holder=f"process {workers[0].pid}", purpose="making the state of a device")
+        time.sleep(NAP)
     with suppress(FileNotFoundError):
-        shutil.rmtree(entry["folder"])
+        shutil.rmtree(scratch)
+
+
+def _workers(scratch: Path) -> list[ProcessId]:
+    """Processes that were started to work there: swtpm_setup does not end its own when it is killed."""
+    mark = f"TMPDIR={scratch}".encode()
+    found = []
+    for entry in os.scandir("/proc"):
+        if entry.name.isdecimal():
+            with suppress(OSError, NotFound):
+                process = ProcessId.of(int(entry.name))
+                if mark in Path(entry.path, "environ").read_bytes().split(b"\0") and process.alive():
+                    found.append(process)
+    return found
