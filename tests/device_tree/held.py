@@ -26,8 +26,10 @@ from tests.device_tree.world import World
 SUFFIX: Final = ".x86_64-latest.args"
 FLAGS: Final = {"-device": "driver", "-netdev": "type", "-object": "qom-type"}
 # Names that one side gives to its own parts, and numbers of descriptors.
-OWN: Final = {"drive", "chardev", "netdev", "audiodev", "memdev", "fd", "fds", "vhostfd", "vhostfds", "tls-creds", "dir",
-              "file", "data", "keyid", "iv", "dh-cert-file", "session-file", "filename", "format", "mem-path"}  # fmt: skip
+OWN: Final = {
+    "drive", "chardev", "netdev", "audiodev", "memdev", "fd", "fds", "vhostfd", "vhostfds", "vhostdev", "tls-creds",
+    "dir", "file", "data", "keyid", "iv", "dh-cert-file", "session-file", "filename", "format", "mem-path",
+}  # fmt: skip
 # Objects whose names say nothing, and those that only one side needs.
 PLUMBING: Final = {"secret", "tls-creds-x509"}
 

@@ -59,7 +59,7 @@ def view(connection: Connection, site: Site, folder: Path, texts: dict[str, str]
     domain = connection.domain_create(GUEST.format(**given), paused=True)
     try:
         assert domain.state().state is State.PAUSED
-        with site.run(domain.uuid) as run:
+        with site.run(domain.ref.key) as run:
             assert run is not None
             with Monitor(run.place.place(CONTROL), "guest") as monitor:
                 return asked(monitor, str(image))
@@ -82,7 +82,7 @@ def asked(monitor: Monitor, image: str) -> dict[str, Any]:
         Command("qom-list", {"path": "/machine/peripheral"}),
         Command("qom-list", {"path": "/objects"}),
     ]
-    answers = [None if isinstance(answer, VirtError) else answer for answer in monitor.execute_many(batch)]
+    answers: list[Any] = [None if isinstance(one, VirtError) else one for one in monitor.execute_many(batch)]
     name, serial, vendor, product, nodes, chardevs, screen, devices, objects = answers
     ports = sorted(row["name"] for row in devices if row["type"] == "child<virtserialport>")
     channels = [monitor.execute("qom-get", path=f"/machine/peripheral/{port}", property="name") for port in ports]
