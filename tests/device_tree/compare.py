@@ -11,6 +11,8 @@ from tests.device_tree.line import Option, fields
 from tests.device_tree.peer import Peer
 
 NAMELESS: Final = re.compile(r"/machine/peripheral-anon/device\[\d+\]")
+# Numbers of descriptors, and ports that the host gave to the other end of a connection.
+PASSING: Final = re.compile(r"(\bfds?=|connection from [0-9.]+:)[0-9:]+")
 Tree = dict[str, Any]
 REFERRED: Final = ("key-secret", "password-secret", "cookie-secret", "tls-creds", "pr-manager")
 # Commands whose answers describe the guest's hardware.
@@ -44,7 +46,8 @@ def tree(peer: Peer, line: list[Option], notes: list[Any]) -> Tree:
     found: Tree = {"objects": peer.objects("/machine", "/objects", "/chardevs")}
     found |= zip(ASKED, peer.ask(ASKED), strict=True)
     for name in ("info numa", "info network"):
-        found[name] = peer.ask([("human-monitor-command", {"command-line": name})])[0].splitlines()
+        said = peer.ask([("human-monitor-command", {"command-line": name})])[0]
+        found[name] = PASSING.sub(r"\1N", said).splitlines()
     found["options"] = {flag: [] for flag in WRITTEN}
     for option in line:
         if option.flag in WRITTEN:

@@ -24,6 +24,7 @@ DIRECTORIES: Final = Paths(
     guest="/run/guest",
     nvram="/var/lib/libvirt/qemu/nvram",
     memory="/var/lib/libvirt/qemu/ram",
+    vhost_net="/dev/vhost-net",
     hugepages={2 << 20: "/dev/hugepages2M", 1 << 30: "/dev/hugepages1G"},
 )
 # What libvirt does over QMP, too, and no recorded command line shows.
@@ -98,7 +99,8 @@ def _chains(domain: Domain) -> dict[str, tuple[NodeUse, ...]]:
 
 
 def _descriptors(plan: Plan, world: World) -> dict[int, int]:
-    queues = {use.alias: list(tap.create(queues=use.queues).fds) for use in (*plan.taps, *plan.macvtaps)}
+    wanted = {use.alias: use.queues for use in plan.taps} | {use.alias: use.queues for use in plan.macvtaps}
+    queues = {alias: list(tap.create(queues=number).fds) for alias, number in wanted.items()}
     return {use.number: _descriptor(use, world, queues, plan.secrets) for use in plan.fds}
 
 

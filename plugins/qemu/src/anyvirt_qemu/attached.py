@@ -11,6 +11,7 @@ from anyvirt.api import Problem
 from anyvirt_host.local import tap
 
 from anyvirt_qemu.cabling import Ends
+from anyvirt_qemu.devices.link import VHOST_NET
 from anyvirt_qemu.hosting.assigned import VFIO, Sysfs, holder
 from anyvirt_qemu.rights import Rights
 
@@ -27,6 +28,11 @@ IDLE: Final = frozenset({"", VFIO, "pci-stub"})
 NODES: Final = Path("/dev")
 
 
+def vhost_net(node: str = VHOST_NET) -> str:
+    """The device with which the kernel moves packets for QEMU, where this user may open it; else nothing."""
+    return node if os.access(node, os.R_OK | os.W_OK, effective_ids=True) else ""
+
+
 def nets(plan: Plan, net: Path = NET) -> Iterator[Problem]:
     """What network cards want of this host and will not get."""
     for use in plan.taps:
@@ -39,10 +45,10 @@ def nets(plan: Plan, net: Path = NET) -> Iterator[Problem]:
     for macvtap in plan.macvtaps:
         yield from _macvtap(macvtap, net)
         yield from _ends(macvtap.place, macvtap.ends)
-    yield from _lacking(plan)
+    yield from unlimited(plan)
 
 
-def _lacking(plan: Plan, configs: Sequence[Path] | None = None) -> Iterator[Problem]:
+def unlimited(plan: Plan, configs: Sequence[Path] | None = None) -> Iterator[Problem]:
     """Limits that this kernel was built without; where nobody knows how it was built, the start shows it."""
     cards: list[tuple[str, Ends, bool]] = [(use.place, use.ends, False) for use in plan.taps]
     cards += [(use.place, use.ends, True) for use in plan.macvtaps]  # what such a one sends is what the guest sends

@@ -90,6 +90,10 @@ class Caps(Protocol):
         """Whether ``-cpu`` knows this model."""
         ...
 
+    def near(self, kind: Literal["machine", "cpu"], name: str) -> str:
+        """A way out for who asks for a machine type or CPU model that there is not: names like it."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Paths:

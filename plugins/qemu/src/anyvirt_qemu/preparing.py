@@ -60,6 +60,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     domain = advice.given(_cpu(site, domain, under), site.host.settings.child_env)
     domain, unfit = _firmware(site, domain, caps)
     problems += [*unclear, *unheard, *unfit]
+    wrong: list[Problem] = []
     try:
         planned = plan(
             domain,
@@ -72,6 +73,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
             storage=_storage(site, domain),
             programs=installed.found(site, domain),
             account=who,
+            problems=wrong,
         )
     except Invalid as error:
         return None, [*problems, *error.problems], accelerator
@@ -81,7 +83,9 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     if lacking and accelerator == "kvm" and domain.cpu is not None and domain.cpu.check in {"partial", "full"}:
         problems.append(host_cpu.problem(domain.cpu, lacking))
     problems += tuned.blockers(planned.tuning, site.host.settings.child_env)
-    return None if unfit else planned, [*problems, *_blockers(site, domain, planned)], accelerator
+    told_of = {problem.path for problem in wrong}
+    host = [problem for problem in _blockers(site, domain, planned) if problem.path not in told_of]
+    return None if unfit else planned, [*problems, *wrong, *host], accelerator
 
 
 def _blockers(site: Site, domain: Domain, planned: Plan) -> list[Problem]:
@@ -120,12 +124,20 @@ def _paths(site: Site, domain: Domain, who: Account | None) -> Paths:
     state = str(tpm.folder(site, str(domain.uuid)))
     backing = domain.memory_backing
     if backing is None and not domain.memory_devices:
-        return Paths(guest=guest, nvram=variables, tpm=state)
+        return Paths(guest=guest, nvram=variables, tpm=state, vhost_net=attached.vhost_net())
     usual, mounts = hugepages.mounts(rights=Rights(who), among=site.configured.mounts)
     memory = str(site.scope.folder("qemu", "memory"))
     if who is not None:
         memory += f"/{who.uid}"
-    return Paths(guest=guest, nvram=variables, memory=memory, hugepages=mounts, hugepage=usual, tpm=state)
+    return Paths(
+        guest=guest,
+        nvram=variables,
+        memory=memory,
+        hugepages=mounts,
+        hugepage=usual,
+        tpm=state,
+        vhost_net=attached.vhost_net(),
+    )
 
 
 def _storage(site: Site, domain: Domain) -> Storage:

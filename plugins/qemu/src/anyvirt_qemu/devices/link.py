@@ -17,6 +17,7 @@ from anyvirt_qemu.devices.passt import passt
 PATTERN: Final = "anyv%d"
 MACVTAP: Final = "macvtap%d"
 GENERATED: Final = ("vnet", "anyv", "macvtap", "macvlan")
+VHOST_NET: Final = "/dev/vhost-net"
 ON_HOST: Final = frozenset({"bridge", "ethernet", "direct"})
 PORTS_MAX: Final = 256  # forwarded one by one
 # what this driver cannot do on the host yet, and why
@@ -145,15 +146,25 @@ def _moved(b: Build, x: Interface, queues: int) -> dict[str, Any]:
     """The descriptors of a device, one for each queue; QEMU moves its packets, or the kernel does."""
     fds = [str(b.fd("tap", x.alias or "")) for _ in range(queues)]
     found: dict[str, Any] = {"type": "tap", "fds" if queues > 1 else "fd": ":".join(fds)}
-    if x.driver and x.driver.name == "vhost":
-        device = b.path(x, "backend_vhost", x.backend_vhost) if x.backend_vhost is not None else "/dev/vhost-net"
+    device = _vhost(b, x)
+    if device:
         hosts = [str(b.fd("open", device)) for _ in range(queues)]
         found |= {"vhost": True, "vhostfds" if queues > 1 else "vhostfd": ":".join(hosts)}
-    elif x.driver and x.driver.name not in {None, "qemu"}:
-        b.refuse(x.driver, "name", "use qemu or vhost")
     if x.sndbuf is not None:
         found["sndbuf"] = x.sndbuf
     return found
+
+
+def _vhost(b: Build, x: Interface) -> str:
+    """The device with which the kernel moves packets: where it is asked for, and under KVM where it is there."""
+    name = x.driver.name if x.driver else None
+    named = b.path(x, "backend_vhost", x.backend_vhost) if x.backend_vhost is not None else ""
+    if name not in {None, "qemu", "vhost"} and x.driver:
+        b.refuse(x.driver, "name", "use qemu or vhost")
+    if name == "vhost":
+        return named or VHOST_NET
+    alone = name == "qemu" or b.accelerator != "kvm" or not (x.model or "").startswith("virtio")
+    return "" if alone else named or b.paths.vhost_net
 
 
 def _vhost_user(b: Build, x: Interface, _net: str, queues: int) -> dict[str, Any]:
