@@ -43,15 +43,17 @@ class EndUse:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StateUse:
-    """What a program keeps from one run of the guest to the next, in a folder of its own.
+    """What a program keeps from one run of the guest to the next.
 
-    :param folder: absolute; mode 0700, it is there only once ``make`` has ended well.
-    :param make: absolute path and arguments of what fills the folder, run inside it.
-    :param again: the same for what changes a folder that is there, or nothing.
+    :param folder: absolute; made with mode 0700 where it is not there.
+    :param file: its name in the folder; it is there only once ``make`` has ended well.
+    :param make: absolute path and arguments of what makes the file in the folder that it is run in.
+    :param again: the same for what changes a file that is there, or nothing.
     :param config: a configuration to be written first, absolute path; ``""`` where the host's own serves.
     """
 
     folder: str
+    file: str
     make: tuple[str, ...]
     again: tuple[str, ...] = ()
     fds: tuple[EndUse, ...] = ()

@@ -159,6 +159,30 @@ def test_the_state_of_a_transient_guests_tpm_goes_with_the_guest(stage: Stage, p
     assert bool(list(stage.state.glob("session/qemu/tpm/*"))) is (persists == "yes")
 
 
+@pytest.mark.parametrize("kind", ["dir", "file"])
+def test_the_state_of_a_tpm_is_where_the_definition_places_it_and_stays_there(
+    stage: Stage, tmp_path: Path, kind: str
+) -> None:
+    need("swtpm", "swtpm_setup")
+    connection, site = stage.connect()
+    (tmp_path / "a,b").mkdir()
+    place = tmp_path / "a,b" / ("state" if kind == "file" else "")
+    text = xml(TPM.format(f"<source type='{kind}' path='{place}'/>")).replace("version=", "debug='5' version=")
+    guest = connection.domain_define(text)
+    for _ in range(2):
+        guest.start()
+        with site.run(guest.ref.key) as run:
+            assert run is not None
+            assert b"Ctrl Cmd" in (run.place.read("swtpm-tpm0.log") or b"")
+        guest.destroy()
+    assert stage.steps.count("make-state") == 1
+    guest.undefine()
+    (kept,) = (file for file in (tmp_path / "a,b").iterdir() if file.name != ".lock")
+    assert kept.name == ("state" if kind == "file" else "tpm2-00.permall")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    assert not list(stage.state.glob("session/qemu/tpm/*"))
+
+
 def test_a_shared_folder_a_network_and_reservations_are_served_by_their_programs(stage: Stage, tmp_path: Path) -> None:
     need("virtiofsd", "passt", "qemu-pr-helper")
     image = tmp_path / "a,b.img"
@@ -214,7 +238,9 @@ def _readable(path: Path) -> bool:
 def script(folder: Path, name: str, text: str) -> Path:
     """A program that does not do what its name says."""
     path = folder / name
-    path.write_text(f'#!/bin/sh\ncase "$1" in --help | --print-capabilities) echo "--shared-dir --sandbox"; exit;; esac\n{text}\n')
+    path.write_text(
+        f'#!/bin/sh\ncase "$1" in --help | --print-capabilities) echo "--shared-dir --sandbox"; exit;; esac\n{text}\n'
+    )
     path.chmod(0o755)
     return path
 
@@ -297,7 +323,7 @@ def test_killed_before_any_step_a_start_leaves_no_program_that_the_next_call_doe
                 connection.recover()
                 stage.gone()
                 assert scene.runs() == [], step
-                assert not list(scene.state.glob("*/qemu/tpm/*/.*")), step
+                assert not list(scene.state.glob("*/qemu/tpm/*/*/.new")), step
                 if step == "make-state":
                     guest.start()
                     guest.destroy()
@@ -321,7 +347,7 @@ def test_what_makes_a_state_is_ended_with_all_that_it_has_started(
             assert "sleep" in stage.processes()
             connection.recover()
             stage.gone()
-            assert not list(scene.state.glob("*/qemu/tpm/*/.*"))
+            assert not list(scene.state.glob("*/qemu/tpm/*/*/.new"))
     finally:
         scene.end()
 

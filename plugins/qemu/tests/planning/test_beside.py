@@ -83,6 +83,18 @@ def test_the_secret_of_a_tpm_goes_by_descriptor_and_is_refused_where_nobody_has_
     assert [problem.path for problem in caught.value.problems] == ["/devices/tpm[0]/backend/encryption/@secret"]
 
 
+def test_a_new_tpm_has_the_profile_that_is_asked_for(
+    use: Callable[..., ProgramUse], planned: Planned, guest: Guest
+) -> None:
+    device = TPM.format("version='2.0'", "<profile source='local:restricted' removeDisabled='check' name='x'/>")
+    programs = {"swtpm_setup": Program("/s", frozenset({"cmdarg-profile"}))}
+    one = use(device, programs=programs)
+    assert one.state is not None
+    assert one.state.make[-4:] == ("--profile-name", "local:restricted", "--profile-remove-disabled", "check")
+    with pytest.raises(Invalid, match="knows no profiles"):
+        planned(guest(device))
+
+
 def test_a_folder_is_served_in_the_words_of_either_server(use: Callable[..., ProgramUse]) -> None:
     binary = (
         "<binary xattr='on'><cache mode='always'/><sandbox mode='chroot'/>{}<thread_pool size='16'/>"

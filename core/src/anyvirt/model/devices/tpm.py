@@ -7,7 +7,7 @@ from typing import Literal
 
 from anyvirt.model.devices.device import Device
 from anyvirt.model.element import at
-from anyvirt.model.types import UUID, Present, YesNo
+from anyvirt.model.types import UUID, Count, Present, YesNo
 
 
 class TpmType(StrEnum):
@@ -31,9 +31,23 @@ class Tpm(Device, tag="tpm"):
     sha256: Present = at("backend/active_pcr_banks/sha256", "PCR bank SHA-256", default=False)
     sha384: Present = at("backend/active_pcr_banks/sha384", "PCR bank SHA-384", default=False)
     sha512: Present = at("backend/active_pcr_banks/sha512", "PCR bank SHA-512", default=False)
-    source_type: Literal["unix"] | None = at("backend/source/@type", "Connection to an external emulator", default=None)
+    debug: Count | None = at(
+        "backend/@debug", "How much the emulator writes to its log, since libvirt 11.1", default=None
+    )
+    source_type: Literal["unix", "file", "dir"] | None = at(
+        "backend/source/@type",
+        "Connection to an external emulator, or where the state is, since libvirt 10.10",
+        default=None,
+    )
     source_mode: Literal["connect"] | None = at("backend/source/@mode", "Who connects", default=None)
-    source_path: str | None = at("backend/source/@path", "Path of its socket", default=None)
+    source_path: str | None = at("backend/source/@path", "Path of the socket or of the state", default=None)
+    profile_source: str | None = at(
+        "backend/profile/@source", "Profile of a new TPM, as the host has it, since libvirt 10.10", default=None
+    )
+    profile_remove_disabled: Literal["check", "fips-host"] | None = at(
+        "backend/profile/@removeDisabled", "Take out of the profile what the host has disabled", default=None
+    )
+    profile_name: str | None = at("backend/profile/@name", "Name of the profile", default=None)
     shared_storage: YesNo | None = at(
         "privateData/swtpm/@can_migrate_shared_storage",
         "The state can be shared, in status only",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 from anyvirt.api import Tpm, meaningless, path_of
@@ -12,6 +13,7 @@ from anyvirt_qemu.build import Build
 PACKAGE: Final = "swtpm"
 TOOLS: Final = "swtpm-tools"
 CIPHER: Final = "aes-256-cbc"
+FILES: Final = {"1.2": "tpm-00.permall", "2.0": "tpm2-00.permall"}  # as swtpm calls them
 BANKS: Final = ("sha1", "sha256", "sha384", "sha512")
 LISTENING, KEY, MIGRATION_KEY = FIRST_FD, FIRST_FD + 1, FIRST_FD + 2
 
@@ -24,14 +26,16 @@ def swtpm(b: Build, x: Tpm) -> str:
     if f"tpm-{version}" not in program.can:
         b.refuse(x, "version", "use the other one", text=f"this swtpm ({program.path}) emulates no TPM {version}")
     secret = _secret(b, x)
-    words = [program.path, "socket", "--tpmstate", "dir=.,mode=0600"]
+    state = _state(b, x, version, encrypted=secret is not None)
+    where = f"backend-uri=file://{state.file}" if x.source_type == "file" else "dir=."
+    words = [program.path, "socket", "--tpmstate", f"{where},mode=0600"]
     words += ["--tpm2"] if version == "2.0" else []
+    words += [] if x.debug is None else ["--log", f"level={x.debug}"]
     words += ["--ctrl", f"type=unixio,fd={LISTENING}", "--terminate"]
     fds = [EndUse(LISTENING, "listen")]
     if secret is not None:
         words += ["--key", f"pwdfd={KEY},mode={CIPHER}", "--migration-key", f"pwdfd={MIGRATION_KEY},mode={CIPHER}"]
         fds += [EndUse(KEY, "secret"), EndUse(MIGRATION_KEY, "secret")]
-    state = _state(b, x, version, encrypted=secret is not None)
     socket = f"{x.alias}.sock"
     b.programs.append(
         ProgramUse(
@@ -67,7 +71,8 @@ def _secret(b: Build, x: Tpm) -> bytes | None:
 def _state(b: Build, x: Tpm, version: str, *, encrypted: bool) -> StateUse:
     """What swtpm_setup does in the folder of the state: once, and where PCR banks are chosen at each start."""
     setup = b.beside("swtpm_setup")
-    common = [setup.path, "--tpm-state", "."]
+    folder, file = _place(b, x, version)
+    common = [setup.path, "--tpm-state", f"file://{file}" if x.source_type == "file" else "."]
     common += ["--tpm2"] if version == "2.0" else []
     common += ["--config", setup.config] if setup.config else []
     common += ["--pwdfile-fd", str(KEY), "--cipher", CIPHER] if encrypted else []
@@ -80,9 +85,45 @@ def _state(b: Build, x: Tpm, version: str, *, encrypted: bool) -> StateUse:
         b.refuse(x, banks[0], "install a newer one, or leave <active_pcr_banks> out", text=text)
     made = ["--create-ek-cert", "--create-platform-cert", "--lock-nvram"]
     return StateUse(
-        folder=f"{b.paths.tpm or b.paths.guest}/{version}",
-        make=(*common, *made, *chosen),
+        folder=folder,
+        file=file,
+        make=(*common, *made, *chosen, *_profile(b, x)),
         again=(*common, "--reconfigure", *chosen) if chosen else (),
         fds=(EndUse(KEY, "secret"),) if encrypted else (),
         config=setup.config,
     )
+
+
+def _place(b: Build, x: Tpm, version: str) -> tuple[str, str]:
+    """Folder and file of the state: its own, or those that the definition names."""
+    file = FILES.get(version, "")
+    meaningless(x, "source_mode")
+    if x.source_type is None:
+        return f"{b.paths.tpm or b.paths.guest}/{version}", file
+    path = b.path(x, "source_path", x.source_path)
+    if x.source_type == "dir":
+        return path, file
+    if x.source_type != "file":
+        b.refuse(x, "source_type", "use dir or file", text="the state of an emulator is in a file or a folder")
+    elif "nvram-backend-file" not in b.beside("swtpm").can:
+        text = f"this swtpm ({b.beside('swtpm').path}) keeps no state in one file"
+        b.refuse(x, "source_type", "use dir", text=text)
+    folder, name = os.path.split(path)
+    if "," in name or not name:
+        b.problem(x, "source_path", "swtpm takes no comma in the name of a file, and needs a name", "choose another")
+    return folder or "/", name
+
+
+def _profile(b: Build, x: Tpm) -> list[str]:
+    """What a new TPM is able to do."""
+    meaningless(x, "profile_name")  # that which its source has
+    if x.profile_source is None:
+        meaningless(x, "profile_remove_disabled")
+        return []
+    if "cmdarg-profile" not in b.beside("swtpm_setup").can:
+        text = f"this swtpm_setup ({b.beside('swtpm_setup').path}) knows no profiles"
+        b.refuse(x, "profile_source", "install swtpm 0.10 or later, or leave <profile> out", text=text)
+    words = ["--profile-name", x.profile_source]
+    if x.profile_remove_disabled is not None:
+        words += ["--profile-remove-disabled", x.profile_remove_disabled]
+    return words

@@ -1,4 +1,4 @@
-"""What programs beside QEMU keep from one run of a guest to the next: made once, in a folder of its own."""
+"""What programs beside QEMU keep from one run of a guest to the next: made once, and whole or not at all."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from anyvirt_qemu.run_dir import RunDir
 
 KIND: Final = "state"
+NEW: Final = ".new"
 ENV: Final = "/usr/bin/env"
 GONE: Final = 10.0
 NAP: Final = 0.005
@@ -30,8 +31,7 @@ NAP: Final = 0.005
 def make(ready: Preparation, use: ProgramUse, secret: int) -> None:
     """Make the state where there is none, or change what is there as planned.
 
-    It is made beside its place and moved there whole: one that somebody was killed in the middle of making is made
-    anew.
+    It is made beside its place and moved there: one that somebody was killed in the middle of making is made anew.
 
     :param secret: descriptor of what encrypts it, or -1.
     :raises Failed: the program that makes it failed; its last words say why.
@@ -39,30 +39,32 @@ def make(ready: Preparation, use: ProgramUse, secret: int) -> None:
     state = use.state
     assert state is not None
     place = Path(state.folder)
-    there = place.is_dir()
+    there = (place / state.file).exists()
     if there and not state.again:
         return
-    new = place.with_name(f".{place.name}.new")
+    new = place / NEW
     ready.leave(KIND, folder=str(new))
     _configure(state)
-    _private(place.parent)
+    if not place.is_dir():
+        place.mkdir(0o700, parents=True)
     _sweep(new)
     new.mkdir(0o700)
     ready.site.step("change-state" if there else "make-state")
     if there:
         _run(state, state.again, place, new, secret, ready.record.name)
-        _sweep(new)
-        return
-    _run(state, state.make, new, new, secret, ready.record.name)
-    ready.site.step("keep-state")
-    new.replace(place)
+    else:
+        _run(state, state.make, new, new, secret, ready.record.name)
+        ready.site.step("keep-state")
+        (new / state.file).chmod(0o600)  # swtpm_setup lets the group read it
+        (new / state.file).replace(place / state.file)
+    _sweep(new)
 
 
 def _configure(state: StateUse) -> None:
     if not state.config:
         return
     folder = Path(state.config).parent
-    _private(folder)
+    folder.mkdir(0o700, parents=True, exist_ok=True)
     try:
         lines = Path(installed.SETUP).read_text("utf-8", "replace").splitlines()
     except OSError:
@@ -72,11 +74,6 @@ def _configure(state: StateUse) -> None:
         with open(new, "w", encoding="utf-8", opener=_only_ours) as out:
             out.write(text)
         os.replace(new, path)
-
-
-def _private(folder: Path) -> None:
-    folder.mkdir(0o700, parents=True, exist_ok=True)
-    folder.chmod(0o700)
 
 
 def _only_ours(path: str, flags: int) -> int:
