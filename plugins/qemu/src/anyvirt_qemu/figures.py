@@ -336,7 +336,7 @@ def _devices() -> dict[str, tuple[int, ...]]:
 
 
 def _nets(summary: Summary, record: Record, devices: Mapping[str, Sequence[int]]) -> tuple[Net, ...]:
-    """What the host receives from the device the guest has sent, and the other way round."""
+    """What the host receives from a tap the guest has sent, and the other way round; a macvtap sends it itself."""
     nets = []
     for facts in summary.nets:
         name = record.nets.get(facts.alias, {}).get("name")
@@ -345,6 +345,8 @@ def _nets(summary: Summary, record: Record, devices: Mapping[str, Sequence[int]]
             nets.append(Net(name=name, mac=facts.mac))
             continue
         into, out = found[:4], found[4:]
+        if record.nets[facts.alias].get("kind") == "macvtap":
+            into, out = out, into
         nets.append(
             Net(
                 name=name,

@@ -37,7 +37,8 @@ class Record:
     :param rebooting: the process that waits for it to power off, to reset it then.
     :param consoles: alias -> ``{"kind", "type", "log", "path"}``; path is the pty or the socket.
     :param disks: target -> ``{"alias", "path", "format", "node", "protocol"}``.
-    :param nets: alias -> ``{"name", "mac"}`` of interfaces with a device on this host.
+    :param nets: alias -> ``{"name", "mac", "kind"}`` of interfaces with a device on this host; kind is ``tap`` for one
+        that goes with QEMU, ``macvtap``, or ``own`` for another that was there before.
     :param sockets: absolute paths at which QEMU listens, which it may leave behind.
     :param left: what was done to the host for it, in order; what ``hosting.take_back`` needs to undo it.
     """
@@ -140,7 +141,7 @@ class Run(Closing):
             if self.process is None and self.record is not None:  # the launcher had them, and nobody else
                 from anyvirt_host.local import tap
 
-                tap.gone(net["name"] for net in self.record.nets.values())
+                tap.gone(net["name"] for net in self.record.nets.values() if net.get("kind") == "tap")
 
     def note(self, **changes: Any) -> None:
         """Change the record, on disk first."""

@@ -6,6 +6,7 @@ import json
 import os
 import secrets
 import shutil
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -111,7 +112,7 @@ def macvtap(parent: str, mode: str, mac: str, more: str = "") -> str:
     )
 
 
-def test_a_macvtap_is_made_as_defined_and_carries_what_the_guest_sends(scene: Scene, wire: tuple[str, str]) -> None:
+def test_a_macvtap_is_made_as_defined_and_counts_what_the_guest_receives(scene: Scene, wire: tuple[str, str]) -> None:
     first, second = wire
     limits = "<bandwidth><outbound average='1000' peak='2000' burst='64'/></bandwidth>"
     more = f"<driver queues='2'/><mtu size='1400'/>{limits}"
@@ -128,9 +129,16 @@ def test_a_macvtap_is_made_as_defined_and_carries_what_the_guest_sends(scene: Sc
         assert found["mtu"] == 1400
         assert "UP" in found["flags"]
         assert "rate 8Mbit ceil 16Mbit burst 64Kb" in run("tc", "class", "show", "dev", found["ifname"])
+        with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as out:
+            out.bind((second, 0))
+            for _ in range(100):  # to everybody, from the other end of the cable
+                out.send(b"\xff" * 6 + b"\x52\x54\x00\x0a\x0b\x09" + b"\x88\xb5" + bytes(50))
         stats = connection.stats([guest.ref], ["interface"])[guest.ref].get()
         assert stats.interface is not None
-        assert stats.interface[0].name == found["ifname"]
+        card = stats.interface[0]
+        assert card.name == found["ifname"]
+        assert (card.rx_packets or 0) >= 100
+        assert (card.tx_packets or 0) < 100
         guest.destroy()
     assert set(kernel(first, second)) == {first, second}
 

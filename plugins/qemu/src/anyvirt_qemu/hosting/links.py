@@ -38,15 +38,17 @@ def connect(
         device = _tap(use)
         ours.callback(device.close)
         made[use.alias] = list(device.fds)
-        nets[use.alias] = {"name": device.name, "mac": use.mac}
-        _equip(ready, device.name, use.ends, stays=not use.managed)
+        beside = not use.managed and _is_macvtap(use.name)
+        kind = "macvtap" if beside else "tap" if use.managed else "own"
+        nets[use.alias] = {"name": device.name, "mac": use.mac, "kind": kind}
+        _equip(ready, device.name, use.ends, stays=not use.managed, beside=beside)
     for macvtap in plan.macvtaps:
         name = _macvtap(ready, macvtap)
         fds = netlink.open_macvtap(name, queues=macvtap.queues)
         for fd in fds:
             ours.callback(os.close, fd)
         made[macvtap.alias] = list(fds)
-        nets[macvtap.alias] = {"name": name, "mac": macvtap.mac}
+        nets[macvtap.alias] = {"name": name, "mac": macvtap.mac, "kind": "macvtap"}
         _equip(ready, name, macvtap.ends, stays=False, beside=True)
     return made
 
@@ -76,7 +78,7 @@ def take_back(_place: RunDir, entry: Mapping[str, Any]) -> None:
 
 
 def _tap(use: TapUse) -> tap.Tap:
-    if not use.managed and (NET / use.name / "macvtap").is_dir():
+    if not use.managed and _is_macvtap(use.name):
         return tap.Tap(use.name, netlink.open_macvtap(use.name, queues=use.queues))
     node = use.node or tap.TUN
     if use.bridge is None:
@@ -91,6 +93,10 @@ def _tap(use: TapUse) -> tap.Tap:
     if tap.problem(node) is None:
         return tap.bridged(use.bridge, use.mac, template=use.name, mtu=use.mtu, queues=use.queues, node=node)
     return tap.through_helper(use.bridge)
+
+
+def _is_macvtap(name: str) -> bool:
+    return (NET / name / "macvtap").is_dir()
 
 
 def _macvtap(ready: Preparation, use: MacvtapUse) -> str:
@@ -115,7 +121,7 @@ def _macvtap(ready: Preparation, use: MacvtapUse) -> str:
     raise Exists("interface", use.name, hint="name another with <target dev='...'/>")
 
 
-def _equip(ready: Preparation, name: str, ends: Ends, *, stays: bool, beside: bool = False) -> None:
+def _equip(ready: Preparation, name: str, ends: Ends, *, stays: bool, beside: bool) -> None:
     """Set what the definition says; of a device that stays when QEMU has ended, so that it can be undone.
 
     :param beside: what the device sends to the host's card is what the guest sends; with a tap it is what it receives.
