@@ -156,6 +156,10 @@ class Everything:
 
     has_object = has_feature = has_cpu = has_device
 
+    def near(self, kind: str, name: str) -> str:
+        """Nothing is."""
+        return f"another {kind} than {name}"
+
     def has_option(self, option: str, parameter: str | None = None) -> bool:
         """It has."""
         return True

@@ -91,6 +91,9 @@ class Probed:
     def has_cpu(self, model: str) -> bool:
         return bool(model)
 
+    def near(self, kind: str, name: str) -> str:
+        return f"another {kind} than {name}"
+
 
 @cache
 def cases() -> list[Case]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
 
 from anyvirt_qemu.capability import Capability
 from anyvirt_qemu.plan import Bus, Machine
@@ -72,6 +72,16 @@ class Caps:
     def has_feature(self, name: str) -> bool:
         """Whether QEMU's schema has what ``capability.FEATURES`` names so."""
         return name in self._found.features
+
+    def near(self, kind: Literal["machine", "cpu"], name: str) -> str:
+        """A way out where there is no such name: those like it, else where all of them are listed."""
+        from difflib import get_close_matches
+
+        known = list(self._found.machines if kind == "machine" else self._found.cpus)
+        folded = {one.lower(): one for one in known}
+        found = [folded[one] for one in get_close_matches(name.lower(), list(folded), n=3, cutoff=0.6)]
+        command = "anyvirt host capabilities" if kind == "machine" else "anyvirt cpu models"
+        return f"did you mean {' or '.join(found)}?" if found else f"{command} lists those there are"
 
     def has_cpu(self, model: str) -> bool:
         """Whether ``-cpu`` knows it."""

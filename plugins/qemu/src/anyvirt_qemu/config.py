@@ -74,6 +74,7 @@ PARTS: Final[Mapping[str, Callable[[Build, Any], None]]] = {
     "vsock": misc.vsock,
     "cryptos": misc.crypto,
 }
+COST: Final = "often 10 times slower or more"
 BOOT_KINDS: Final = {"hd": ("disk", "lun"), "cdrom": ("cdrom",), "fd": ("floppy",)}
 
 
@@ -90,6 +91,7 @@ def plan(
     storage: Storage | None = None,
     account: Account | None = None,
     programs: Mapping[str, Program] | None = None,
+    problems: list[Problem] | None = None,
 ) -> Plan:
     """What starting the domain takes.
 
@@ -102,6 +104,7 @@ def plan(
     :param storage: what is known of disks beside their definitions, such as secrets.
     :param account: the user that QEMU is to become; None where it stays whoever starts it.
     :param programs: those that may run beside QEMU, as ``installed.found`` gives them.
+    :param problems: where what is wrong is put instead of being raised; the plan leaves it out then.
     :raises Invalid: everything that is wrong, and everything that this driver cannot honour, by path.
     """
     live = named(domain)
@@ -118,9 +121,11 @@ def plan(
     seclabel.labels(b, view, account)
     with b.within(view):
         _everything(b, view)
-    problems = [*b.problems, *_unheeded(b, view)]
-    if problems:
-        raise Invalid(problems)
+    wrong = [*b.problems, *_unheeded(b, view)]
+    if wrong and problems is None:
+        raise Invalid(wrong)
+    if problems is not None:
+        problems += wrong
     return _made(b, view, account)
 
 
@@ -154,8 +159,7 @@ def _machine(domain: Domain, caps: Caps) -> Machine:
     found = caps.machine(name)
     if found is None:
         text = f"this QEMU ({caps.binary}) has no machine type {name}"
-        hint = "anyvirt host capabilities lists those there are"
-        raise Invalid([Problem("unsupported.config", "/os/type/@machine", None, text, hint)])
+        raise Invalid([Problem("unsupported.config", "/os/type/@machine", None, text, caps.near("machine", name))])
     return found
 
 
@@ -186,7 +190,7 @@ def _describe(b: Build, x: Domain, accelerator: str, why: str) -> None:
         meaningless(x.idmap)
     if x.type == "kvm" and accelerator != "kvm":
         reason = why or "KVM does not run guests here"
-        b.warnings.append(f"the guest asks for KVM and is emulated instead (TCG): {reason}")
+        b.warnings.append(f"the guest asks for KVM and is emulated instead (TCG), {COST}: {reason}")
     elif x.type not in {"kvm", "qemu", None}:
         b.refuse(x, "type", "use kvm or qemu")
     if x.nvram is not None:

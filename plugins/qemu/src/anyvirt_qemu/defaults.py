@@ -78,7 +78,7 @@ def _machine(domain: Domain, caps: Caps) -> Machine:
     machine = caps.machine(os.machine or "")
     if machine is None:
         text = f"this QEMU ({caps.binary}) has no machine type {os.machine or '(default)'}"
-        hint = "anyvirt host capabilities lists those there are"
+        hint = caps.near("machine", os.machine or "")
         problems.append(Problem("unsupported.config", "/os/type/@machine", None, text, hint))
     if problems or machine is None:
         raise Invalid(problems)

@@ -19,6 +19,7 @@ from anyvirt_qemu import (
     media,
     nvram,
     plugged,
+    reserves,
     serving,
     tpm,
 )
@@ -79,6 +80,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
         return None, [*problems, *error.problems], accelerator
     lacking = host_cpu.lacking(under, domain.cpu)
     told = [host_cpu.told(domain.cpu, lacking)] if lacking and domain.cpu is not None else []
+    told += reserves.warnings(planned)
     planned = replace(planned, warnings=(*missing, *unplugged, *planned.warnings, *told, *said))
     if lacking and accelerator == "kvm" and domain.cpu is not None and domain.cpu.check in {"partial", "full"}:
         problems.append(host_cpu.problem(domain.cpu, lacking))

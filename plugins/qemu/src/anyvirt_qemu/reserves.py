@@ -18,6 +18,8 @@ from anyvirt_qemu import hugepages
 from anyvirt_qemu.plan import Plan
 
 SYSTEM: Final = Path("/sys")
+PROC: Final = Path("/proc")
+GUESSES: Final = 0  # the kernel refuses a piece of memory that is larger than all that there is
 MIB: Final = 1 << 20
 RESOURCE: Final = 24
 # beside the guest's memory QEMU locks its own
@@ -27,7 +29,7 @@ DEVICES: Final = 1024 * MIB
 UNLIMITED: Final = 1 << 63
 
 
-def blockers(plan: Plan, system: Path = SYSTEM, most: int | None = None) -> list[Problem]:
+def blockers(plan: Plan, system: Path = SYSTEM, most: int | None = None, proc: Path = PROC) -> list[Problem]:
     """What of it is missing on this host.
 
     :param most: bytes that this user may lock; as the host says without it.
@@ -37,7 +39,17 @@ def blockers(plan: Plan, system: Path = SYSTEM, most: int | None = None) -> list
         *_pages(pieces, system),
         *_nodes(plan, pieces, system),
         *_lock(plan, pieces, lockable(plan) if most is None else most),
+        *_room(plan, pieces, proc),
     ]
+
+
+def warnings(plan: Plan, proc: Path = PROC) -> list[str]:
+    """What the host may run short of while the guest runs."""
+    room = _meminfo(proc)
+    total, asked = room.get("MemTotal", 0), plan.domain.memory or 0
+    if not total or asked <= total or (plan.domain.memory_backing and plan.domain.memory_backing.hugepages):
+        return []
+    return [f"the guest may use {asked >> 20} MiB, and this host has {total >> 20} MiB: it will swap, or be killed"]
 
 
 def locks(plan: Plan) -> bool:
@@ -130,6 +142,28 @@ def _lock(plan: Plan, pieces: list[dict[str, Any]], most: int) -> Iterator[Probl
         hint = "raise the limit (memlock in /etc/security/limits.conf, LimitMEMLOCK= of the service)"
         place = "/memoryBacking/locked" if locks(plan) else plan.assigned[0].place
         yield Problem("denied", place, None, text, hint)
+
+
+def _room(plan: Plan, pieces: list[dict[str, Any]], proc: Path) -> Iterator[Problem]:
+    """Memory of processes that the kernel would not promise."""
+    ours = [piece["size"] for piece in pieces if piece["qom-type"] == "memory-backend-ram" and not piece.get("share")]
+    largest = max(ours, default=0 if pieces else plan.domain.memory or 0)
+    room = _meminfo(proc)
+    total = room.get("MemTotal", 0) + room.get("SwapTotal", 0)
+    if total and largest > total and _number(proc / "sys/vm/overcommit_memory") == GUESSES:
+        text = f"the guest is to have {largest >> 20} MiB, and this host has {total >> 20} MiB with its swap space"
+        hint = "give it less, or let the kernel promise more: sysctl vm.overcommit_memory=1"
+        yield Problem("config.range", "/memory", None, text, hint)
+
+
+def _meminfo(proc: Path) -> dict[str, int]:
+    """Sizes that the kernel tells of memory, in bytes."""
+    try:
+        lines = (proc / "meminfo").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return {}
+    rows = (line.split() for line in lines)
+    return {words[0].rstrip(":"): int(words[1]) << 10 for words in rows if len(words) == 3 and words[1].isdecimal()}
 
 
 def _number(file: Path) -> int:

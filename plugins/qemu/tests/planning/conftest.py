@@ -64,6 +64,9 @@ class EveryDevice:
     def has_cpu(self, model: str) -> bool:
         return model in {"Nehalem", "qemu64", "host", "max"}
 
+    def near(self, kind: str, name: str) -> str:
+        return f"another {kind} than {name}"
+
 
 Caps = Callable[..., EveryDevice]
 Complete = Callable[..., Domain]

@@ -70,3 +70,19 @@ def test_memory_that_this_user_may_not_lock_is_refused(planned: Planned, guest: 
 
 def test_ordinary_memory_needs_nothing(planned: Planned, guest: Guest, tmp_path: Path) -> None:
     assert found(planned(guest()), tmp_path) == []
+
+
+@pytest.mark.parametrize(("mode", "swap", "code"), [(0, 0, "config.range"), (0, 64, None), (1, 0, None)])
+def test_memory_that_the_kernel_would_not_promise_is_told(
+    planned: Planned, guest: Guest, tmp_path: Path, mode: int, swap: int, code: str | None
+) -> None:
+    (tmp_path / "sys/vm").mkdir(parents=True)
+    (tmp_path / "sys/vm/overcommit_memory").write_text(f"{mode}\n", encoding="ascii")
+    lines = f"MemTotal:  {32 << 10} kB\nHugePages_Total: 0\nSwapTotal:  {swap << 10} kB\n"
+    (tmp_path / "meminfo").write_text(lines, encoding="ascii")
+    plan = planned(guest())
+    found = {one.path: one.code for one in reserves.blockers(plan, proc=tmp_path)}
+    assert found == ({"/memory": code} if code else {})
+    assert ["64 MiB, and this host has 32 MiB" in text for text in reserves.warnings(plan, tmp_path)] == [True]
+    shared = planned(guest(extra="<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"))
+    assert reserves.blockers(shared, proc=tmp_path) == []

@@ -53,7 +53,8 @@ def _model(b: Build, cpu: CpuSpec | None) -> tuple[str, list[str]]:
     if mode == "custom":
         model = b.token(cpu, "model", cpu.model or "")
         if not b.caps.has_cpu(model):
-            b.refuse(cpu, "model", "anyvirt host capabilities lists those there are", text=f"no CPU model {model}")
+            text = f"this QEMU ({b.caps.binary}) has no CPU model {model}"
+            b.refuse(cpu, "model", b.caps.near("cpu", model), text=text)
     else:
         passed = mode == "host-passthrough" and b.accelerator == "kvm"
         model = "host" if passed else "max" if b.caps.has_cpu("max") else b.machine.cpu or "max"
