@@ -12,7 +12,7 @@ from anyvirt_host.local import tap
 
 from anyvirt_qemu.cabling import Ends
 from anyvirt_qemu.devices.link import VHOST_NET
-from anyvirt_qemu.hosting.assigned import VFIO, Sysfs, holder
+from anyvirt_qemu.hosting.assigned import NODES, VFIO, Sysfs, holder
 from anyvirt_qemu.rights import Rights
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ OURS: Final = Rights()
 ROOT_HINT: Final = "use type='user', let an administrator allow it, or use qemu:///system as root"
 # drivers that leave a device to nobody on the host
 IDLE: Final = frozenset({"", VFIO, "pci-stub"})
-NODES: Final = Path("/dev")
 
 
 def vhost_net(node: str = VHOST_NET) -> str:

@@ -28,7 +28,7 @@ from anyvirt_host.local.launch import Spec, launch
 from anyvirt_qemu import ending, failure, image, journal, reserves
 from anyvirt_qemu.command import Command
 from anyvirt_qemu.guest import LOG, Record
-from anyvirt_qemu.hosting import Preparation, assigned, links, ownership, programs, tuned
+from anyvirt_qemu.hosting import Preparation, assigned, confined, links, ownership, programs, tuned
 from anyvirt_qemu.monitor import Monitor
 from anyvirt_qemu.reached import reached
 from anyvirt_qemu.run_dir import CONTROL, RECORD, RunDir
@@ -82,8 +82,9 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
     ready.note()  # first of all: it names what may be left behind
     journal.prepare(place.q, uid=record.uid)
     _overlay(site, plan)
-    assigned.take(ready, plan)
+    plan = assigned.take(ready, plan)
     ownership.give(ready, plan)
+    confined.load(ready, plan)
     nets: dict[str, Mapping[str, str]] = {}
     with ExitStack() as ours:  # what QEMU has inherited is no longer needed here, whatever becomes of it
         ends = programs.start(ready, plan, ours)
@@ -139,6 +140,7 @@ def _spec(site: Site, plan: Plan, place: RunDir, fds: Mapping[int, int], joins: 
         oom=site.configured.limits.get("oom"),
         uid=account.uid if account is not None else None,
         gid=account.gid if account is not None else None,
+        label=f"exec {plan.profile.name}" if plan.profile is not None else "",
         groups=account.groups if account is not None else (),
         cgroups=joins,
         cpus=tuple(sorted(plan.tuning.cpus)),

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from anyvirt_qemu import attached, plugged
 from anyvirt_qemu.guest import Record
 from anyvirt_qemu.hosting import Preparation
 from anyvirt_qemu.hosting.assigned import CLAIMS, Sysfs, give_back, holder, take
-from anyvirt_qemu.plan import AssignedUse, Plan
+from anyvirt_qemu.plan import Account, AssignedUse, Plan
 from anyvirt_qemu.run_dir import RunDir
 from anyvirt_qemu.site import Site
 
@@ -185,6 +186,16 @@ def test_killed_before_any_step_a_device_is_with_its_driver_again_and_nobody_cla
         ready.place.remove()
         assert kernel.drivers() == before, reached
         assert os.listdir(site.scope.run / CLAIMS) == [], reached
+
+
+def test_the_user_that_qemu_is_gets_the_node_of_the_group(
+    kernel: Kernel, started: Callable[..., Preparation], tmp_path: Path
+) -> None:
+    (tmp_path / "dev/vfio").mkdir(parents=True)
+    (tmp_path / "dev/vfio/7").write_bytes(b"")
+    two = plan(AssignedUse("pci", CARD, managed=True), AssignedUse("pci", AUDIO, managed=True))
+    made = take(started(), replace(two, account=Account(uid=64055, gid=105)), kernel, tmp_path / "dev")
+    assert [(use.path, use.owner, use.write) for use in made.files] == [(f"{tmp_path}/dev/vfio/7", (64055, 105), True)]
 
 
 def test_a_device_that_vfio_does_not_take_goes_back(tmp_path: Path, started: Callable[..., Preparation]) -> None:

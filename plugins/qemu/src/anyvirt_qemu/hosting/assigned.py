@@ -10,10 +10,13 @@ import logging
 import os
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Busy, Denied, Failed
+
+from anyvirt_qemu.plan import FileUse
 
 if TYPE_CHECKING:
     from anyvirt_qemu.hosting import Preparation
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     from anyvirt_qemu.site import Site
 
 SYSTEM: Final = Path("/sys")
+NODES: Final = Path("/dev")
 VFIO: Final = "vfio-pci"
 CLAIMS: Final = "qemu-assigned"
 _log = logging.getLogger(__name__)
@@ -61,6 +65,16 @@ class Sysfs:
             return sorted(os.listdir(self.pci(address) / "iommu_group/devices"))
         except OSError:
             return []
+
+    def node(self, use: AssignedUse, nodes: Path) -> str:
+        """The node through which VFIO gives a device away; empty for devices of other kinds."""
+        folder = self.root / "bus/mdev/devices" / use.address if use.kind == "mdev" else self.pci(use.address)
+        if use.kind not in {"pci", "mdev"}:
+            return ""
+        try:
+            return str(nodes / "vfio" / os.path.basename(os.readlink(folder / "iommu_group")))
+        except OSError:
+            return ""
 
     def is_bridge(self, address: str) -> bool:
         """Whether a device leads to others, and need not be taken with them."""
@@ -111,9 +125,10 @@ def holder(site: Site, use: AssignedUse) -> str:
     return uuid if (site.runs / uuid).is_dir() else ""
 
 
-def take(ready: Preparation, plan: Plan, sysfs: Sysfs | None = None) -> None:
+def take(ready: Preparation, plan: Plan, sysfs: Sysfs | None = None, nodes: Path = NODES) -> Plan:
     """Claim every device that the plan gives away, and take from the host's drivers those that are managed.
 
+    :return: the plan with the nodes that QEMU's user opens for them.
     :raises Busy: another guest has one of them.
     :raises Denied, Failed: the kernel does not give one away.
     """
@@ -127,6 +142,12 @@ def take(ready: Preparation, plan: Plan, sysfs: Sysfs | None = None) -> None:
             _address(ready, use, sysfs)
         if use.kind == "pci" and use.managed and sysfs.driver(use.address) != VFIO:
             _bind(ready, use, sysfs)
+    if plan.account is None:
+        return plan
+    owner = (plan.account.uid, plan.account.gid) if plan.account.gives else None
+    found = {node: use.place for use in plan.assigned if (node := sysfs.node(use, nodes)) and os.path.exists(node)}
+    opened = (FileUse(node, place, write=True, owner=owner) for node, place in found.items())
+    return replace(plan, files=(*plan.files, *opened))
 
 
 def take_back(_place: RunDir, entry: Mapping[str, Any]) -> None:
