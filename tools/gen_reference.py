@@ -36,6 +36,7 @@ def write(folder: Path) -> None:
         "support.rst": support(),
         "qemu-support.rst": qemu_pages.support(),
         "qemu-equivalence.rst": qemu_pages.equivalence(),
+        "boots.rst": qemu_pages.boots(),
         "figures.txt": figures(),
         "cli.rst": cli(),
     }

@@ -13,6 +13,7 @@ from rst import table, title
 ROOT: Final = Path(__file__).resolve().parent.parent
 SUPPORT: Final = ROOT / "tests/outside/support.json"
 TREES: Final = ROOT / "tests/device_tree"
+BOOTS: Final = ROOT / "tests/lab/boots/kinds.json"
 ABOUT: Final = """What ``qemu:///`` makes of each element and attribute of a domain: each value was put into a
 definition that has the element, and a start was planned for a QEMU that has everything. *Partly*: some of the values
 are refused. A definition with anything that is refused does not start, and the refusal names the path.
@@ -50,6 +51,21 @@ recorded lines; {found["same"]} of those guests are the same, {len(different)} a
     text += title("Recorded lines that do not run here", "-")
     text += "Where a recorded line does not run on the machine of these tests, the words of both were compared.\n\n"
     return text + table(("document", "why it does not run", "the plan"), held, "30 40 30")
+
+
+def boots() -> str:
+    """What the lab of real boots ran last, with the guests' own words."""
+    found: dict[str, Any] = json.loads(BOOTS.read_text("utf-8"))
+    text = title("QEMU: what was booted")
+    text += f"""Machines that the lab of real boots ran on {found["date"]}, emulated by QEMU {found["qemu"]}: what
+each has, what the guest itself printed of it, and the seconds from its start to its prompt. One machine has
+many of these.
+
+"""
+    rows = [
+        (kind, f"``{row['said']}``", row["kernel"], str(row["seconds"] or "")) for kind, row in found["kinds"].items()
+    ]
+    return text + table(("what", "what the guest said", "kernel", "seconds"), rows, "28 44 20 8")
 
 
 def _meaning(reason: str) -> str:

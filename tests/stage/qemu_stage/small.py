@@ -49,6 +49,8 @@ def small_xml(guest: small_guest.Guest, disk: Path, name: str, *, cards: str = "
 class Small:
     """One such guest, defined; ``booted`` brings it to its prompt."""
 
+    patience = PATIENCE
+
     def __init__(
         self,
         connection: Connection,
@@ -92,7 +94,7 @@ class Small:
     def until(self, text: str) -> str:
         """What its console showed up to and with ``text``."""
         assert self._console is not None
-        with within(Deadline(PATIENCE)):
+        with within(Deadline(self.patience)):
             while text.encode() not in self._seen:
                 piece = self._console.read()
                 assert piece, f"its console ended; it had shown {self._seen!r}"
@@ -121,7 +123,7 @@ class Small:
 
     def off(self) -> Status:
         """Wait until it is off."""
-        status = self.domain.wait_for([State.SHUTOFF], timeout=PATIENCE)
+        status = self.domain.wait_for([State.SHUTOFF], timeout=self.patience)
         self.hang_up()
         return status
 

@@ -1,0 +1,96 @@
+"""One connection to a state folder of its own, what the guests boot from, and the figures of what booted."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import anyvirt
+import anyvirt_qemu
+import guest as small_guest
+import pytest
+from anyvirt.client._generated_sync import Connection
+from anyvirt.host import Host
+from anyvirt.session import Member, Session
+from anyvirt.settings import Settings
+from anyvirt.uri import Uri
+from boot_stage import media
+from boot_stage.full import full as full_guest
+from boot_stage.machine import Kinds
+from qemu_stage.small import URI, built
+
+FIGURES = Path(__file__).with_name("kinds.json")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--kinds", action="store_true", help="write what booted, for the documentation")
+
+
+@pytest.fixture(scope="session")
+def kinds(request: pytest.FixtureRequest) -> Iterator[Kinds]:
+    found = Kinds()
+    yield found
+    if request.config.getoption("--kinds"):
+        said = subprocess.run(["qemu-system-x86_64", "--version"], capture_output=True, text=True, check=True).stdout
+        version = re.search(r"version (\S+)", said)
+        about = {"date": f"{datetime.now(UTC):%Y-%m-%d}", "qemu": version[1] if version else ""}
+        FIGURES.write_text(json.dumps({**about, "kinds": found.rows}, indent=2) + "\n", encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]:
+    with anyvirt.open(URI, state_dir=tmp_path_factory.mktemp("state")) as opened:
+        yield opened
+
+
+@pytest.fixture
+def unlocking(tmp_path: Path) -> Iterator[Callable[[dict[str, bytes]], Connection]]:
+    """Connections whose driver has been given the values of secrets."""
+    with ExitStack() as opened:
+
+        def connect(values: dict[str, bytes]) -> Connection:
+            uri = Uri.of(URI)
+            host = Host(uri, Settings.read(), state_dir=tmp_path / "state", given={"secrets": values})
+            driver = anyvirt_qemu.connect_open(uri, host)
+            session = Session(uri, host, [Member("qemu", "anyvirt-qemu", "0", driver)], timeout=30)
+            return opened.enter_context(Connection(session))
+
+        yield connect
+
+
+@pytest.fixture(scope="session")
+def small() -> small_guest.Guest:
+    """The guest with the kernel for clouds."""
+    return built()
+
+
+@pytest.fixture(scope="session")
+def full() -> small_guest.Guest:
+    """The guest with the usual kernel."""
+    return full_guest()
+
+
+@pytest.fixture(scope="session")
+def iso(tmp_path_factory: pytest.TempPathFactory, small: small_guest.Guest) -> Path:
+    """What BIOS boots the small guest from: a CD, and a hard disk."""
+    return media.iso(tmp_path_factory.mktemp("iso"), small)
+
+
+@pytest.fixture(scope="session")
+def big_iso(tmp_path_factory: pytest.TempPathFactory, full: small_guest.Guest) -> Path:
+    """The same with the usual kernel."""
+    return media.iso(tmp_path_factory.mktemp("iso"), full)
+
+
+@pytest.fixture
+def port() -> int:
+    """A TCP port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])

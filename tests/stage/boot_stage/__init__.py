@@ -1,0 +1,1 @@
+"""Guests that boot in every way, and what they say of themselves."""

@@ -1,0 +1,91 @@
+"""The small guest with Debian's usual kernel: for devices that the one for clouds has no drivers for."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import guest as small_guest
+import pytest
+from guest import modules
+from guest.builder import MODULES
+from guest.cpio import Archive
+from guest.packages import PackageError, Packages
+from qemu_stage.small import built
+
+KERNELS: Final = ("linux-image-amd64", "linux-image-generic")  # Debian's, then Ubuntu's
+# what it loads at boot beside the modules of the small guest; the codec before the sound card that looks for it
+AT_ONCE: Final = (
+    *("nvme", "xhci_pci", "usbhid", "hid_generic", "usb_storage", "e1000e", "9pnet_virtio", "9p", "virtiofs"),
+    *("snd_hda_codec_generic", "snd_hda_intel", "tpm_tis", "tpm_crb", "qemu_fw_cfg", "virtio_crypto"),
+)
+# what is of older machines only, and takes seconds where it is not there: ``sh /etc/later`` loads it
+LATER: Final = ("floppy", "ata_piix", "uhci_hcd", "psmouse", "e1000", "snd_intel8x0", "ib700wdt", "parport_pc", "lp")
+
+
+def full() -> small_guest.Guest:
+    """Its kernel and initramfs, fetched and written once; skips the test where they cannot be had."""
+    small = built()
+    own = Path(__file__)
+    key = hashlib.sha256(own.read_bytes() + small.initrd.parent.name.encode()).hexdigest()[:16]
+    folder = small_guest.cache_root() / f"full-{key}"
+    if not folder.is_dir():
+        try:
+            _build(folder, small)
+        except PackageError as error:
+            pytest.skip(f"Debian's usual kernel is missing: {error}")
+    return small._replace(kernel=folder / "vmlinuz", initrd=folder / "initrd.gz")
+
+
+def package(name: str, into: Path) -> Path:
+    """Files of a package that is not installed, unpacked below ``into``; skips the test where it cannot be had."""
+    try:
+        Packages(small_guest.cache_root() / "packages").unpack(name, into)
+    except PackageError as error:
+        pytest.skip(f"package {name} is missing: {error}")
+    return into
+
+
+def _build(folder: Path, small: small_guest.Guest) -> None:
+    packages = Packages(folder.parent / "packages")
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".building-") as scratch:
+        tree, made = Path(scratch) / "tree", Path(scratch) / "made"
+        made.mkdir()
+        packages.unpack(_kernel(packages), tree)
+        (kernel,) = (tree / "boot").glob("vmlinuz-*")
+        shutil.copyfile(kernel, made / "vmlinuz")
+        release = kernel.name.removeprefix("vmlinuz-")
+        (made / "initrd.gz").write_bytes(small.initrd.read_bytes() + _archive(next(_folders(tree, release))))
+        made.chmod(0o755)
+        made.rename(folder)
+
+
+def _kernel(packages: Packages) -> str:
+    for name in KERNELS:
+        try:
+            return packages.dependency(name, "linux-image-")
+        except PackageError:
+            continue
+    raise PackageError(f"apt knows none of {', '.join(KERNELS)}")
+
+
+def _folders(tree: Path, release: str) -> Iterator[Path]:
+    places = (tree / "usr/lib/modules" / release, tree / "lib/modules" / release)
+    return (path for path in places if path.is_dir())
+
+
+def _archive(folder: Path) -> bytes:
+    """What is unpacked over the small guest's own files: other modules, and the order to load them in."""
+    archive, names = Archive(), []
+    at_once = {module.name for module in modules.in_order(folder, (*MODULES, *AT_ONCE))}
+    for module in modules.in_order(folder, (*MODULES, *AT_ONCE, *LATER)):
+        archive.file(f"lib/modules/{module.name}.ko", module.data)
+        names.append(module.name)
+    archive.file("etc/modules", "".join(f"{name}\n" for name in names if name in at_once).encode())
+    later = (f"insmod /lib/modules/{name}.ko\n" for name in names if name not in at_once)
+    archive.file("etc/later", "".join(later).encode())
+    return archive.gzipped()
