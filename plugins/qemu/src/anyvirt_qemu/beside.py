@@ -18,14 +18,12 @@ class Program:
     :param can: options and features that it tells of.
     :param rooted: it has to believe that root runs it, and somebody else does.
     :param config: where its configuration is made, absolute; the host's own serves without.
-    :param user: user and group to run as where it would choose others, such as ``0:0``.
     """
 
     path: str
     can: frozenset[str] = frozenset()
     rooted: bool = False
     config: str = ""
-    user: str = ""
 
 
 @dataclass(frozen=True, slots=True)

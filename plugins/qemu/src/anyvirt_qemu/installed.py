@@ -16,7 +16,7 @@ from anyvirt.api import Domain, Problem, VirtError
 from anyvirt_host.local.child import Child
 
 from anyvirt_qemu import cache
-from anyvirt_qemu.beside import USUAL, Program, ProgramUse
+from anyvirt_qemu.beside import Program, ProgramUse
 from anyvirt_qemu.rights import Rights
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ CLOSED: Final = {
     "/proc/sys/kernel/apparmor_restrict_unprivileged_userns": "1",
     "/proc/sys/user/max_user_namespaces": "0",
 }
+ROOTLESS: Final = frozenset({"--uid-map", "--gid-map"})  # which virtiofsd takes from nobody else
 SERVERS: Final = {"virtiofsd": "fs", "vhost-user-gpu": "gpu"}
 
 
@@ -124,8 +125,9 @@ def described(kind: str, folders: Sequence[str]) -> str:
 def _known(site: Site, kind: str, path: str) -> Program:
     program = Program(path, frozenset(_asked(site, kind, path)))
     if kind == "virtiofsd":
-        old = USUAL[kind].can.isdisjoint(program.can & {"--shared-dir"})
-        return replace(program, rooted=old and os.geteuid() != 0)
+        if os.geteuid() == 0:
+            return replace(program, can=program.can - ROOTLESS)
+        return replace(program, rooted="--shared-dir" not in program.can)
     if kind == "swtpm_setup" and site.scope.kind == "session":
         return replace(program, config=str(site.scope.state / "qemu/tpm-authority/setup.conf"))
     return program

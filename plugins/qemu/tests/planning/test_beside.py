@@ -21,7 +21,7 @@ FS = "<filesystem><driver type='virtiofs'/>{}<source dir='{}'/><target dir='tag'
 OLD = {"virtiofsd": Program("/usr/lib/qemu/virtiofsd", frozenset({"--fd", "--thread-pool-size"}))}
 EVERY = frozenset(
     {"--shared-dir", "--cache", "--sandbox", "--xattr", "--readonly", "--thread-pool-size", "--rlimit-nofile"}
-    | {"--uid-map", "--gid-map"}
+    | {"--uid-map", "--gid-map", "--log-level"}
 )
 NEW = {"virtiofsd": Program("/usr/libexec/virtiofsd", EVERY)}
 
@@ -108,9 +108,10 @@ def test_a_folder_is_served_in_the_words_of_either_server(use: Callable[..., Pro
     )  # fmt: skip
     assert old.package == "qemu-system-common"
     idmap = "<idmap><uid start='0' target='1000' count='1'/><gid start='0' target='100' count='2'/></idmap><readonly/>"
-    new = use(FS.format(binary.format(""), "/a,b\\c", idmap), programs=NEW)
+    new = use(FS.format(binary.format("").replace("always", "none"), "/a,b\\c", idmap), programs=NEW)
     assert new.argv == (
-        "/usr/libexec/virtiofsd", "--fd=10", "--shared-dir", "/a,b\\c", "--cache", "always", "--sandbox", "chroot",
+        "/usr/libexec/virtiofsd", "--fd=10", "--shared-dir", "/a,b\\c", "--log-level", "error",
+        "--cache", "never", "--sandbox", "chroot",
         "--rlimit-nofile", "99", "--thread-pool-size", "16", "--xattr", "--readonly",
         "--uid-map", ":0:1000:1:", "--gid-map", ":0:100:2:",
     )  # fmt: skip

@@ -65,12 +65,12 @@ def _old(b: Build, x: Filesystem, folder: str, options: FilesystemBinary) -> lis
 
 
 def _new(b: Build, x: Filesystem, program: Program, folder: str, options: FilesystemBinary) -> list[str]:
-    words = [NEW, folder]
+    words = [NEW, folder, *(["--log-level", "error"] if "--log-level" in program.can else [])]
     if options.lock_posix or options.lock_flock:
         field = "lock_posix" if options.lock_posix else "lock_flock"
         b.refuse(x.binary, field, "leave it out", text=f"this virtiofsd ({program.path}) knows no locks of the guest's")
     asked: list[tuple[object, str, str, Any]] = [
-        (x.binary, "cache", "--cache", options.cache),
+        (x.binary, "cache", "--cache", {"none": "never"}.get(options.cache or "", options.cache)),
         (x.binary, "sandbox", "--sandbox", options.sandbox),
         (x.binary, "open_files", "--rlimit-nofile", options.open_files),
         (x.binary, "thread_pool", "--thread-pool-size", options.thread_pool),
@@ -91,11 +91,10 @@ def _mapped(b: Build, x: Filesystem, program: Program) -> list[str]:
     """Users and groups of the folder as the guest sees them: ``:start:target:count:``."""
     if x.idmap is None:
         return []
-    words = []
-    for option, rows in (("--uid-map", x.idmap.uids), ("--gid-map", x.idmap.gids)):
-        if option not in program.can:
-            text = f"this virtiofsd ({program.path}) has no option {option}"
-            b.refuse(x, "idmap", "install a newer one, or leave it out", text=text)
-        for row in rows:
-            words += [option, f":{row.start or 0}:{row.target or 0}:{row.count or 1}:"]
-    return words
+    maps = {"--uid-map": x.idmap.uids, "--gid-map": x.idmap.gids}
+    if not program.can.issuperset(maps):
+        text = f"this virtiofsd ({program.path}) maps no users, or none where root runs it"
+        b.refuse(x, "idmap", "use qemu:///session and virtiofsd 1.7 or later, or leave it out", text=text)
+        meaningless(x.idmap)
+    rows = [(option, row) for option, ranges in maps.items() for row in ranges]
+    return [word for option, row in rows for word in (option, f":{row.start or 0}:{row.target or 0}:{row.count or 1}:")]
