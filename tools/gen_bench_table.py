@@ -1,7 +1,8 @@
 """Write the README's table of measurements from the newest results: ``python tools/gen_bench_table.py [--check]``.
 
 Results are ``tests/bench/results/*.json``, as ``nox -s bench -- --json FILE`` writes them; the newest is the one
-with the latest date in it. The table stands between two markers, and nothing else of the README is touched.
+with the latest date in it. Figures that need no libvirt may come from ``nox -s bench -- launching --json FILE``.
+The table stands between two markers, and nothing else of the README is touched.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def main(words: list[str]) -> int:
         return 0
     before, _, rest = text.partition(BEGIN)
     _, _, after = rest.partition(END)
-    wanted = f"{before}{BEGIN}\n{table(found[-1])}{END}{after}"
+    wanted = f"{before}{BEGIN}\n{table(found)}{END}{after}"
     if text == wanted:
         return 0
     if words == ["--check"]:
@@ -45,12 +46,18 @@ def _date(result: dict[str, Any]) -> str:
     return str(result["context"]["date"])
 
 
-def table(result: dict[str, Any]) -> str:
-    """The table in Markdown, with a sentence on what it was taken with."""
+def table(results: list[dict[str, Any]]) -> str:
+    """The table in Markdown, with a sentence on what it was taken with.
+
+    :param results: from the oldest on.
+    """
+    result = next(one for one in reversed(results) if one["ratios"])
+    absolute = {key: row for one in results if not one["ratios"] for key, row in one["absolute"].items()}
+    absolute |= result["absolute"]
     rows = ["| | anyvirt | libvirt | ratio | to reach |", "|---|---:|---:|---:|---:|"]
     for key, figure in {**FIGURES, **ALONE}.items():
-        if key in result["absolute"]:
-            rows.append(_row(figure, result["absolute"][key], result["ratios"].get(key)))
+        if key in absolute:
+            rows.append(_row(figure, absolute[key], result["ratios"].get(key)))
     context = result["context"]
     version = int(context["libvirt"])
     libvirt = f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}"

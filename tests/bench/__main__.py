@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import compileall
 import json
+import os
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -19,7 +21,7 @@ from typing import Any, Final
 from tests.bench.context import context
 from tests.bench.figures import ALONE, FIGURES, Figure
 from tests.bench.scenario import MANY
-from tests.bench.sides import Anyvirt, Libvirt, Missing, Side, check, user
+from tests.bench.sides import ROOT, Anyvirt, Libvirt, Missing, Side, check, user
 
 ROUNDS: Final = 10
 PARTS: Final = ("shell", "defined", "running", "alone")
@@ -32,6 +34,8 @@ def main() -> int:
         from tests.bench import documents
 
         return documents.main(sys.argv[2:])
+    if sys.argv[1:2] == ["launching"]:
+        return without_libvirt(sys.argv[2:])
     parser = argparse.ArgumentParser(prog="nox -s bench --", description=__doc__)
     parser.add_argument("--json", type=Path, metavar="FILE", help="write ratios, figures and context there")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="fresh processes of each side (%(default)s)")
@@ -57,6 +61,32 @@ def main() -> int:
         words.json.parent.mkdir(parents=True, exist_ok=True)
         words.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0
+
+
+def without_libvirt(words: list[str]) -> int:
+    """What comes before a start, as whoever asks; libvirt is not needed for it."""
+    parser = argparse.ArgumentParser(prog="nox -s bench -- launching", description=without_libvirt.__doc__)
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write figures and context there")
+    given = parser.parse_args(words)
+    begun = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="anyvirt-bench-", dir="/var/tmp") as place:
+        times = launched(Path(place))
+        found = report({"anyvirt": times, "libvirt": {}}) | {
+            "context": context(Path(place), 1, time.monotonic() - begun)
+        }
+    show(found)
+    if given.json:
+        given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def launched(place: Path) -> dict[str, list[float]]:
+    """``launching`` in a process of its own, with a state of its own."""
+    env = {**os.environ, "ANYVIRT_STATE_DIR": str(place / "state"), "XDG_CACHE_HOME": str(place / "cache")}
+    words = [sys.executable, "-m", "tests.bench.anyvirt_peer", str(place), "launching"]
+    done = subprocess.run(words, env=env, cwd=ROOT, capture_output=True, text=True, check=True)
+    times: dict[str, list[float]] = json.loads(done.stdout)
+    return times
 
 
 def compiled() -> None:
@@ -107,9 +137,11 @@ def running(sides: tuple[Side, Side], samples: Samples) -> None:
 
 
 def alone(sides: tuple[Side, Side], samples: Samples) -> None:
-    """What starting costs before there is anything to do."""
+    """What starting costs before there is anything to do, and what comes before the start of a guest."""
     by_name = {side.name: side for side in sides}
     anyvirt, libvirt = by_name["anyvirt"], by_name["libvirt"]
+    with anyvirt.fresh():
+        _add(samples["anyvirt"], anyvirt.scenario("launching"))
     for side, key, words in (
         (anyvirt, "python", [sys.executable, "-c", "pass"]),
         (anyvirt, "import", [sys.executable, "-c", "import anyvirt"]),

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import anyvirt
 from anyvirt.api import Change, Feed, Lifecycle, Ref, State
 
+from tests.bench.launching import launching
 from tests.bench.peer import uuid_of
 from tests.bench.scenario import PATIENCE, run
 
@@ -65,4 +68,8 @@ def _ref(number: int) -> Ref:
 
 
 if __name__ == "__main__":
-    run(Anyvirt(), sys.argv[1:])
+    if sys.argv[2:] == ["launching"]:
+        json.dump(launching(Path(sys.argv[1])), sys.stdout)
+        sys.stdout.flush()
+    else:
+        run(Anyvirt(), sys.argv[1:])

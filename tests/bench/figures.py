@@ -37,8 +37,12 @@ FIGURES: Final = {
     "event_latency": Figure("from a guest's end to its event", reach=1.0),
     "rss_per_guest": Figure("memory for each managed guest", MEGABYTES, limit=0.2),
 }
-# Without a peer: how long the interpreter takes for what every command begins with.
+# Without a peer: how long the interpreter takes for what every command begins with, and what comes before a start.
 ALONE: Final = {
+    "probe_cold": Figure("ask a QEMU what it can, for the first time", limit=0.150),
+    "probe_warm": Figure("know it from the last time, in a new process", limit=0.001),
+    "plan_20": Figure("plan a guest with 20 devices", limit=0.005),
+    "preflight": Figure("preflight of a plain q35 guest", limit=0.010),
     "import": Figure("`import anyvirt`", limit=0.060),
     "cli_help": Figure("`anyvirt --help`", limit=0.200),
     "python": Figure("`python -c pass`"),
