@@ -12,9 +12,10 @@ from typing import Final
 from anyvirt.api import Failed, current
 
 from anyvirt_host.local.child import Child
-from anyvirt_host.local.groups import OWN, Hierarchy, hierarchies
+from anyvirt_host.local.groups import MOUNTS, OWN, Hierarchy, hierarchies
 
 BOOTED: Final = "/run/systemd/system"
+SIGNATURE: Final = "ssa(sv)a(sa(sv))"
 SERVICE: Final = ("org.freedesktop.systemd1", "/org/freedesktop/systemd1", "org.freedesktop.systemd1.Manager")
 WAIT: Final = 10.0
 LOOK: Final = 0.02
@@ -43,7 +44,9 @@ def delegated(tree: Hierarchy, *, user: bool) -> str:
 
 
 @contextmanager
-def begun(unit: str, slice_: str, env: Mapping[str, str], *, user: bool, own: str = OWN) -> Iterator[str]:
+def begun(
+    unit: str, slice_: str, env: Mapping[str, str], *, user: bool, mounts: str = MOUNTS, own: str = OWN
+) -> Iterator[str]:
     """Have systemd make a scope, and give the path of a group in it; it is kept from ending inside the block.
 
     The scope itself stays systemd's: what we limit and divide is the group below it.
@@ -51,32 +54,21 @@ def begun(unit: str, slice_: str, env: Mapping[str, str], *, user: bool, own: st
     :param slice_: the slice that it is in; ``""`` for the usual one.
     :raises Failed: systemd refuses.
     """
-    with Child([shutil.which("sleep", path=env.get("PATH")) or "sleep", "60"], env=env) as guard:
-        properties = [
-            "Delegate",
-            "b",
-            "true",
-            "PIDs",
-            "au",
-            "1",
-            str(guard.pid),
-            "CollectMode",
-            "s",
-            "inactive-or-failed",
-        ]
-        if slice_:
-            properties += ["Slice", "s", slice_]
-        count = str(properties.count("b") + properties.count("au") + properties.count("s"))
-        _call(env, user, "StartTransientUnit", "ssa(sv)a(sa(sv))", unit, "fail", count, *properties, "0")
-        folder = _followed(guard.pid, unit, own)
-        inner = f"{folder}/{INNER}"
+    properties = [("Delegate", "b", "true"), ("CollectMode", "s", "inactive-or-failed")]
+    if slice_:
+        properties.append(("Slice", "s", slice_))
+    with Child([shutil.which("sleep", path=env.get("PATH")) or "/bin/sleep", "60"], env=env) as guard:
+        words = [word for one in properties for word in one]
+        words += ["PIDs", "au", "1", str(guard.pid)]
+        _call(env, user, "StartTransientUnit", SIGNATURE, unit, "fail", str(len(properties) + 1), *words, "0")
+        inner = f"{_followed(guard.pid, unit, mounts, own)}/{INNER}"
         try:
             os.makedirs(inner, exist_ok=True)
-            with open(f"{inner}/cgroup.procs", "w") as file:
+            with open(f"{inner}/cgroup.procs", "w", encoding="ascii") as file:
                 file.write(str(guard.pid))
         except OSError as error:
-            words = {"errno": error.errno, "text": error.strerror}
-            raise Failed(f"systemd made {unit}, and it is not ours: {error.strerror}", native=words) from error
+            native = {"errno": error.errno, "text": error.strerror}
+            raise Failed(f"systemd made {unit}, and it is not ours: {error.strerror}", native=native) from error
         yield inner
 
 
@@ -85,23 +77,23 @@ def end(unit: str, env: Mapping[str, str], *, user: bool) -> None:
     try:
         _call(env, user, "StopUnit", "ss", unit, "replace")
     except Failed as error:
-        if "not loaded" not in error.message and "not be found" not in error.message:
+        if "not loaded" not in error.message:
             raise
 
 
 def _call(env: Mapping[str, str], user: bool, *words: str) -> None:
-    program = busctl(env) or "busctl"
+    program = shutil.which("busctl", path=env.get("PATH")) or "/usr/bin/busctl"
     with Child([program, *(["--user"] if user else []), "call", *SERVICE, *words], env=env) as child:
         if child.wait(WAIT) != 0:
             raise Failed(f"systemd: {words[0]}: {child.errors().strip()}", native={"method": words[0]})
 
 
-def _followed(pid: int, unit: str, own: str) -> str:
+def _followed(pid: int, unit: str, mounts: str, own: str) -> str:
     """Where systemd has put the process."""
     end = time.monotonic() + WAIT
     while time.monotonic() < end:
         current().check(f"waiting for {unit}")
-        for tree in hierarchies(own=own.replace("self", str(pid))):
+        for tree in hierarchies(mounts, own.replace("/self/", f"/{pid}/")):
             if tree.version == 2 and tree.own.endswith(f"/{unit}"):
                 return tree.own
         time.sleep(LOOK)
