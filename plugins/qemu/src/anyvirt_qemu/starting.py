@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import (
+    Busy,
     Change,
     Document,
     Event,
@@ -283,9 +285,19 @@ def _descriptor(use: FdUse, place: RunDir, ours: ExitStack, taps: Mapping[str, l
         with suppress(FileNotFoundError):
             os.unlink(name, dir_fd=directory)
         return ours.enter_context(unix.listen(directory, name)).fileno()
-    fd = _cancelling(use.target) if use.kind == "cancel" else os.open(use.target, os.O_RDWR | os.O_CLOEXEC)
+    fd = _cancelling(use.target) if use.kind == "cancel" else _device(use.target)
     ours.callback(os.close, fd)
     return fd
+
+
+def _device(path: str) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise Busy(path, holder="another program", hint=f"fuser -v {path} shows which") from error
+        words = {"errno": error.errno, "text": error.strerror, "device": path}
+        raise Failed(f"cannot open {path} for QEMU: {error.strerror}", native=words) from error
 
 
 def _cancelling(device: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from anyvirt_qemu.run_dir import RunDir
 
 NET: Final = Path("/sys/class/net")
+IPV6: Final = Path("/proc/sys/net/ipv6/conf")
 SCRIPT_SECONDS: Final = 30.0
 TRIES: Final = 16
 FIRST_VLAN: Final = 1  # that a bridge gives every new port
@@ -116,6 +117,8 @@ def _macvtap(ready: Preparation, use: MacvtapUse) -> str:
             if name == use.name:
                 raise
             continue  # somebody else was first
+        with suppress(OSError):  # a host without IPv6
+            (IPV6 / name / "disable_ipv6").write_text("1")  # the host says nothing with the guest's address
         netlink.change(name, up=True, mtu=use.mtu, allmulti=use.ends.trusted)
         return name
     raise Exists("interface", use.name, hint="name another with <target dev='...'/>")
