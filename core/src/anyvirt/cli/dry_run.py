@@ -93,4 +93,4 @@ def _file(one: LaunchFile) -> str:
 
 
 def _pairs(details: Any) -> Iterator[str]:
-    return (f"{key}={value}" for key, value in details.items())
+    return (f"{key}={value if isinstance(value, str | int) else json.dumps(value)}" for key, value in details.items())

@@ -15,7 +15,7 @@ MASKED: Final = "***"
 class LaunchFile:
     """A file, folder, socket or image on the host that a start touches.
 
-    :param action: ``create``, ``copy`` or ``open``.
+    :param action: ``create``, ``copy``, ``open``, or ``give`` to the user that the hypervisor runs as.
     :param mode: its rights where the start gives it some, such as ``0o600``.
     :param source: what it is a copy of, or lies above.
     :param what: what it is for, in a word or two.
@@ -44,11 +44,13 @@ class LaunchProgram:
     :param argv: its command line, as far as it is known before the start.
     :param package: what has it.
     :param path: the element that asks for it, as a path.
+    :param cwd: the directory that it starts in.
     """
 
     argv: tuple[str, ...]
     package: str = ""
     path: str = ""
+    cwd: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import (
@@ -18,6 +18,7 @@ from anyvirt.api import (
     LaunchProgram,
 )
 
+from anyvirt_qemu.devices.numa import ranges
 from anyvirt_qemu.guest import LOG
 from anyvirt_qemu.run_dir import RECORD
 from anyvirt_qemu.starting import environment
@@ -32,13 +33,15 @@ SECRET: Final = frozenset({"password", "data", "secret-data", "key", "passphrase
 HIDDEN: Final = re.compile(r"pass(word|wd|phrase)?|secret|token|credential", re.IGNORECASE)
 # secrets in words that the definition hands to QEMU as they are
 WRITTEN: Final = (
-    re.compile(r"(?<=[,:?&;](?:password)=)[^,&]*|(?<=://)[^/@,]*:[^/@,]*(?=@)"),
+    re.compile(r"(?<=[,:?&;]password=)(?!o(?:n|ff)(?:,|$))[^,&]*"),
+    re.compile(r"(?<=://)[^/@,]*:[^/@,]*(?=@)"),
     re.compile(r"(?<=[,:]key=)[^,:]*"),
 )
 OBJECT: Final = re.compile(r"(?<=,data=)(?:[^,]|,,)*")
+# fields of a plan that are shown in a way of their own, or that another one shows
 OWN: Final = {
     "argv", "env", "cwd", "fds", "copies", "overlays", "sockets", "programs", "taps", "macvtaps", "steps", "secrets",
-    "warnings", "domain", "consoles", "disks",
+    "warnings", "domain", "consoles", "disks", "files",
 }  # fmt: skip
 
 
@@ -116,7 +119,7 @@ def _masked(value: Any) -> Any:
 
 def _files(plan: Plan) -> Iterator[LaunchFile]:
     manager = plan.cwd.rpartition("/")[0]
-    yield LaunchFile(manager, "create", 0o700, what="run directory")
+    yield LaunchFile(manager, "create", 0o700 if plan.account is None else 0o711, what="run directory")
     yield LaunchFile(f"{manager}/{RECORD}", "create", 0o600, what="who QEMU is")
     yield LaunchFile(plan.cwd, "create", 0o700, what="QEMU's part of it")
     yield LaunchFile(f"{plan.cwd}/{LOG}", "create", 0o600, what="what QEMU prints")
@@ -133,25 +136,35 @@ def _files(plan: Plan) -> Iterator[LaunchFile]:
             yield LaunchFile(use.target, "open", what="device")
     for path in plan.sockets:
         yield LaunchFile(path, "create", what="socket, made by QEMU")
+    yield from _opened(plan)
+
+
+def _opened(plan: Plan) -> Iterator[LaunchFile]:
+    """What QEMU opens by its path."""
+    shown: set[str] = set()
     for disk in plan.disks:
         for depth, node in enumerate(disk.nodes):
             if node.path.startswith("/"):
+                shown.add(node.path)
                 what = f"{node.format} image of {disk.target}" + (f", {depth} below" if depth else "")
                 yield LaunchFile(node.path, "open", what=what)
+    for use in plan.files:
+        if use.owner is not None:
+            user, group = use.owner
+            yield LaunchFile(use.path, "give", what=f"to user {user} and group {group}, while the guest runs")
+        elif use.path not in shown:
+            yield LaunchFile(use.path, "create" if use.make else "open", what=use.place)
 
 
 def _programs(plan: Plan) -> Iterator[LaunchProgram]:
     for use in plan.programs:
-        words = [word for name in ("name", "argv") if (word := getattr(use, name, None))]
-        argv = tuple(part for word in words for part in ([word] if isinstance(word, str) else word))
-        yield LaunchProgram(argv, use.package, use.place)
+        yield LaunchProgram(use.argv or (use.name,), use.package, use.place, use.cwd or plan.cwd)
 
 
 def _links(plan: Plan) -> Iterator[LaunchLink]:
-    for kind, uses in (("tap", plan.taps), ("macvtap", getattr(plan, "macvtaps", ()))):
+    for kind, uses in (("tap", plan.taps), ("macvtap", plan.macvtaps)):
         for use in uses:
-            details = {field.name: getattr(use, field.name) for field in fields(use) if field.name != "name"}
-            yield LaunchLink(kind, getattr(use, "name", ""), {k: v for k, v in details.items() if v not in (None, "")})
+            yield LaunchLink(kind, use.name, {key: value for key, value in _plain(use).items() if key != "name"})
 
 
 def _rest(plan: Plan) -> Iterator[str]:
@@ -160,20 +173,42 @@ def _rest(plan: Plan) -> Iterator[str]:
         value = getattr(plan, field.name)
         if field.name in OWN or not field.repr or not value:
             continue
-        if isinstance(value, Mapping):
-            yield from (f"{_words(field.name)} {key}: {_said(part)}" for key, part in value.items())
-        elif isinstance(value, tuple | list | frozenset):
-            yield from (f"{_words(field.name)}: {_said(part)}" for part in value)
+        found = _plain(value)
+        if is_dataclass(value) and field.name != "account":
+            for name, part in found.items():
+                yield from (f"{_words(name)}: {_said(one)}" for one in (part if isinstance(part, list) else [part]))
         else:
-            yield f"{_words(field.name)}: {_said(value)}"
+            yield from (
+                f"{_words(field.name)}: {_said(one)}" for one in (found if isinstance(found, list) else [found])
+            )
+
+
+def _plain(value: Any) -> Any:
+    """A value of a plan in words of JSON, without what is as always and what is not to be shown."""
+    if is_dataclass(value) and not isinstance(value, type):
+        parts = ((field, getattr(value, field.name)) for field in fields(value) if field.repr)
+        kept = {
+            field.name: part for field, part in parts if not _usual(field, part) and not field.name.endswith("place")
+        }
+        return {name: _plain(part) for name, part in kept.items()}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(part) for name, part in value.items()}
+    if isinstance(value, frozenset):
+        return ",".join(ranges(value))
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    return MASKED if isinstance(value, bytes) else value
+
+
+def _usual(field: Any, value: Any) -> bool:
+    default = field.default_factory() if field.default_factory is not MISSING else field.default
+    return bool(value == default)
 
 
 def _said(value: Any) -> str:
-    """A value of a plan in words; what is not to be shown is not in it."""
-    if not is_dataclass(value) or isinstance(value, type):
-        return str(value)
-    parts = ((field.name, getattr(value, field.name)) for field in fields(value) if field.repr)
-    return ", ".join(f"{_words(name)} {_said(part)}" for name, part in parts if part not in (None, "", (), {}))
+    if isinstance(value, Mapping):
+        return ", ".join(f"{_words(name)} {_said(part)}" for name, part in value.items())
+    return " ".join(map(_said, value)) if isinstance(value, list) else str(value)
 
 
 def _words(name: str) -> str:
