@@ -307,10 +307,17 @@ class _Placing:
 
     def _subchannels(self) -> None:
         """Subchannels of an s390 guest."""
-        devices = [x for field in VIRTIO for x in self.d.many(field) if _on_ccw(field, x)]
-        used = [x.address for x in devices if isinstance(x.address, CcwAddress)]
-        space = assign.Registers((at.ssid or 0) << 16 | at.devno for at in used if at.devno is not None)
-        for x in devices:
+        devices = [(field, x) for field in VIRTIO for x in self.d.many(field) if _on_ccw(field, x)]
+        used: set[int] = set()
+        for field, x in devices:
+            at = x.address
+            if isinstance(at, CcwAddress) and at.devno is not None:
+                number = (0xFE if at.cssid is None else at.cssid) << 24 | (at.ssid or 0) << 16 | at.devno
+                if number in used:
+                    self.refuse(field, x, "another device has this subchannel")
+                used.add(number)
+        space = assign.Registers(number & 0xFFFFFF for number in used if number >> 24 == 0xFE)
+        for _field, x in devices:
             if x.address is None or (isinstance(x.address, CcwAddress) and x.address.devno is None):
                 number = space.take() or 0
                 x.address = CcwAddress(cssid=0xFE, ssid=number >> 16, devno=number & 0xFFFF)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Final, Literal
 
 from anyvirt_qemu.capability import Capability
+from anyvirt_qemu.machines import VIRTS
 from anyvirt_qemu.plan import Bus, Machine
 
 # beginnings of names of machine types with PCI at their root, and with PCI Express
 PCI: Final = ("pc-i440fx", "pc-0", "pc-1", "pseries", "s390-ccw")
-PCIE: Final = ("pc-q35", "virt")
+PCIE: Final = ("pc-q35", "q35")
 # emulators whose own default is no machine for guests with virtio, or that have none
 USUAL: Final = {"aarch64": "virt", "armv7l": "virt", "riscv32": "virt", "riscv64": "virt"}
 
@@ -47,7 +48,8 @@ class Caps:
             found = next((one for one in self._found.machines.values() if one.default), None)
         if found is None:
             return None
-        bus: Bus = "pcie" if found.name.startswith(PCIE) or "q35" in found.name else ""
+        express = found.name.startswith(PCIE) or (found.name.startswith("virt") and self.arch in VIRTS)
+        bus: Bus = "pcie" if express else ""
         if found.name.startswith(PCI):
             bus = "pci"
         return Machine(found.name, bus, found.max_cpus, self._usual(found.cpu), found.ram, found.sizes)

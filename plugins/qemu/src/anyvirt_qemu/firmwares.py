@@ -16,6 +16,7 @@ from anyvirt_qemu.plan import Machine
 FOLDERS: Final = (Path("/usr/share/qemu/firmware"), Path("/etc/qemu/firmware"))
 SIZE: Final = 1 << 20
 INTERFACES: Final = {"efi": "uefi", "bios": "bios"}
+PACKAGES: Final = {"aarch64": "qemu-efi-aarch64", "armv7l": "qemu-efi-arm", "riscv64": "qemu-efi-riscv64"}
 QEMU_ARCHES: Final = {"i686": "i386", "armv7l": "arm"}
 
 
@@ -109,7 +110,11 @@ def chosen(domain: Domain, arch: str, machine: Machine, found: Sequence[Firmware
         return domain  # the one that QEMU brings along
     asked = " ".join([os.firmware, *(f"{x.name}={'yes' if x.enabled else 'no'}" for x in os.firmware_features)])
     text = f"no installed firmware fits {asked} on {machine.name}"
-    hint = "; ".join(reasons) or "install it (on Debian and Ubuntu: apt install ovmf), or name the file in <loader>"
+    name = QEMU_ARCHES.get(arch, arch)
+    meant = any(name == other for one in found for other, _ in one.targets)
+    package = PACKAGES.get(arch, "ovmf")
+    install = f"install it (on Debian and Ubuntu: apt install {package}), or name the file in <loader>"
+    hint = "; ".join(reasons) if meant else install
     raise Invalid([Problem("unsupported.config", "/os/@firmware", None, text, hint)])
 
 

@@ -128,6 +128,10 @@ OTHER: Final = Family("", transport="mmio", serial=("system-serial", ""), cards=
 GIC2_CPUS: Final = 8  # CPUs that version 2 of Arm's interrupt controller can have
 # CPU models of 32 bits that QEMU chooses for machines of both widths -> one that runs guests of 64 bits
 WIDER: Final = {"cortex-a15": "cortex-a57"}
+# families of machine types that are called virt
+VIRTS: Final = {
+    "aarch64": VIRT, "armv7l": VIRT, "armv6l": VIRT, "riscv32": RISCV, "riscv64": RISCV, "loongarch64": RISCV,
+}  # fmt: skip
 NAMES: Final = (
     (re.compile(r"(pc-)?q35(-.*)?"), Q35),
     (re.compile(r"isapc"), ISAPC),
@@ -143,8 +147,8 @@ def family(machine: Machine, arch: str) -> Family:
     for pattern, found in NAMES:
         if pattern.fullmatch(machine.name):
             return found
-    if machine.name.startswith("virt"):
-        return RISCV if arch.startswith("riscv") else VIRT
+    if machine.name.startswith("virt") and arch in VIRTS:
+        return VIRTS[arch]
     return I440FX if machine.bus == "pci" else Q35 if machine.bus == "pcie" else OTHER
 
 

@@ -11,11 +11,26 @@ from typing import Any
 import pytest
 from anyvirt.api import Domain, parse
 from anyvirt_qemu import config, defaults
+from anyvirt_qemu.machines import WIDER
 from anyvirt_qemu.plan import Machine, Paths, Plan, Serving, Storage
 
 PC = Machine("pc-i440fx-7.2", "pci", ram="pc.ram")
 Q35 = Machine("pc-q35-7.2", "pcie", 288, ram="pc.ram")
 OLD = Machine("pc-i440fx-4.2", "pci", ram="pc.ram", sizes=True)
+ARM = Machine("virt-7.2", "pcie", 512, "cortex-a15", "mach-virt.ram")
+RISCV = Machine("virt", "pcie", 512, "rv64", "riscv_virt_board.ram")
+PSERIES = Machine("pseries-7.2", "pci", 32768, "POWER9", "ppc_spapr.ram")
+CCW = Machine("s390-ccw-virtio-7.2", "pci", 248, "qemu", "s390.ram")
+NO_ACPI = frozenset({"machine.acpi"})
+# architecture of a definition -> the emulator, its architecture, its usual machine type, what it lacks
+FOREIGN: dict[str, tuple[str, str, Machine, frozenset[str]]] = {
+    "aarch64": ("qemu-system-aarch64", "aarch64", ARM, frozenset()),
+    "armv7l": ("qemu-system-arm", "armv7l", ARM, frozenset()),
+    "riscv64": ("qemu-system-riscv64", "riscv64", RISCV, NO_ACPI),
+    "ppc64": ("qemu-system-ppc64", "ppc64", PSERIES, NO_ACPI),
+    "ppc64le": ("qemu-system-ppc64", "ppc64", PSERIES, NO_ACPI),
+    "s390x": ("qemu-system-s390x", "s390x", CCW, NO_ACPI),
+}
 
 STORAGE = Storage(
     secrets={"secret-1": b"one", "secret-2": b"two", "0a81f5b2-8403-7b23-c8d6-21ccc2f80d6f": b"three"},
@@ -62,10 +77,27 @@ class EveryDevice:
         return name not in self.lacking
 
     def has_cpu(self, model: str) -> bool:
-        return model in {"Nehalem", "qemu64", "host", "max"}
+        return model in {
+            "Nehalem",
+            "qemu64",
+            "host",
+            "max",
+            *(one.cpu for one in self.machines.values()),
+            *WIDER.values(),
+        }
 
     def near(self, kind: str, name: str) -> str:
         return f"another {kind} than {name}"
+
+
+def changes(arch: str | None) -> dict[str, Any]:
+    """How the QEMU for an architecture differs from that for x86; in nothing for x86 itself."""
+    if arch not in FOREIGN:
+        return {}
+    emulator, name, machine, lacking = FOREIGN[arch]
+    alias = machine.name.rpartition("-")[0] or machine.name
+    machines = dict.fromkeys(("", alias, machine.name), machine)
+    return {"binary": f"/usr/bin/{emulator}", "arch": name, "lacking": lacking, "machines": machines}
 
 
 Caps = Callable[..., EveryDevice]
@@ -90,7 +122,7 @@ def complete(caps: Caps) -> Complete:
 
     def make(source: str | Domain, **options: Any) -> Domain:
         domain = parse(source, Domain) if isinstance(source, str) else source
-        options.setdefault("caps", caps())
+        options.setdefault("caps", caps(**changes(domain.os.arch if domain.os else None)))
         options.setdefault("random", random.Random(1).randbytes)
         return defaults.complete(domain, **options)
 
@@ -102,7 +134,8 @@ def planned(caps: Caps, complete: Complete, paths: Paths) -> Planned:
     """A plan from a text or a model, which is completed first."""
 
     def make(source: str | Domain, **options: Any) -> Plan:
-        options.setdefault("caps", caps())
+        domain = parse(source, Domain) if isinstance(source, str) else source
+        options.setdefault("caps", caps(**changes(domain.os.arch if domain.os else None)))
         options.setdefault("accelerator", "tcg")
         options.setdefault("paths", paths)
         options.setdefault("storage", STORAGE)

@@ -10,6 +10,7 @@ import pytest
 from anyvirt.api import Domain, Invalid, dump, parse
 from anyvirt_qemu.inactive import inactive
 
+Caps = Callable[..., Any]
 Guest = Callable[..., str]
 Complete = Callable[..., Domain]
 NIC = "<interface type='user'><model type='virtio'/></interface>"
@@ -272,7 +273,7 @@ def test_an_empty_generation_id_gets_a_value(complete: Complete, guest: Guest) -
     ],
 )
 def test_what_this_qemu_does_not_run_is_refused(
-    change: tuple[str, str], text: str, complete: Complete, guest: Guest
+    change: tuple[str, str], text: str, complete: Complete, guest: Guest, caps: Caps
 ) -> None:
     with pytest.raises(Invalid, match=text):
-        complete(guest().replace(*change))
+        complete(guest().replace(*change), caps=caps())

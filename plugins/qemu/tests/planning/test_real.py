@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -15,7 +16,7 @@ import pytest
 from anyvirt.api import Interrupted, NotFound, ProcessId, Unreachable, VirtError, unix
 from anyvirt_host.local import tap
 from anyvirt_host.local.launch import Spec, launch
-from anyvirt_qemu import failure, journal
+from anyvirt_qemu import emulators, failure, journal
 from anyvirt_qemu.capability import probe
 from anyvirt_qemu.caps import Caps
 from anyvirt_qemu.command import Command
@@ -37,10 +38,23 @@ IMAGES = (
 )
 
 
+Real = Callable[[str], Caps]
+
+
 @pytest.fixture(scope="module")
-def real(qemu: str, tmp_path_factory: pytest.TempPathFactory) -> Caps:
-    """The QEMU of this machine, probed."""
-    return Caps(probe(qemu, tmp_path_factory.mktemp("cache")))
+def real(tmp_path_factory: pytest.TempPathFactory) -> Real:
+    """The QEMU of this machine for a document, probed."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def find(text: str) -> Caps:
+        named = re.search(r"<type[^>]*\barch='(\w+)'", text)
+        name = emulators.names(named[1] if named else emulators.native())[0]
+        binary = shutil.which(name)
+        if binary is None:
+            pytest.skip(f"{name} is not installed")
+        return Caps(probe(binary, cache))
+
+    return find
 
 
 @pytest.fixture
@@ -163,7 +177,7 @@ def _device(path: str) -> bool:
 
 def test_qemu_starts_what_is_planned_and_answers(
     document: Path,
-    real: Caps,
+    real: Real,
     files: Path,
     planned: Callable[..., Plan],
     paused: Callable[[Plan, RunDir], ProcessId],
@@ -175,7 +189,7 @@ def test_qemu_starts_what_is_planned_and_answers(
         locked(files)
     text = document.read_text().replace("/images/", f"{files}/").replace("/sockets/", f"{run.guest_path}/")
     paths = Paths(guest=run.guest_path, nvram=str(files))
-    plan = planned(text, caps=real, paths=paths)
+    plan = planned(text, caps=real(text), paths=paths)
     _possible(document.read_text(), plan)
     process = paused(plan, run)
     try:

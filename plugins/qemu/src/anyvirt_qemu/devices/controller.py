@@ -198,6 +198,8 @@ def _root(b: Build, x: Controller) -> None:
 def _fdc(b: Build, x: Controller) -> None:
     """The floppy controller, which older machines have and newer ones get where there is a drive."""
     meaningless(x, "model")
+    if b.caps.arch not in X86:
+        b.refuse(x, "type", "use another bus", text=f"machine {b.machine.name} has no floppy drives")
     if x.index:
         b.refuse(x, "index", "use 0", text="a machine has one floppy controller")
     drives = [disk for disk in plain(b.domain).disks if disk.bus == "fdc"]

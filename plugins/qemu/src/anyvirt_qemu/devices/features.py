@@ -12,6 +12,7 @@ from anyvirt_qemu.machines import GIC2_CPUS
 X86: Final = ("x86_64", "i686")
 MIB: Final = 1 << 20
 KIB: Final = 1 << 10
+ON_FLASH: Final = ("aarch64", "armv7l")  # guests that find ACPI by their UEFI alone
 # features of pseries: field, option of the machine
 PSERIES: Final = {
     "hpt_resizing": "resize-hpt",
@@ -37,6 +38,8 @@ def machine(b: Build, features: Features, clock: Clock) -> dict[str, Any]:
             b.warnings.append(f"machine {b.machine.name} of this QEMU has no ACPI")
     elif not features.acpi:
         options["acpi"] = False
+    elif b.caps.arch in ON_FLASH and (b.domain.os is None or b.domain.os.loader_type != "pflash"):
+        b.problem(features, "acpi", "only UEFI tells an Arm guest of ACPI", "write <os firmware='efi'>, or take it out")
     if features.ioapic is not None and b.accelerator == "kvm":
         options["kernel_irqchip"] = {"qemu": "split", "kvm": "on"}[features.ioapic]
     meaningless(features, "acpi", "apic", "pae", "ioapic")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from anyvirt.api import Domain, Iommu, plain
+from anyvirt.api import Domain, Iommu, meaningless, plain
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.common import pci
@@ -34,6 +34,7 @@ def iommu(b: Build, x: Iommu) -> None:
             b.problem(x, "model", "the guest learns of it from ACPI, which is off", "write <features><acpi/>")
         b.device({"driver": b.has(x, "model", "virtio-iommu-pci"), **pci(b, x), "id": x.alias})
     elif x.model == SMMU:
+        meaningless(x, "alias")  # a part of the machine
         if not family(b.machine, b.caps.arch).gic:
             b.refuse(x, "model", "use virtio", text=f"{b.machine.name} has no place for Arm's IOMMU")
     else:
