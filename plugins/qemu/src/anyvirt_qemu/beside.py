@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal
 
-End = Literal["listen", "pair", "secret", "folder"]
+End = Literal["listen", "pair", "secret", "folder", "text"]
 FIRST_FD: Final = 10
+BUS: Final = "dbus.sock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +33,7 @@ class EndUse:
 
     ``listen``: a socket at the program's place in the guest's part of the run directory; ``pair``: one end of a
     connection whose other end QEMU has; ``secret``: the program's secret; ``folder``: the guest's part of the run
-    directory.
+    directory; ``text``: the program's text.
     """
 
     number: int
@@ -72,6 +73,8 @@ class ProgramUse:
     :param cwd: folder that it starts in, absolute; the guest's part of the run directory without it.
     :param binds: it makes the socket itself, and QEMU waits for that.
     :param folders: what it has to be able to read, absolute.
+    :param text: what it reads, such as a configuration.
+    :param unprivileged: it is run as the user that QEMU is run as.
     """
 
     name: str
@@ -87,6 +90,8 @@ class ProgramUse:
     state: StateUse | None = None
     secret: bytes = field(default=b"", repr=False)
     folders: tuple[str, ...] = ()
+    text: str = field(default="", repr=False)
+    unprivileged: bool = False
 
     @property
     def title(self) -> str:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -204,6 +205,25 @@ def test_a_shared_folder_a_network_and_reservations_are_served_by_their_programs
     assert len(stage.processes()) >= 4  # QEMU, and one for each at least
     guest.destroy()
     stage.gone()
+
+
+def test_a_screen_is_shown_on_a_bus_of_the_guests_own(stage: Stage) -> None:
+    need("dbus-daemon", "dbus-send")
+    connection, site = stage.connect()
+    guest = connection.domain_define(xml("<graphics type='dbus'/><video><model type='vga'/></video>"))
+    if "display.dbus" not in site.caps().features:
+        pytest.skip("a QEMU with a D-Bus display is not installed")
+    guest.start()
+    address = guest.config().model.graphics[0].address
+    assert address is not None
+    folder, name = os.path.split(address.removeprefix("unix:path="))  # which is too long for dbus-send
+    asked = ["dbus-send", f"--bus=unix:path={name}", "--dest=org.qemu", "--print-reply", "/org/qemu/Display1/VM"]
+    asked += ["org.freedesktop.DBus.Properties.Get", "string:org.qemu.Display1.VM", "string:Name"]
+    said = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=False, cwd=folder)
+    assert '"one"' in said.stdout, said.stderr
+    guest.destroy()
+    stage.gone()
+    assert guest.config().model.graphics[0].address is None
 
 
 def test_the_state_of_a_tpm_is_encrypted_with_a_secret_that_no_command_line_has(stage: Stage) -> None:

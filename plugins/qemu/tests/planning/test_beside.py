@@ -204,3 +204,12 @@ def test_a_users_own_authority_is_that_of_the_host_but_for_its_place() -> None:
 
 def test_what_is_not_installed_is_planned_as_debian_has_it(use: Callable[..., ProgramUse]) -> None:
     assert use(FS.format("", "/a", ""), programs={}).path == USUAL["virtiofsd"].path
+
+
+def test_a_screen_without_a_bus_gets_one_of_its_own(planned: Planned, guest: Guest) -> None:
+    plan = planned(guest("<graphics type='dbus'/>"))
+    (use,) = plan.programs
+    assert use.argv[:2] == ("/usr/bin/dbus-daemon", "--config-file=/proc/self/fd/11")
+    assert use.binds
+    assert use.unprivileged
+    assert '"addr":"unix:path=/run/q/dbus.sock"' in plan.argv[plan.argv.index("-display") + 1]

@@ -9,6 +9,7 @@ from anyvirt.api import Domain, Graphics, Listen, meaningless
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import audio
+from anyvirt_qemu.devices.bus import bus
 from anyvirt_qemu.devices.chardev import credentials, socket_path
 from anyvirt_qemu.options import jsonstr, optstr
 
@@ -73,12 +74,11 @@ def _sdl(b: Build, x: Graphics) -> dict[str, Any]:
 
 
 def _dbus(b: Build, x: Graphics) -> dict[str, Any]:
-    if not x.p2p and not x.address:
-        b.problem(x, "address", "there is no bus to be on", "name its address, or write p2p='yes'")
     if x.p2p and x.address:
         b.problem(x, "address", "without a bus there is no address", "leave one of the two out")
     back = audio.chosen(b, b.domain, x) if x.audio is not None else None
-    return {"p2p": x.p2p, "addr": x.address, "gl": _onoff(x.gl), "audiodev": back}
+    address = x.address if x.p2p or x.address else bus(b, x)
+    return {"p2p": x.p2p, "addr": address, "gl": _onoff(x.gl), "audiodev": back}
 
 
 def _onoff(value: bool | None) -> str | None:

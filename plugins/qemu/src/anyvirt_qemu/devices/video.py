@@ -101,6 +101,7 @@ def _drawn_outside(b: Build, x: Video) -> str:
         path=program.path,
         argv=tuple(words),
         fds=(EndUse(FIRST_FD, "pair"),),
+        unprivileged=True,
     )
     b.programs.append(use)
     name = f"chr-vu-{x.alias}"

@@ -58,8 +58,12 @@ def start(ready: Preparation, plan: Plan, ours: ExitStack) -> dict[str, int]:
 
 def _launched(use: ProgramUse, plan: Plan, ready: Preparation, fds: Mapping[int, int]) -> ProcessId:
     ready.site.step("launch-program")
+    who = plan.account if use.unprivileged else None
     spec = Spec(
         argv=use.argv,
+        uid=None if who is None else who.uid,
+        gid=None if who is None else who.gid,
+        groups=() if who is None else who.groups,
         env={"PATH": os.defpath, "LC_ALL": "C", "TMPDIR": plan.cwd},
         fds=fds,
         cwd=use.cwd or plan.cwd,
@@ -74,12 +78,14 @@ def _launched(use: ProgramUse, plan: Plan, ready: Preparation, fds: Mapping[int,
 
 def _secret(use: ProgramUse, inherited: ExitStack) -> int:
     """A file without a name that only the program reads; -1 where it has no secret."""
-    if not use.secret:
-        return -1
-    fd = os.memfd_create(use.title, os.MFD_CLOEXEC)
+    return _nameless(use.title, use.secret, inherited) if use.secret else -1
+
+
+def _nameless(title: str, data: bytes, inherited: ExitStack) -> int:
+    fd = os.memfd_create(title, os.MFD_CLOEXEC)
     inherited.callback(os.close, fd)
-    os.write(fd, use.secret)
-    return fd
+    os.write(fd, data)
+    return reopened(fd, inherited)
 
 
 def _end(
@@ -96,6 +102,8 @@ def _end(
         return reopened(secret, inherited)
     if end.kind == "folder":
         return place.q
+    if end.kind == "text":
+        return _nameless(use.title, use.text.encode(), inherited)
     if end.kind == "pair":
         mine, theirs = unix.pair()
         ours.callback(mine.close)
