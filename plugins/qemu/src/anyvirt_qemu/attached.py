@@ -95,7 +95,10 @@ def devices(site: Site, plan: Plan, uuid: str, sysfs: Sysfs | None = None, nodes
                 hint = f"mdevctl start -u {use.address}, with its parent and type"
                 yield Problem("file.not-found", f"{use.place}/source/address", None, text, hint)
             case "usb":
-                yield from _node(use, nodes / "bus/usb" / use.address.replace(":", "/"))
+                yield from _node(use, nodes / "bus/usb" / use.address.replace(":", "/"), "lsusb")
+            case "scsi":
+                for unit in (sysfs.root / "bus/scsi/devices" / use.address / "scsi_generic").glob("sg*"):
+                    yield from _node(use, nodes / unit.name, "lsscsi -g")
     if any(use.kind in {"pci", "mdev"} for use in plan.assigned):
         yield from _vfio(plan, nodes / "vfio/vfio")
 
@@ -196,6 +199,10 @@ def _pci(use: AssignedUse, taken: set[str], sysfs: Sysfs) -> Iterator[Problem]:
         hint = "switch it on in the firmware, and boot with intel_iommu=on (AMD: amd_iommu=on)"
         yield Problem("unsupported.config", place, None, text, hint)
     driver = sysfs.driver(use.address)
+    mounted = sysfs.mounted(use.address) if use.managed else []
+    if mounted:
+        text = f"the host has mounted what is on PCI device {use.address}: {', '.join(mounted)}"
+        yield Problem("resource.busy", place, None, text, f"umount {mounted[0]}, or give another device away")
     if use.managed and driver != VFIO:
         if os.geteuid() != 0:
             text = f"user {OURS.user} may not take PCI device {use.address} from its driver"
@@ -221,10 +228,10 @@ def _vfio(plan: Plan, node: Path) -> Iterator[Problem]:
         yield Problem(wrong.code, use.place, None, wrong.text, hint)
 
 
-def _node(use: AssignedUse, node: Path) -> Iterator[Problem]:
+def _node(use: AssignedUse, node: Path, lister: str) -> Iterator[Problem]:
     wrong = OURS.reach(str(node), write=True)
     if wrong is not None:
-        hint = "lsusb shows those there are" if wrong.code == "file.not-found" else wrong.hint
+        hint = f"{lister} shows those there are" if wrong.code == "file.not-found" else wrong.hint
         yield Problem(wrong.code, f"{use.place}/source", None, wrong.text, hint)
 
 

@@ -15,7 +15,7 @@ from anyvirt.api import Busy, Domain, Failed, parse
 from anyvirt.host import Host
 from anyvirt.settings import Settings
 from anyvirt.uri import Uri
-from anyvirt_qemu import attached, plugged
+from anyvirt_qemu import attached, plugged, reserves
 from anyvirt_qemu.guest import Record
 from anyvirt_qemu.hosting import Preparation
 from anyvirt_qemu.hosting.assigned import CLAIMS, Sysfs, give_back, holder, take
@@ -263,6 +263,36 @@ def test_a_group_that_is_given_away_whole_stands_in_nobodys_way(kernel: Kernel, 
     os.unlink(kernel.pci(CARD) / "iommu_group")
     texts = [problem.text for problem in attached.devices(site, uses, UUID, kernel, tmp_path / "dev")]
     assert f"no IOMMU keeps PCI device {CARD} from the host's memory" in texts
+
+
+def test_a_disk_that_the_host_has_mounted_is_not_taken(kernel: Kernel, site: Site, tmp_path: Path) -> None:
+    for name, number in (("nvme0n1", "259:0"), ("nvme0n1/nvme0n1p2", "259:2")):
+        folder = kernel.pci(DISK) / "nvme/nvme0/block" / name
+        folder.mkdir(parents=True)
+        (folder / "dev").write_text(f"{number}\n")
+    kernel.mounts = tmp_path / "mountinfo"
+    kernel.mounts.write_text("22 1 259:2 / /srv rw - ext4 /dev/x rw\n23 1 259:7 / /else rw - ext4 /dev/y rw\n")
+    managed, own = AssignedUse("pci", DISK, managed=True), AssignedUse("pci", DISK)
+    texts = [problem.text for problem in attached.devices(site, plan(managed), UUID, kernel, tmp_path)]
+    assert f"the host has mounted what is on PCI device {DISK}: /srv" in texts
+    texts = [problem.text for problem in attached.devices(site, plan(own), UUID, kernel, tmp_path)]
+    assert not any("mounted" in text for text in texts)
+
+
+def test_a_scsi_unit_that_may_not_be_opened_is_told(kernel: Kernel, site: Site, tmp_path: Path) -> None:
+    (kernel.root / "bus/scsi/devices/2:0:3:1/scsi_generic/sg7").mkdir(parents=True)
+    use = AssignedUse("scsi", "2:0:3:1", place="/devices/hostdev[0]")
+    (problem,) = attached.devices(site, plan(use), UUID, kernel, tmp_path)
+    assert (problem.path, problem.code) == ("/devices/hostdev[0]/source", "file.not-found")
+    (tmp_path / "sg7").write_bytes(b"")
+    assert list(attached.devices(site, plan(use), UUID, kernel, tmp_path)) == []
+
+
+def test_memory_that_devices_reach_has_to_be_lockable() -> None:
+    assert reserves.limits(plan(AssignedUse("usb", "001:002"))) == ()
+    (problem,) = reserves.blockers(plan(AssignedUse("pci", DISK, place="/devices/hostdev[0]")), most=1 << 20)
+    assert (problem.path, problem.code) == ("/devices/hostdev[0]", "denied")
+    assert "1024 MiB" in problem.text
 
 
 def test_a_virtual_function_knows_its_card(kernel: Kernel) -> None:

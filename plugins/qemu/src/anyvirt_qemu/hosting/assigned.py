@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SYSTEM: Final = Path("/sys")
 NODES: Final = Path("/dev")
+MOUNTS: Final = Path("/proc/self/mountinfo")
 VFIO: Final = "vfio-pci"
 CLAIMS: Final = "qemu-assigned"
 _log = logging.getLogger(__name__)
@@ -35,10 +36,11 @@ class Sysfs:
     """The kernel's view of PCI devices.
 
     :param root: where sysfs is mounted.
+    :param mounts: what else is mounted, as ``/proc/self/mountinfo`` has it.
     """
 
-    def __init__(self, root: Path = SYSTEM) -> None:
-        self.root = root
+    def __init__(self, root: Path = SYSTEM, mounts: Path = MOUNTS) -> None:
+        self.root, self.mounts = root, mounts
 
     def pci(self, address: str) -> Path:
         """The folder of a device."""
@@ -82,6 +84,13 @@ class Sysfs:
             return (self.pci(address) / "class").read_text("ascii").startswith("0x06")
         except OSError:
             return False
+
+    def mounted(self, address: str) -> list[str]:
+        """Where the host has mounted disks that are on a device, or parts of them."""
+        disks = [path for path in self.pci(address).glob("**/block/*") if path.is_dir()]
+        numbers = {_word(file) for disk in disks for file in (disk / "dev", *disk.glob("*/dev"))}
+        lines = [line.split() for line in self.mounts.read_text("utf-8", "replace").splitlines()] if disks else []
+        return sorted(words[4] for words in lines if words[2] in numbers)
 
     def parent(self, address: str) -> tuple[str, int] | None:
         """Name of the network card whose virtual function a device is, and its number there; None where it is none."""
@@ -170,6 +179,13 @@ def give_back(entry: Mapping[str, Any], sysfs: Sysfs) -> None:
 
             if netlink.device(entry["parent"]) is not None:
                 netlink.set_function(entry["parent"], entry["number"], entry["mac"], entry["vlan"])
+
+
+def _word(file: Path) -> str:
+    try:
+        return file.read_text("ascii").strip()
+    except OSError:
+        return ""
 
 
 def _name(use: AssignedUse) -> str:
