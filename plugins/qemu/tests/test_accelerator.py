@@ -38,6 +38,14 @@ def device(tmp_path: Path) -> str:
     return str(tmp_path / "kvm")
 
 
+def test_guests_of_another_architecture_are_never_tried_under_kvm(tmp_path: Path, device: str) -> None:
+    for name in ("qemu-system-s390x", "qemu-system-riscv64"):
+        choice = choose(fake(tmp_path, "exit 67", name), tmp_path / "cache", device=device)
+        assert choice.name == "tcg"
+        assert f"{name} is for others" in choice.reason
+    assert runs(tmp_path) == 0
+
+
 def test_the_boot_sector_signals_through_the_firmware_under_emulation(qemu: str) -> None:
     assert boot(qemu, "tcg", 20.0) == (EXIT_CODE, "")
 

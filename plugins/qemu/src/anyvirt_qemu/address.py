@@ -70,6 +70,12 @@ def place(d: assign.Drafts, caps: Caps, machine: Machine, family: Family, *, spa
     _Placing(d, caps, machine, family).run(spare)
 
 
+def wants_usb(d: assign.Drafts) -> bool:
+    """Whether a definition has devices on USB."""
+    given = any(_is_usb(field, x) for field in ON_USB for x in d.many(field))
+    return given or bool(d.many("hubs") or d.many("smartcards"))
+
+
 class _Placing:
     """Places the devices of one domain, bus by bus, and gathers what does not fit."""
 

@@ -112,7 +112,7 @@ def _controllers(d: assign.Drafts, caps: Caps, machine: Machine, family: machine
     """Models of those given, and those that every guest of this machine has."""
     found = d.controllers
     if not any(x.type == "usb" for x in found):
-        model = machines.chosen(family.usb, caps)
+        model = machines.chosen(family.usb or (family.usb_given if address.wants_usb(d) else ()), caps)
         if model == "ich9-ehci1":
             assign.controllers.usb2(d)
         elif model is not None:

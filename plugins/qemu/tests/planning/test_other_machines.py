@@ -147,6 +147,13 @@ def test_a_cpu_like_the_hosts_is_the_best_emulated_one_for_another_architecture(
     assert any("host-model needs KVM" in line for line in plan.warnings)
 
 
+def test_usb_is_there_for_those_that_need_it(complete: Complete) -> None:
+    bare, used = complete(guest_of("aarch64")), complete(guest_of("aarch64", "<input type='tablet'/>"))
+    assert [x.model for x in bare.controllers if x.type == "usb"] == []
+    assert [x.model for x in used.controllers if x.type == "usb"] == ["qemu-xhci"]
+    assert used.inputs[0].bus == "usb"
+
+
 def test_a_guest_that_has_more_than_a_root_of_pseries_holds_gets_another_root(complete: Complete) -> None:
     cards = "<interface type='user'><model type='virtio'/></interface>" * 31
     made = complete(guest_of("ppc64", f"<controller type='usb' model='none'/>{cards}<memballoon model='none'/>"))
@@ -199,6 +206,9 @@ def test_a_place_that_is_another_ones_or_none_is_refused(
         ("ppc64", "", "<panic model='s390'/>", "/devices/panic"),
         ("s390x", "<features><gic version='2'/></features>", "", "/features/gic"),
         ("aarch64", "", "<nvram/>", "/devices/nvram"),
+        ("riscv64", "", "<serial type='pty'/>" * 2, "/devices/serial[1]/target/@type"),
+        ("s390x", "", "<input type='mouse' bus='usb'/>", "/devices/input"),
+        ("x86_64", "", "<interface type='user'><boot order='1' loadparm='2'/></interface>", "/devices/interface"),
     ],
 )
 def test_what_a_machine_cannot_have_is_refused_by_its_path(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from anyvirt.api import Channel, ChannelTarget, Console, IsaAddress, Parallel, Serial, meaningless
+from anyvirt.api import Channel, ChannelTarget, Console, IsaAddress, Parallel, Serial, meaningless, plain
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import backend
@@ -34,6 +34,10 @@ def serial(b: Build, x: Serial) -> None:
     target = x.target
     if target is not None and target.type == BUILT_IN:
         meaningless(target, "port", "model")
+        first = next(one.alias for one in plain(b.domain).serials if one.target and one.target.type == BUILT_IN)
+        if x.alias != first and b.machine.bus:
+            hint = "use pci-serial, usb-serial, or a console of type virtio"
+            b.refuse(target, "type", hint, text=f"machine {b.machine.name} has one such port")
         b.option("-serial", f"chardev:{backend(b, x, 'serial', x.type)}")
         return
     kind = SERIALS.get(target.type if target else None, "")
