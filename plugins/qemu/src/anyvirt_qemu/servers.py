@@ -87,6 +87,7 @@ def _ports(domain: Domain, rights: Rights, proc: Path) -> Iterator[Problem]:
         if any(want.protocol == protocol for want in wanted)
     }
     free_from = _number(proc / FREE_FROM, 1024)
+    yield from _twice(wanted)
     for want in wanted:
         address = NAMES.get(want.address, want.address)
         holders = {there for there, port in busy[want.protocol] if port == want.port}
@@ -98,6 +99,16 @@ def _ports(domain: Domain, rights: Rights, proc: Path) -> Iterator[Problem]:
         elif want.port < free_from and rights.uid != 0:
             text = f"user {rights.user} may not have {word} {want.port} (right CAP_NET_BIND_SERVICE)"
             yield Problem("denied", want.place, None, text, f"choose one from {free_from} on")
+
+
+def _twice(wanted: Sequence[Want]) -> Iterator[Problem]:
+    """Ports that two servers of one guest want."""
+    for number, want in enumerate(wanted):
+        for other in wanted[:number]:
+            same = want.address == other.address or want.address in ANY or other.address in ANY
+            if same and (want.protocol, want.port) == (other.protocol, other.port):
+                text = f"port {want.port} is that of {other.place}, too"
+                yield Problem("config.duplicate", want.place, None, text, "choose another")
 
 
 def _wanted(domain: Domain) -> Iterator[Want]:
@@ -113,7 +124,8 @@ def _wanted(domain: Domain) -> Iterator[Want]:
                 yield Want(path_of(screen, field), "tcp", address, port)
     for name in CHARS:
         for device in getattr(view, name):
-            yield from _of_char(device)
+            if name != "consoles" or device.target is None or device.target.type != "serial":  # which is a serial port
+                yield from _of_char(device)
     for card in view.interfaces:
         for forward in card.port_forwards:
             for ports in forward.ranges:

@@ -66,6 +66,17 @@ def test_every_port_of_a_screen_is_looked_at(ask: Ask, port: int) -> None:
     assert ask(screen.format("spice", port, "")).keys() == {"/devices/graphics[spice]/@port"}
 
 
+def test_two_servers_of_a_guest_cannot_have_one_port(ask: Ask) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    one = SERIAL.format("tcp", "127.0.0.1", port)
+    found = ask(one + one.replace("port='0'", "port='1'"))
+    assert {path: problem.code for path, problem in found.items()} == {
+        "/devices/serial[1]/source[0]/@service": "config.duplicate"
+    }
+    assert ask(one + one.replace("port='0'", "port='1'").replace("127.0.0.1", "127.0.0.2")) == {}
+
+
 def test_a_port_that_needs_a_right_is_told_with_the_user(ask: Ask, tmp_path: Path) -> None:
     (tmp_path / "sys/net/ipv4").mkdir(parents=True)
     (tmp_path / servers.FREE_FROM).write_text("1024\n", encoding="ascii")
