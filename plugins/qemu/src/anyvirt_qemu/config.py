@@ -130,8 +130,9 @@ def plan(
 
 
 def _made(b: Build, view: Domain, account: Account | None) -> Plan:
+    profile = seclabel.profile(plain(view), always=b.serving.apparmor)
     return Plan(
-        domain=seclabel.shown(plain(view), account),
+        domain=seclabel.shown(plain(view), account, profile),
         argv=(b.caps.binary, *b.words),
         env=b.env,
         cwd=b.paths.guest,
@@ -148,7 +149,8 @@ def _made(b: Build, view: Domain, account: Account | None) -> Plan:
         disks=tuple(b.disks),
         secrets=b.secrets,
         account=account,
-        files=seclabel.Needs(b, view, account).files() if account is not None else (),
+        profile=profile,
+        files=seclabel.Needs(b, view, account).files() if account is not None or profile is not None else (),
         tuning=b.tuning,
         warnings=tuple(b.warnings),
     )

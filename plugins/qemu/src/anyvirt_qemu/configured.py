@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 SYSTEM: Final = Path("/etc/anyvirt/qemu.toml")
 NAME: Final = "anyvirt/qemu.toml"
 # a table's name in the file -> what stands in it: the key, and the type of its value
-TOP: Final[Mapping[str, type]] = {"user": str, "group": str, "ownership": bool, "sandbox": bool}
+TOP: Final[Mapping[str, type]] = {
+    "user": str,
+    "group": str,
+    "ownership": bool,
+    "sandbox": bool,
+    "apparmor": bool,
+    "partition": str,
+}
 TABLES: Final[Mapping[str, Mapping[str, type]]] = {
     "vnc": {"certificates": str, "key": str, "password": str, "sasl": bool, "socket": bool, "tls": bool},
     "spice": {"certificates": str, "key": str, "password": str, "sasl": bool, "socket": bool},
@@ -27,7 +34,7 @@ TABLES: Final[Mapping[str, Mapping[str, type]]] = {
     "hugepages": {"mounts": list},
 }
 WORDS: Final = {str: "a text", bool: "true or false", int: "a whole number", list: "a list of texts"}
-OF_ROOT: Final = ("user", "group", "ownership")
+OF_ROOT: Final = ("user", "group", "ownership", "apparmor")
 SECRET: Final = ("key", "password")
 FOLDERS: Final = ("certificates",)
 LIMITS: Final = {
@@ -49,9 +56,11 @@ class Configured:
     :param group: its group; ``""`` for the user's own.
     :param ownership: files that this user could not open are given to it while a guest runs.
     :param sandbox: QEMU gives up system calls that it does not need, where it can.
+    :param apparmor: guests without a label of their own are confined with AppArmor.
     :param services: what is said of ``vnc``, ``spice``, ``chardev`` and ``nbd``, by key.
     :param limits: ``core``, ``memlock`` in bytes, ``files``, ``processes``, and ``oom`` from -1000 to 1000.
     :param mounts: where huge pages are taken from; any mount that QEMU may write to without them.
+    :param partition: control group below which each guest has one of its own; ``""`` for guests that ask for one.
     """
 
     file: str = ""
@@ -59,9 +68,11 @@ class Configured:
     group: str = ""
     ownership: bool = True
     sandbox: bool = True
+    apparmor: bool = False
     services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     limits: Mapping[str, int] = field(default_factory=dict)
     mounts: tuple[str, ...] = ()
+    partition: str = ""
 
     def where(self, key: str) -> str:
         """A key with its file, for messages."""
@@ -131,6 +142,9 @@ def _understood(file: Path, found: Mapping[str, Any], *, system: bool) -> Config
             raise Invalid(f"{file}: {name} has no meaning for this user's guests, which run as this user", hint=hint)
     if found.get("group") and not found.get("user"):
         raise Invalid(f"{file}: group is given without user", hint="name the user, too")
+    if not str(found.get("partition", "/")).startswith("/"):
+        text = f"{file}: partition has {found['partition']!r}, which is no absolute path"
+        raise Invalid(text, hint="write it like /machine/production")
     limits, mounts = tables.pop("limits", {}), tables.pop("hugepages", {}).get("mounts", ())
     top = {name: found[name] for name in TOP if name in found}
     return Configured(file=str(file), **top, services=tables, limits=limits, mounts=tuple(mounts))

@@ -185,6 +185,7 @@ class Serving:
     :param passwords: those of screens whose definition has none, by protocol.
     :param ports: TCP ports that are free, for servers that cannot look for one themselves.
     :param sandbox: QEMU gives up system calls that it does not need, where it can.
+    :param apparmor: guests without a label are confined with AppArmor.
     """
 
     certificates: Mapping[str, str] = field(default_factory=dict)
@@ -197,6 +198,7 @@ class Serving:
     passwords: Mapping[str, str] = field(default_factory=dict, repr=False)
     ports: tuple[int, ...] = ()
     sandbox: bool = True
+    apparmor: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,6 +217,17 @@ class Account:
     name: str = ""
     labels: Mapping[str, tuple[int, int] | None] = field(default_factory=dict)
     gives: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileUse:
+    """The AppArmor profile that QEMU runs in.
+
+    :param made: it is made for this guest; one that is not has to be loaded.
+    """
+
+    name: str
+    made: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -319,7 +332,8 @@ class Plan:
     :param steps: QMP commands to run before ``cont``.
     :param secrets: what descriptors of kind ``secret`` hold, by their target.
     :param account: the user that QEMU becomes; None where it stays whoever starts it.
-    :param files: what that user opens by its path.
+    :param profile: the AppArmor profile that it runs in; None for none.
+    :param files: what it opens by its path, as another user or in a profile.
     :param tuning: where QEMU's threads run, and what they take at most.
     :param warnings: what the user is told: choices that the definition did not make.
     """
@@ -341,6 +355,7 @@ class Plan:
     disks: tuple[DiskUse, ...] = ()
     secrets: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     account: Account | None = None
+    profile: ProfileUse | None = None
     files: tuple[FileUse, ...] = ()
     tuning: Tuning = field(default_factory=Tuning)
     warnings: tuple[str, ...] = ()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from anyvirt.api import CpuMode, Domain, Invalid, Problem
+from anyvirt.api import CpuMode, Domain, Invalid, Problem, Resource
 
 from anyvirt_qemu import (
     account,
@@ -59,6 +59,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     caps = Caps(found)
     under = _under(site, domain, found, accelerator)
     domain = advice.given(_cpu(site, domain, under), site.host.settings.child_env)
+    domain = partitioned(domain, site.configured.partition)
     domain, unfit = _firmware(site, domain, caps)
     problems += [*unclear, *unheard, *unfit]
     wrong: list[Problem] = []
@@ -92,10 +93,10 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
 
 def _blockers(site: Site, domain: Domain, planned: Plan) -> list[Problem]:
     """What this host, and the files of other guests, have against it."""
-    from anyvirt_qemu.hosting import ownership
+    from anyvirt_qemu.hosting import confined, ownership
     from anyvirt_qemu.preflight import blockers
 
-    given = attached.devices(site, planned, str(domain.uuid))
+    given = [*attached.devices(site, planned, str(domain.uuid)), *confined.blockers(site, planned)]
     if planned.account is None:
         return [*blockers(domain, planned), *given]
     ours = (str(site.scope.state), str(site.scope.run))
@@ -104,6 +105,14 @@ def _blockers(site: Site, domain: Domain, planned: Plan) -> list[Problem]:
     shut = [wrong for folder in ours if (wrong := rights.way(f"{folder}/qemu")) is not None]
     problems += [Problem(wrong.code, "", None, wrong.text, wrong.hint) for wrong in shut[:1]]
     return [*problems, *given, *ownership.blockers(site, planned, str(domain.uuid))]
+
+
+def partitioned(domain: Domain, partition: str) -> Domain:
+    """The definition with a place among the host's groups, where the settings have one for all guests."""
+    resource = domain.resource or Resource()
+    if not partition or resource.partition:
+        return domain
+    return domain.replace(resource=resource.replace(partition=partition))
 
 
 def _under(site: Site, domain: Domain, found: Capability, accelerator: Accelerator) -> Capability:

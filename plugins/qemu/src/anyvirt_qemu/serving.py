@@ -40,6 +40,7 @@ def found(
         passwords={name: said.of(name, "password") for name in SCREENS if said.of(name, "password") is not None},
         ports=_free(domain, busy),
         sandbox=said.sandbox,
+        apparmor=said.apparmor,
     )
 
 

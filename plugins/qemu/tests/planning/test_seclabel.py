@@ -133,9 +133,9 @@ def test_a_static_label_has_to_name_somebody(planned: Planned, guest: Guest) -> 
 
 def test_labels_of_models_that_only_the_host_knows_are_told_by_path(guest: Guest) -> None:
     device = "<seclabel model='selinux'><label>x</label></seclabel>"
-    text = labelled(guest(DISK.format("raw", "/a", device, "vda", "")), "<seclabel type='dynamic' model='apparmor'/>")
+    text = labelled(guest(DISK.format("raw", "/a", device, "vda", "")), "<seclabel type='dynamic' model='selinux'/>")
     assert list(host_labels(heeded(parse(text, Domain)))) == [
-        ("/seclabel[apparmor]", "apparmor"),
+        ("/seclabel[selinux]", "selinux"),
         ("/devices/disk[vda]/source/seclabel[selinux]", "selinux"),
     ]
 

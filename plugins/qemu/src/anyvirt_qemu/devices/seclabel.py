@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from anyvirt.api import CharSource, Disk, Domain, DomainLabel, SecurityLabel, Source, meaningless, path_of, plain
 
+from anyvirt_qemu import apparmor
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.plan import Account, DiskUse, FileUse
+from anyvirt_qemu.plan import Account, DiskUse, FileUse, ProfileUse
 
 CHARS: Final = ("serials", "parallels", "consoles", "channels", "smartcards", "redirdevs", "rngs")
 VARIABLES: Final = '"node-name":"pflash1-proto"'
@@ -28,6 +29,8 @@ def labels(b: Build, x: Domain, account: Account | None) -> None:
         meaningless(label, "model", "type", "imagelabel")
         if label.model in {"selinux", "apparmor"}:
             meaningless(label)
+            if label.type == "static" and not label.label:
+                b.problem(label, "label", "a static label is missing", "write it, or type='dynamic'")
         elif label.type == "static":
             if not label.label:
                 b.problem(label, "label", "a static label is missing", "write <label>user:group</label>")
@@ -64,8 +67,27 @@ def labelled(x: Domain) -> Iterator[tuple[Any, SecurityLabel]]:
             yield source, label
 
 
-def shown(x: Domain, account: Account | None) -> Domain:
-    """The live definition with the label that QEMU has."""
+def profile(x: Domain, *, always: bool = False) -> ProfileUse | None:
+    """The AppArmor profile that the guest is to run in.
+
+    :param always: also where no label asks for one.
+    """
+    label = next((one for one in x.seclabels if one.model == "apparmor"), None)
+    if label is None:
+        out = any(one.type == "none" and one.model in {None, "none"} for one in x.seclabels)
+        return ProfileUse(apparmor.named(str(x.uuid))) if always and not out else None
+    if label.type == "static":
+        return ProfileUse(label.label or "", made=False)
+    return ProfileUse(apparmor.named(str(x.uuid))) if label.type != "none" else None
+
+
+def shown(x: Domain, account: Account | None, confined: ProfileUse | None = None) -> Domain:
+    """The live definition with the labels that QEMU has."""
+    if confined is not None and confined.made:
+        rest = tuple(label for label in x.seclabels if label.model != "apparmor")
+        own = next((label for label in x.seclabels if label not in rest), DomainLabel(type="dynamic", relabel=True))
+        own = own.replace(model="apparmor", label=confined.name, imagelabel=confined.name)
+        x = x.replace(seclabels=(*rest, own))
     if account is None:
         return x
     text = f"+{account.uid}:+{account.gid}"
@@ -80,13 +102,13 @@ def shown(x: Domain, account: Account | None) -> Domain:
 class Needs:
     """The files that QEMU opens itself, as the definition names them."""
 
-    def __init__(self, b: Build, x: Domain, account: Account) -> None:
+    def __init__(self, b: Build, x: Domain, account: Account | None) -> None:
         self._b, self._x, self._account = b, plain(x), account
         self._found: dict[str, FileUse] = {}
         label = next((one for one in self._x.seclabels if one.model not in {"selinux", "apparmor"}), None)
         kept = label is not None and (label.type == "none" or label.relabel is False)
         kept |= label is not None and label.type == "static" and not label.relabel
-        self._gives = account.gives and not kept
+        self._gives = account is not None and account.gives and not kept
 
     def files(self) -> tuple[FileUse, ...]:
         """All of them, each path once."""
@@ -106,6 +128,8 @@ class Needs:
 
     def _owner(self, source: Source | CharSource | None) -> tuple[int, int] | None:
         account = self._account
+        if account is None:
+            return None
         own = (account.uid, account.gid) if self._gives else None
         for label in source.seclabels if source is not None else ():
             if label.model == "dac":
@@ -202,7 +226,7 @@ def _sources(disk: Disk) -> Sequence[Source]:
 def host_labels(x: Domain) -> Iterator[tuple[str, str]]:
     """Places of labels whose model only the host knows, with that model."""
     for label in x.seclabels:
-        if label.model in {"selinux", "apparmor"} and label.type != "none":
+        if label.model == "selinux" and label.type != "none":
             yield f"/seclabel[{label.model}]", label.model
     for source, one in labelled(x):
         if one.model not in {"dac", "none", None} and not one.labelskip and one.relabel is not False:

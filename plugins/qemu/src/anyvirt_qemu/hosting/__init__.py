@@ -27,6 +27,7 @@ KINDS: Final[Mapping[str, str]] = {
     "program": "programs",
     "state": "states",
     "ownership": "ownership",
+    "apparmor": "confined",
     **dict.fromkeys(("claim", "pci", "function"), "assigned"),
     **dict.fromkeys(("macvtap", "card-address", "limits", "ip-address", "route", "coalesce", "script"), "links"),
 }
