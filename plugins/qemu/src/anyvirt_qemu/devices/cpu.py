@@ -147,7 +147,9 @@ def _topology(b: Build, domain: Domain, cpu: CpuSpec | None, model: str) -> None
         "threads": threads,
     }
     b.options("-smp", str(first), options)
-    for number in late:
+    for number in late if b.caps.arch == "s390x" else ():
+        b.step("device_add", {"driver": f"{model}-s390x-cpu", "id": f"vcpu{number}", "core-id": number})
+    for number in late if b.caps.arch in X86 else ():
         core, thread = divmod(number, threads)
         die, core = divmod(core, cores)
         socket, die = divmod(die, dies)
@@ -165,7 +167,7 @@ def _late(b: Build, domain: Domain, most: int) -> list[int]:
         if x.id is None or x.id >= most:
             b.problem(x, "id", f"there is no CPU {x.id}", f"the guest has {most}, numbered from 0")
     late = [x.id for x in states if x.enabled and x.hotpluggable and x.id]
-    if late and b.caps.arch not in X86:
+    if late and b.caps.arch not in {*X86, "s390x"}:
         b.refuse(domain, "vcpus", "leave out hotpluggable='yes'")
         return []
     return late
