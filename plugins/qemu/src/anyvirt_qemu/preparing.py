@@ -60,6 +60,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     under = _under(site, domain, found, accelerator)
     domain = advice.given(_cpu(site, domain, under), site.host.settings.child_env)
     domain = partitioned(domain, site.configured.partition)
+    domain = partitioned(domain, site.configured.partition)
     domain, unfit = _firmware(site, domain, caps)
     problems += [*unclear, *unheard, *unfit]
     wrong: list[Problem] = []
@@ -105,6 +106,14 @@ def _blockers(site: Site, domain: Domain, planned: Plan) -> list[Problem]:
     shut = [wrong for folder in ours if (wrong := rights.way(f"{folder}/qemu")) is not None]
     problems += [Problem(wrong.code, "", None, wrong.text, wrong.hint) for wrong in shut[:1]]
     return [*problems, *given, *ownership.blockers(site, planned, str(domain.uuid))]
+
+
+def partitioned(domain: Domain, partition: str) -> Domain:
+    """The definition with a place among the host's groups, where the settings have one for all guests."""
+    resource = domain.resource or Resource()
+    if not partition or resource.partition:
+        return domain
+    return domain.replace(resource=resource.replace(partition=partition))
 
 
 def partitioned(domain: Domain, partition: str) -> Domain:

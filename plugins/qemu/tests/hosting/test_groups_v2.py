@@ -15,6 +15,7 @@ from anyvirt.api import Connection, open  # noqa: A004
 from qemu_stage.small import URI, built, small_xml
 from sector_stage import read_until
 
+PATIENCE = 150.0  # seconds; it takes 8 on a machine that has nothing else to do
 SCRIPT = Path(__file__).with_name("in_guest.py")
 LOADED = (
     "import os, sys, json, threading, types, subprocess, contextlib, pathlib, anyvirt_qemu.tuning\n"
@@ -73,9 +74,9 @@ def _asked(connection: Connection, text: str, prompt: str, command: str) -> dict
     domain.start()
     try:
         with domain.console(replay=True) as console:
-            read_until(console, prompt.encode(), 60)
+            read_until(console, prompt.encode(), PATIENCE)
             console.write(f"mount -t cgroup2 cgroup2 /sys/fs/cgroup && {command}; echo DO''NE\n".encode())
-            shown = read_until(console, b"DONE", 60).decode(errors="replace")
+            shown = read_until(console, b"DONE", PATIENCE).decode(errors="replace")
     finally:
         domain.destroy()
     assert "FOUND " in shown, shown[-2000:]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
-from anyvirt.api import Invalid
+from anyvirt.api import Domain, Invalid
+from anyvirt_qemu import configured
 from anyvirt_qemu.plan import Plan
+from anyvirt_qemu.preparing import partitioned
 from anyvirt_qemu.tuning import CacheUse, LimitUse, PinUse, ScheduleUse, Tuning
 
 Planned = Callable[..., Plan]
@@ -139,3 +142,19 @@ def test_a_partition_is_a_path_of_plain_names(planned: Planned) -> None:
 def test_performance_events_are_told_not_to_be_counted(planned: Planned) -> None:
     plan = planned(text("<perf><event name='cmt' enabled='yes'/><event name='mbml' enabled='no'/></perf>"))
     assert plan.warnings == ("<perf>: nobody stays beside the guest to count cmt",)
+
+
+def test_the_settings_place_every_guest_that_has_no_place_of_its_own(
+    planned: Planned, complete: Callable[[str], Domain], tmp_path: Path
+) -> None:
+    file = tmp_path / "qemu.toml"
+    file.write_text('partition = "/machine/lab"\n')
+    file.chmod(0o600)
+    place = configured.read(file, system=False).partition
+    assert planned(partitioned(complete(text("")), place)).tuning.partition == "/machine/lab"
+    own = complete(text("<resource><partition>/own</partition></resource>"))
+    assert planned(partitioned(own, place)).tuning.partition == "/own"
+    assert partitioned(complete(text("")), "").resource is None
+    file.write_text('partition = "lab"\n')
+    with pytest.raises(Invalid, match="no absolute path"):
+        configured.read(file, system=False)
