@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 from typing import Any, Final
 
-from anyvirt.api import Controller, Disk, Domain, DriveAddress, Invalid, Problem, assign
+from anyvirt.api import Controller, DimmAddress, Disk, Domain, DriveAddress, Invalid, Problem, assign
 
 # fields of the domain in the order in which their devices are named, and what names begin with
 PREFIXES: Final = {
@@ -69,6 +69,8 @@ def _name(field: str, x: Any, prefix: str, names: assign.Names, flat: Collection
         prefix = "hostdev"
     elif field == "memory_devices":
         prefix = MEMORY.get(x.model or "", prefix)
+        if isinstance(x.address, DimmAddress) and x.address.slot is not None:
+            wanted = f"{prefix}{x.address.slot}"
     if wanted and names.claim(wanted):
         return wanted
     return names.take(prefix)
