@@ -14,6 +14,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 SUPPORT: Final = ROOT / "tests/outside/support.json"
 TREES: Final = ROOT / "tests/device_tree"
 BOOTS: Final = ROOT / "tests/lab/boots/kinds.json"
+MACHINES: Final = ROOT / "tests/lab/machines/kinds.toml"
 ABOUT: Final = """What ``qemu:///`` makes of each element and attribute of a domain: each value was put into a
 definition that has the element, and a start was planned for a QEMU that has everything. *Partly*: some of the values
 are refused. A definition with anything that is refused does not start, and the refusal names the path.
@@ -65,7 +66,22 @@ many of these.
     rows = [
         (kind, f"``{row['said']}``", row["kernel"], str(row["seconds"] or "")) for kind, row in found["kinds"].items()
     ]
-    return text + table(("what", "what the guest said", "kernel", "seconds"), rows, "28 44 20 8")
+    return text + table(("what", "what the guest said", "kernel", "seconds"), rows, "28 44 20 8") + _machines()
+
+
+def _machines() -> str:
+    """What the firmware of each kind of machine said."""
+    found = tomllib.loads(MACHINES.read_text("utf-8"))
+    text = "\n" + title("Kinds of machines", "-")
+    text += """For each architecture and kind of machine the firmware was started under emulation and found the guest's
+disk: what it wrote on the console, and the seconds from the start until then.
+
+"""
+    rows = [
+        (one["machine"], f"``{one['asserts'].replace('`', '')}``", one["qemu"], str(one["seconds"]))
+        for one in found.values()
+    ]
+    return text + table(("machine", "what its firmware said", "QEMU", "seconds"), rows, "24 54 12 10")
 
 
 def _meaning(reason: str) -> str:
