@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Final
 
 from anyvirt.api import Domain, VirtError
-from anyvirt_host.local.child import Child
 
 NODES: Final = "/sys/devices/system/node"
 WAIT: Final = 15.0  # it watches the host for two seconds
@@ -37,6 +36,8 @@ def _asked(domain: Domain, env: Mapping[str, str]) -> frozenset[int]:
     program = shutil.which("numad", path=env.get("PATH"))
     if program is None:
         return frozenset()
+    from anyvirt_host.local.child import Child
+
     size = -(-(domain.current_memory or domain.memory or 0) // MIB)
     said = os.memfd_create("numad", os.MFD_CLOEXEC)
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import threading
 from contextlib import ExitStack
 from pathlib import Path
@@ -97,7 +98,8 @@ def main() -> None:
     for entry in (*ready.left, *ready.left):
         groups.take_back(ready, entry)
     found["left"] = sorted(path.name for path in Path(tree.mount).iterdir() if path.is_dir())
-    print("FOUND", json.dumps(found), "END", flush=True)
+    sys.stdout.write(f"FOUND {json.dumps(found)} END\n")
+    sys.stdout.flush()
 
 
 main()
