@@ -57,13 +57,13 @@ def serving(line: list[Option], world: World) -> Serving:
 def storage(document: bytes, line: list[Option], world: World) -> Storage:
     """What disks needed that definitions do not hold: every secret had the same value, some images came opened."""
     held = [world.decrypted(one) for one in _all(line, "-object", "") if "data" in one]
-    named = re.findall(r"<secret [^>]*(?:uuid|usage)='([^']*)'", document.decode())
+    named = re.findall(r"<secret [^>]*(?:uuid|usage)='([^']*)'|<encryption secret='([^']*)'", document.decode())
     groups = dict.fromkeys(re.findall(r"fdgroup='([^']*)'", document.decode()), 2)
     sets = [fields(option.text)["set"] for option in line if option.flag == "-add-fd"]
     if len(groups) > len(set(sets)) or sets.count("0") == 1:
         groups |= {name: 1 for name in groups if name == "testgroup5"}
     return Storage(
-        secrets=dict.fromkeys(named, held[0] if held else b"secret"),
+        secrets=dict.fromkeys(map("".join, named), held[0] if held else b"secret"),
         groups=groups,
         cdroms={"/dev/cdrom"},
         overlays="/var/lib/libvirt/qemu/overlays",

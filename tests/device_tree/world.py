@@ -41,7 +41,16 @@ ARM_FLASH: Final = 64 * MIB
 FILES: Final = {"-kernel", "-initrd", "-dtb", "-bios"}
 # Sockets of a guest's own, where each side has them.
 OWN: Final = re.compile(r"^(?:/.*/domain--1-[^/]*/)?(vnc|spice)[0-9]*\.sock$")
+BELONGING: Final = re.compile(r"^(?:/.*/domain--1-[^/]*|/run/guest)/")
+# Recorded lines have a path of no meaning for an emulated TPM's.
+EMULATOR: Final = "/own/tpm.sock"
 MASTER_KEY: Final = bytes(range(32))
+# Connections, by the beginning of their names, behind which QEMU waits for an answer, and programs that give it.
+ANSWERING: Final = {
+    "chrtpm": ("swtpm", "socket", "--tpm2", "--tpmstate", "dir={0}", "--ctrl", "type=unixio,fd={1}", "--terminate"),
+    "chr-vu-fs": ("virtiofsd", "--fd={1}", "-o", "source={0}"),
+}
+BESIDE: Final = ("/usr/lib/qemu", "/usr/libexec")
 
 
 @dataclass
@@ -55,6 +64,7 @@ class World:
     notes: list[Any] = field(default_factory=list)
     fds: list[int] = field(default_factory=list)
     keep: list[socket.socket] = field(default_factory=list)
+    programs: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _formats: dict[str, str] = field(default_factory=dict)
     _flash: set[str] = field(default_factory=set)
     _listens: set[str] = field(default_factory=set)
@@ -74,7 +84,10 @@ class World:
             os.close(number)
         for one in self.keep:
             one.close()
-        self.fds, self.keep = [], []
+        for program in self.programs:
+            program.kill()
+            program.wait()
+        self.fds, self.keep, self.programs = [], [], []
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def adapted(self, line: list[Option]) -> list[Option]:
@@ -237,10 +250,11 @@ class World:
         elif backend in ("file", "pipe", "serial", "parallel") and not found["path"].startswith("/dev/fdset/"):
             found |= {"path": self._charfile(backend, found["path"])}
         elif backend == "socket" and "path" in found:
-            place = self.path(found["path"])
+            place = self.path(EMULATOR if found["id"].startswith("chrtpm") else BELONGING.sub("/own/", found["path"]))
             place.parent.mkdir(parents=True, exist_ok=True)
             if found.get("server") != "on":
                 self._serve(place)
+                self._answer(found["id"])
             found |= {"path": str(place)}
         elif backend == "socket" and found.get("server") != "on":
             self._serve_port(found["host"], int(found["port"]))
@@ -397,6 +411,21 @@ class World:
         one.bind(str(place))
         one.listen()
         self.keep.append(one)
+
+    def _answer(self, name: str) -> None:
+        """Have a program take the last connection that is listened for, where QEMU needs one and this host has it."""
+        words = next((words for start, words in ANSWERING.items() if name.startswith(start)), ("",))
+        path = shutil.which(words[0], path=os.pathsep.join((os.environ.get("PATH", os.defpath), *BESIDE)))
+        if path is None:
+            return
+        folder = self.path(f"/own/{name}")
+        folder.mkdir(parents=True)
+        heard = self.keep.pop()
+        argv = [path, *(word.format(folder, heard.fileno()) for word in words[1:])]
+        quiet = subprocess.DEVNULL
+        fds = [heard.fileno()]
+        self.programs.append(subprocess.Popen(argv, pass_fds=fds, stdin=quiet, stdout=quiet, stderr=quiet))
+        heard.close()
 
     def _serve_port(self, host: str, port: int) -> None:
         one = socket.socket()
