@@ -13,6 +13,7 @@ from anyvirt_host.local import tap
 from anyvirt_qemu.cabling import Ends
 from anyvirt_qemu.devices.link import VHOST_NET
 from anyvirt_qemu.hosting.assigned import NODES, VFIO, Sysfs, holder
+from anyvirt_qemu.hosting.switches import PACKAGE, PROGRAM, program
 from anyvirt_qemu.rights import Rights
 
 if TYPE_CHECKING:
@@ -37,7 +38,12 @@ def nets(plan: Plan, net: Path = NET) -> Iterator[Problem]:
     for use in plan.taps:
         yield from _tap(use, net) if use.managed else _own_tap(use, net)
         yield from _ends(use.place, use.ends)
-        if use.ends.vlans and use.bridge and _text(net / use.bridge / "bridge/vlan_filtering") == "0":
+        if (
+            use.ends.vlans
+            and use.bridge
+            and not use.switch
+            and _text(net / use.bridge / "bridge/vlan_filtering") == "0"
+        ):
             text = f"bridge {use.bridge} does not tell VLANs apart"
             hint = f"ip link set {use.bridge} type bridge vlan_filtering 1, or take <vlan> out"
             yield Problem("unsupported.config", f"{use.place}/vlan", None, text, hint)
@@ -107,9 +113,11 @@ def _tap(use: TapUse, net: Path) -> Iterator[Problem]:
     """A tap that is to be made."""
     node = use.node or tap.TUN
     refused = tap.problem(node)
-    by_helper = bool(use.bridge and not use.node and tap.helper())
+    by_helper = bool(use.bridge and not use.switch and not use.node and tap.helper())
     root = os.geteuid() == 0
-    if use.bridge and not (net / use.bridge / "bridge").is_dir():
+    if use.switch is not None:
+        yield from _switch(use, net)
+    elif use.bridge and not (net / use.bridge / "bridge").is_dir():
         text = f"there is no bridge {use.bridge} on this host"
         hint = f"create it: ip link add {use.bridge} type bridge, or use type='user'"
         yield Problem("interface.not-found", f"{use.place}/source/@bridge", None, text, hint)
@@ -126,6 +134,19 @@ def _tap(use: TapUse, net: Path) -> Iterator[Problem]:
         text = f"there is a network device {use.name} already"
         hint = "choose another name, or write managed='no' to use it"
         yield Problem("interface.exists", f"{use.place}/target/@dev", None, text, hint)
+
+
+def _switch(use: TapUse, net: Path) -> Iterator[Problem]:
+    if program() is None:
+        text = f"{PROGRAM} is not installed, which makes ports of Open vSwitch"
+        yield Problem("program.not-found", f"{use.place}/virtualport", None, text, f"apt install {PACKAGE}")
+    elif not (net / (use.bridge or "")).is_dir():
+        text = f"there is no bridge {use.bridge} on this host"
+        hint = f"create it: {PROGRAM} add-br {use.bridge}"
+        yield Problem("interface.not-found", f"{use.place}/source/@bridge", None, text, hint)
+    elif os.geteuid() != 0:
+        text = f"user {OURS.user} may not make ports of Open vSwitch"
+        yield Problem("denied", use.place, None, text, "use type='user', or qemu:///system as root")
 
 
 def _own_tap(use: TapUse, net: Path) -> Iterator[Problem]:

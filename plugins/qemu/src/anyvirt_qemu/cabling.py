@@ -46,6 +46,18 @@ class RouteUse:
 
 
 @dataclass(frozen=True, slots=True)
+class SwitchUse:
+    """A port of Open vSwitch.
+
+    :param interface: UUID by which its controller knows the guest's card; one is made up where it is empty.
+    :param profile: name of a set of settings of the controller's.
+    """
+
+    interface: str = ""
+    profile: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ends:
     """What is done to the host's end of an interface once it is there.
 
@@ -76,6 +88,7 @@ class TapUse:
 
     :param name: its name on the host, or a pattern with ``%d``; an existing one where ``managed`` is False.
     :param bridge: bridge that it joins, or None.
+    :param switch: the bridge is one of Open vSwitch, and this is known of the port.
     :param node: device node that makes taps; the usual one where it is empty.
     :param place: the interface, as a path.
     """
@@ -90,6 +103,7 @@ class TapUse:
     node: str = ""
     ends: Ends = field(default_factory=Ends)
     place: str = "/devices/interface"
+    switch: SwitchUse | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,10 @@ UNHONOURED = {
     "<interface type='bridge'><source bridge='br0'/><filterref filter='clean-traffic'/></interface>": (
         "/devices/interface[{mac}]/filterref/@filter"
     ),
-    "<interface type='bridge'><source bridge='br0'/><virtualport type='openvswitch'/></interface>": (
+    "<interface type='bridge'><source bridge='br0'/><virtualport type='midonet'/></interface>": (
+        "/devices/interface[{mac}]/virtualport"
+    ),
+    "<interface type='direct'><source dev='eth0'/><virtualport type='802.1Qbh'/></interface>": (
         "/devices/interface[{mac}]/virtualport"
     ),
     "<interface type='ethernet'><route address='10.0.0.0' prefix='8' gateway='10.0.0.1'/></interface>": (

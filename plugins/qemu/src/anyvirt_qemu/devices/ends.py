@@ -9,7 +9,7 @@ from typing import Final
 from anyvirt.api import Interface, Ip, Rate, Route, Vlan, meaningless
 
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.cabling import AddressUse, Ends, Limit, RouteUse, VlanUse
+from anyvirt_qemu.cabling import AddressUse, Ends, Limit, RouteUse, SwitchUse, VlanUse
 
 # libvirt hands these units to tc, for which a kilobyte a second is 1000 bytes, and a kilobyte at once 1024
 KBPS: Final = 1000
@@ -63,6 +63,18 @@ def elsewhere(b: Build, x: Interface, *, vlans: bool = False) -> None:
         b.refuse(x, "trust_guest_rx_filters", "leave it out", text="only a device on the host filters what it receives")
 
 
+def switch(b: Build, x: Interface) -> SwitchUse | None:
+    """The port of Open vSwitch that a card has; None where its bridge is the kernel's."""
+    port = x.virtualport
+    if port is None or port.type != "openvswitch" or x.type != "bridge":
+        return None
+    if x.isolated:
+        b.refuse(x, "isolated", "leave it out", text="Open vSwitch isolates ports by flows of its own")
+    if x.source is not None and x.source.bridge:
+        b.token(x.source, "bridge", x.source.bridge)
+    return SwitchUse(str(port.interfaceid or ""), port.profileid or "")
+
+
 def tag(b: Build, x: Interface) -> int | None:
     """The one VLAN of a virtual function, whose packets the card tags."""
     vlan = x.vlan
@@ -85,9 +97,9 @@ def _common(b: Build, x: Interface) -> None:
         b.refuse(x, "filter", "take <filterref> out, and have the host's firewall filter the bridge", text=text)
         for parameter in x.filter_parameters:
             meaningless(parameter)
-    if x.virtualport is not None:
+    if x.virtualport is not None and not (x.type == "bridge" and x.virtualport.type == "openvswitch"):
         meaningless(x.virtualport)
-        text = "no switch is told here who connects to it"
+        text = f"no switch of type {x.virtualport.type} is told here who connects to it"
         b.refuse(
             x,
             "virtualport",

@@ -121,8 +121,8 @@ def _tap(b: Build, x: Interface, _net: str, queues: int) -> dict[str, Any]:
             x, "target", "the device that is there already is not named", "write <target dev='tap7' managed='no'/>"
         )
     node = b.path(x, "backend_tap", x.backend_tap) if x.backend_tap else ""
-    made = TapUse(x.alias or "", x.mac or "", name, bridge, x.mtu, queues, managed, node, ends.ends(b, x), path_of(x))
-    b.taps.append(made)
+    end, port = ends.ends(b, x), ends.switch(b, x)
+    b.taps.append(TapUse(x.alias or "", x.mac or "", name, bridge, x.mtu, queues, managed, node, end, path_of(x), port))
     return _moved(b, x, queues)
 
 

@@ -30,6 +30,7 @@ KINDS: Final[Mapping[str, str]] = {
     "apparmor": "confined",
     **dict.fromkeys(("claim", "pci", "function"), "assigned"),
     **dict.fromkeys(("macvtap", "card-address", "limits", "ip-address", "route", "coalesce", "script"), "links"),
+    "switch-port": "switches",
 }
 
 

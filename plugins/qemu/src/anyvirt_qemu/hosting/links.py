@@ -13,6 +13,8 @@ from anyvirt.api import Exists, Failed, VirtError
 from anyvirt_host.local import netlink, tap
 from anyvirt_host.local.child import Child
 
+from anyvirt_qemu.hosting import switches
+
 if TYPE_CHECKING:
     from anyvirt_qemu.cabling import Ends, Limit, MacvtapUse, TapUse
     from anyvirt_qemu.hosting import Preparation
@@ -42,7 +44,9 @@ def connect(
         beside = not use.managed and _is_macvtap(use.name)
         kind = "macvtap" if beside else "tap" if use.managed else "own"
         nets[use.alias] = {"name": device.name, "mac": use.mac, "kind": kind}
-        _equip(ready, device.name, use.ends, stays=not use.managed, beside=beside)
+        if use.switch is not None and use.managed:
+            switches.plug_in(ready, device.name, use)
+        _equip(ready, device.name, use.ends, stays=not use.managed, beside=beside, tagged=use.switch is not None)
     for macvtap in plan.macvtaps:
         name = _macvtap(ready, macvtap)
         fds = netlink.open_macvtap(name, queues=macvtap.queues)
@@ -50,7 +54,7 @@ def connect(
             ours.callback(os.close, fd)
         made[macvtap.alias] = list(fds)
         nets[macvtap.alias] = {"name": name, "mac": macvtap.mac, "kind": "macvtap"}
-        _equip(ready, name, macvtap.ends, stays=False, beside=True)
+        _equip(ready, name, macvtap.ends, stays=False, beside=True, tagged=False)
     return made
 
 
@@ -82,7 +86,7 @@ def _tap(use: TapUse) -> tap.Tap:
     if not use.managed and _is_macvtap(use.name):
         return tap.Tap(use.name, netlink.open_macvtap(use.name, queues=use.queues))
     node = use.node or tap.TUN
-    if use.bridge is None:
+    if use.bridge is None or use.switch is not None:
         device = tap.create(use.name, queues=use.queues, node=node)
         if use.managed:
             try:
@@ -124,14 +128,16 @@ def _macvtap(ready: Preparation, use: MacvtapUse) -> str:
     raise Exists("interface", use.name, hint="name another with <target dev='...'/>")
 
 
-def _equip(ready: Preparation, name: str, ends: Ends, *, stays: bool, beside: bool) -> None:
+def _equip(ready: Preparation, name: str, ends: Ends, *, stays: bool, beside: bool, tagged: bool) -> None:
     """Set what the definition says; of a device that stays when QEMU has ended, so that it can be undone.
 
     :param beside: what the device sends to the host's card is what the guest sends; with a tap it is what it receives.
+    :param tagged: the switch knows its VLANs.
     """
-    for vlan in ends.vlans:
+    vlans = () if tagged else ends.vlans
+    for vlan in vlans:
         netlink.put_in_vlan(name, vlan.number, native=vlan.native, untagged=vlan.untagged)
-    if ends.vlans and all(vlan.number != FIRST_VLAN for vlan in ends.vlans):
+    if vlans and all(vlan.number != FIRST_VLAN for vlan in vlans):
         netlink.leave_vlan(name, FIRST_VLAN)
     if ends.isolated:
         netlink.isolate(name)
