@@ -45,6 +45,7 @@ class StateUse:
     """What a program keeps from one run of the guest to the next.
 
     :param folder: absolute; made with mode 0700 where it is not there.
+    :param package: Debian's name of the package that makes it.
     :param file: its name in the folder; it is there only once ``make`` has ended well.
     :param make: absolute path and arguments of what makes the file in the folder that it is run in.
     :param again: the same for what changes a file that is there, or nothing.
@@ -52,6 +53,7 @@ class StateUse:
     """
 
     folder: str
+    package: str
     file: str
     make: tuple[str, ...]
     again: tuple[str, ...] = ()

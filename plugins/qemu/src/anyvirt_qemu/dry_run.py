@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -158,6 +159,11 @@ def _opened(plan: Plan) -> Iterator[LaunchFile]:
 
 def _programs(plan: Plan) -> Iterator[LaunchProgram]:
     for use in plan.programs:
+        state = use.state
+        if state is not None and not os.path.exists(f"{state.folder}/{state.file}"):
+            yield LaunchProgram(state.make, state.package, use.place, state.folder)
+        elif state is not None and state.again:
+            yield LaunchProgram(state.again, state.package, use.place, state.folder)
         yield LaunchProgram(use.argv or (use.name,), use.package, use.place, use.cwd or plan.cwd)
 
 

@@ -176,7 +176,7 @@ def blockers(plan: Plan) -> Iterator[Problem]:
     for use in plan.programs:
         paths = {use.path: use.package}
         if use.state is not None:
-            paths[use.state.make[0]] = "swtpm-tools"
+            paths[use.state.make[0]] = use.state.package
         for path, package in paths.items():
             yield from _runnable(use, path, package)
         if use.argv[0] != use.path:

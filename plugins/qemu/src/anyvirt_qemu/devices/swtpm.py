@@ -86,6 +86,7 @@ def _state(b: Build, x: Tpm, version: str, *, encrypted: bool) -> StateUse:
     made = ["--create-ek-cert", "--create-platform-cert", "--lock-nvram"]
     return StateUse(
         folder=folder,
+        package=TOOLS,
         file=file,
         make=(*common, *made, *chosen, *_profile(b, x)),
         again=(*common, "--reconfigure", *chosen) if chosen else (),
