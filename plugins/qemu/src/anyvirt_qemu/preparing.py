@@ -19,6 +19,7 @@ from anyvirt_qemu import (
     media,
     nvram,
     plugged,
+    properties,
     reserves,
     serving,
     tpm,
@@ -98,6 +99,7 @@ def _blockers(site: Site, domain: Domain, planned: Plan) -> list[Problem]:
     from anyvirt_qemu.preflight import blockers
 
     given = [*attached.devices(site, planned, str(domain.uuid)), *confined.blockers(site, planned)]
+    given += properties.blockers(planned, site.host.settings.user_cache_dir)
     if planned.account is None:
         return [*blockers(domain, planned), *given]
     ours = (str(site.scope.state), str(site.scope.run))
