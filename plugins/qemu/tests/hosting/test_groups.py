@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from anyvirt.api import Connection, Invalid, ProcessId, State, VirtError, open  # noqa: A004
+from anyvirt.client._generated_sync import Domain
 from anyvirt_host.local.groups import Hierarchy, hierarchies
 from anyvirt_qemu.guest import Run
 from anyvirt_qemu.hosting import groups, threads
@@ -68,9 +69,9 @@ def said(folder: Path, *files: str) -> list[str]:
     return [(folder / file).read_text().strip() for file in files]
 
 
-def left(partition: str = "machine") -> list[Path]:
-    """Groups of guests that are there."""
-    return [path for tree in hierarchies() for path in Path(tree.mount, partition).glob("anyvirt-*")]
+def left(guest: Domain) -> list[Path]:
+    """Groups of a guest that are there."""
+    return [path for tree in hierarchies() for path in Path(tree.mount, "machine").glob(f"anyvirt-{guest.ref.key}-*")]
 
 
 def test_limits_are_the_kernel_s_own_and_gone_with_the_guest(connection: Connection) -> None:
@@ -92,14 +93,14 @@ def test_limits_are_the_kernel_s_own_and_gone_with_the_guest(connection: Connect
         (thread,) = said(part, "tasks")
         assert Path(f"/proc/{found.pid}/task/{thread}/comm").read_text().startswith(f"CPU {number}/")
     assert "IO iothread1\n" in {Path(f"/proc/{t}/comm").read_text() for t in said(emulator.parent, "tasks")[0].split()}
-    assert len(left()) == 2
+    assert len(left(guest)) == 2
     guest.destroy()
-    assert left() == []
+    assert left(guest) == []
     guest.start()
     process(connection, guest.ref.key).signal(9)
     process(connection, guest.ref.key).wait(10)
     connection.recover()
-    assert left() == []
+    assert left(guest) == []
 
 
 def test_a_partition_is_made_where_it_is_missing_and_goes_with_its_last_guest(connection: Connection) -> None:
@@ -139,29 +140,53 @@ def test_a_block_device_is_throttled(connection: Connection) -> None:
     assert said(folder, *files) == [f"{name} 1048576", f"{name} 77"]
 
 
-def test_a_starter_that_is_killed_at_any_step_leaves_groups_that_the_next_call_takes_away(tmp_path: Path) -> None:
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    """Somebody who is killed on the way, and a guest with limits."""
     tree("cpu"), tree("memory")
-    scene = Scene(tmp_path, "")
-    try:
-        with scene.open() as connection:
-            connection.domain_define(scene.xml("guest").replace("<os>", f"{TUNED}<os>"))
-            killed, steps = 0, []
-            while True:
-                said = scene.order("domain_start", ref="guest", at=killed)
-                if not said.get("killed"):
-                    break
-                steps.append(said["steps"][-1])
-                connection.recover()
-                found = connection.lookup("guest")
-                if found.state().state is not State.SHUTOFF:
-                    found.destroy()
-                assert left() == [], said["steps"]
-                killed += 1
-            assert {"prepare-groups", "make-group", "divide-group", "place-threads"} <= set(steps)
-            connection.lookup("guest").destroy()
-            assert left() == []
-    finally:
-        scene.end()
+    made = Scene(tmp_path, "")
+    with made.open() as connection:
+        connection.domain_define(made.xml("guest").replace("<os>", f"{TUNED}<os>"))
+    yield made
+    with made.open() as connection, suppress(VirtError):
+        connection.lookup("guest").destroy()
+    made.end()
+
+
+def cut(scene: Scene, op: str, before: Callable[[Domain], None]) -> list[str]:
+    """Have an operation cut off at each of its steps, with the next call after it; the steps."""
+    steps: list[str] = []
+    with scene.open() as connection:
+        guest = connection.lookup("guest")
+        while True:
+            before(guest)
+            said = scene.order(op, ref="guest", at=len(steps))
+            if not said.get("killed"):
+                return steps
+            steps.append(said["steps"][-1])
+            connection.recover()
+            assert (guest.state().state is State.SHUTOFF) == (left(guest) == []), steps
+
+
+def off(guest: Domain) -> None:
+    if guest.state().state is not State.SHUTOFF:
+        guest.destroy()
+    assert left(guest) == []
+
+
+def on(guest: Domain) -> None:
+    if guest.state().state is State.SHUTOFF:
+        guest.start()
+    assert len(left(guest)) == 2
+
+
+def test_a_starter_that_is_killed_at_any_step_leaves_groups_that_the_next_call_takes_away(scene: Scene) -> None:
+    steps = cut(scene, "domain_start", off)
+    assert {"prepare-groups", "make-group", "divide-group", "launch", "place-threads", "cont"} <= set(steps)
+
+
+def test_an_end_that_is_cut_off_at_any_step_is_finished_by_the_next_call(scene: Scene) -> None:
+    assert "remove-leftovers" in cut(scene, "domain_destroy", on)
 
 
 def test_what_the_host_cannot_limit_is_refused_by_path_before_anything_happens(connection: Connection) -> None:
@@ -177,7 +202,7 @@ def test_what_the_host_cannot_limit_is_refused_by_path_before_anything_happens(c
     assert found["/blkiotune/device[/nonexistent]/weight"][0] == "file.not-found"
     assert found["/blkiotune/device[/dev/null]/read_iops_sec"] == ("config.invalid", "/dev/null is no block device")
     assert found["/numatune/memory/@nodeset"] == ("unsupported.config", "this host has no NUMA node 77")
-    assert left() == []
+    assert left(guest) == []
 
 
 LIMITED = Tuning(
