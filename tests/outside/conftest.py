@@ -31,6 +31,7 @@ FIGURES: Final = {
     "accepted": "other documents that no check refuses",
     "pairs": "pairs of XML in and XML out (QEMU on x86) that are equal",
     "places": "command lines of QEMU whose devices sit where ours do",
+    "machines": "pairs of XML in and XML out (QEMU on other architectures) that are equal",
     "schema-rng": "documents that our RELAX NG takes",
     "schema-json": "documents that our JSON Schema takes",
 }

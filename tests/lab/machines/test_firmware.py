@@ -74,7 +74,7 @@ MACHINES: Final = {
     "pc": Kind("x86_64", "pc", (SEABIOS, PCI_DISK), "qemu-system-x86_64", console=DEBUG),
     "q35": Kind("x86_64", "q35", (SEABIOS, PCI_DISK), "qemu-system-x86_64", console=DEBUG),
     "microvm": Kind(
-        "x86_64", "microvm", (SEABIOS, "found virtio-blk-mmio at 0x[0-9a-f]+"), "qemu-system-x86_64", MICRO,
+        "x86_64", "microvm", (SEABIOS, "found virtio-blk-mmio at 0x[0-9a-f]{8}"), "qemu-system-x86_64", MICRO,
         os=f"<loader type='rom'>{MICRO}</loader>", more="<features><acpi/></features>", console=DEBUG,
     ),
     "aarch64": Kind(

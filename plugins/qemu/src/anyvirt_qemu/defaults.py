@@ -60,7 +60,7 @@ def complete(
     if old is not None:
         _inherit(d, old, machine)
     _unique(d, random, old, taken, cids)
-    _controllers(d, caps, machine, family)
+    _controllers(d, caps, machine, family, stored=stored)
     for x in d.controllers:
         if x.model == "qemu-xhci" and x.ports is None and not stored:
             x.ports = policy.usb_ports
@@ -108,11 +108,12 @@ def _number(controllers: list[assign.Draft]) -> None:
     assign.controllers.ordered(controllers)
 
 
-def _controllers(d: assign.Drafts, caps: Caps, machine: Machine, family: machines.Family) -> None:
+def _controllers(d: assign.Drafts, caps: Caps, machine: Machine, family: machines.Family, *, stored: bool) -> None:
     """Models of those given, and those that every guest of this machine has."""
     found = d.controllers
     if not any(x.type == "usb" for x in found):
-        model = machines.chosen(family.usb or (family.usb_given if address.wants_usb(d) else ()), caps)
+        usual = family.usb_stored if stored and family.usb_stored else family.usb
+        model = machines.chosen(usual or (family.usb_given if address.wants_usb(d) else ()), caps)
         if model == "ich9-ehci1":
             assign.controllers.usb2(d)
         elif model is not None:
@@ -123,7 +124,7 @@ def _controllers(d: assign.Drafts, caps: Caps, machine: Machine, family: machine
         d.add("controllers", Controller(type=ControllerType.PCI, index=0, model=f"{machine.bus}-root"))
     for x in found:
         if x.type == "usb" and x.model is None:
-            x.model = machines.chosen(family.usb_given, caps)
+            x.model = machines.chosen(family.usb_stored if stored and family.usb_stored else family.usb_given, caps)
             if x.model == "none":
                 x.address = None
 

@@ -9,7 +9,9 @@ from anyvirt.api import (
     BootDevice,
     Clock,
     ClockOffset,
+    CpuFeature,
     CpuMode,
+    CpuPolicy,
     CpuSpec,
     Features,
     LifecycleAction,
@@ -190,15 +192,26 @@ def cpu(d: assign.Drafts, machine: Machine) -> None:
         changes = {"check": x.check or "partial"}
         if x.mode in {None, CpuMode.CUSTOM}:
             changes |= {"mode": CpuMode.CUSTOM, "match": x.match or "exact"}
+        if x.model is not None:
             changes["model_fallback"] = x.model_fallback or "allow"
     if x is not None and x.topology is not None and x.topology.dies is None:
         changes["topology"] = x.topology.replace(dies=1)
     if x is not None and any(feature.policy is None for feature in x.features):
         changes["features"] = tuple(feature.replace(policy=feature.policy or "require") for feature in x.features)
+    if x is not None and d.os.arch == "aarch64":
+        changes |= _vectors(x)
     if x is not None and x.cells:
         changes["cells"] = _cells(x.cells, d.vcpu)
     if changes:
         d.cpu = (x or CpuSpec()).replace(**changes)
+
+
+def _vectors(x: CpuSpec) -> dict[str, Any]:
+    """Lengths of vectors, such as ``sve512``, say that there are vectors."""
+    names = {feature.name or "" for feature in x.features}
+    if "sve" in names or not any(name.removeprefix("sve").isdecimal() for name in names):
+        return {}
+    return {"features": (*x.features, CpuFeature(name="sve", policy=CpuPolicy.REQUIRE))}
 
 
 def _cells(cells: tuple[Any, ...], vcpus: int) -> tuple[Any, ...]:

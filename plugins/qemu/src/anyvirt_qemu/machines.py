@@ -17,6 +17,7 @@ class Family:
     """What all machine types of one kind have in common.
 
     :param usb: controllers that a guest gets which asks for none; nothing where it gets none.
+    :param usb_stored: those that guests have which others have defined, and which say nothing of it.
     :param usb_given: models of USB controllers that a definition brings without one.
     :param sata: there is a SATA controller in the chipset.
     :param ide: controllers and disks of IDE are possible.
@@ -34,6 +35,7 @@ class Family:
 
     name: str
     usb: Choice = ()
+    usb_stored: Choice = ()
     usb_given: Choice = ()
     sata: bool = False
     ide: bool = False
@@ -56,6 +58,7 @@ class Family:
 
 PIIX: Final = (("piix3-usb-uhci", "piix3-uhci"),)
 XHCI: Final = (("qemu-xhci", "qemu-xhci"), ("nec-usb-xhci", "nec-xhci"))
+OHCI: Final = ("pci-ohci", "pci-ohci")
 EHCI: Final = ("ich9-usb-ehci1", "ich9-ehci1")
 
 I440FX: Final = Family(
@@ -103,8 +106,9 @@ RISCV: Final = Family(
 )
 PSERIES: Final = Family(
     "pseries",
-    usb=(*XHCI, ("pci-ohci", "pci-ohci")),
-    usb_given=(*XHCI, ("pci-ohci", "pci-ohci")),
+    usb=(*XHCI, OHCI),
+    usb_stored=(OHCI,),
+    usb_given=(*XHCI, OHCI),
     serial=("spapr-vio-serial", "spapr-vty"),
     videos=(("", "vga"),),
     scsi=(("", "ibmvscsi"),),
