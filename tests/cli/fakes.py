@@ -148,8 +148,8 @@ class Fake:
         return ref
 
     @impl
-    def domain_undefine(self, ref: Ref, keep_nvram: bool) -> None:
-        self.calls.append(("undefine", str(ref), keep_nvram))
+    def domain_undefine(self, ref: Ref, keep_nvram: bool, keep_tpm: bool | None) -> None:
+        self.calls.append(("undefine", str(ref), keep_nvram, keep_tpm))
         del self.guests[ref]
 
     @impl

@@ -100,10 +100,17 @@ def test_a_file_that_is_not_there_is_named(cli: Any) -> None:
     )
 
 
-def test_undefine_passes_on_what_happens_to_the_firmware(cli: Any, fake: Any) -> None:
-    cli("undefine", "old", "--keep-nvram")
-    assert fake.calls == [("undefine", "old", True)]
+@pytest.mark.parametrize(
+    ("options", "kept"),
+    [((), (False, None)), (("--keep-nvram", "--keep-tpm"), (True, True)), (("--nvram", "--tpm"), (False, False))],
+)
+def test_undefine_passes_on_what_happens_to_the_firmware_and_to_a_tpm(
+    cli: Any, fake: Any, options: tuple[str, ...], kept: tuple[bool, bool | None]
+) -> None:
+    cli("undefine", "old", *options)
+    assert fake.calls == [("undefine", "old", *kept)]
     assert cli("undefine", "web", "--nvram", "--keep-nvram").code == 2
+    assert cli("undefine", "web", "--tpm", "--keep-tpm").code == 2
 
 
 def test_dumpxml_prints_the_document_as_it_is_or_as_anyvirt_writes_it(cli: Any) -> None:
