@@ -67,8 +67,13 @@ def refused() -> dict[str, Path]:
     return {name: path.with_name(f"{name}.xml") for name, path in found.items()}
 
 
-def problems(path: Path, probed: Callable[[Domain], Any], lacking: Sequence[str] = ()) -> list[Problem]:
-    """All that keeps the document's guest from starting here."""
+def problems(
+    path: Path, probed: Callable[[Domain], Any], lacking: Sequence[str] = (), cache: Path = Path()
+) -> list[Problem]:
+    """All that keeps the document's guest from starting here.
+
+    :param cache: folder for what QEMU says of its devices, where some of that is taken from it.
+    """
     from anyvirt_qemu import config, defaults, preflight
     from anyvirt_qemu.plan import Paths, Storage
 
@@ -88,7 +93,17 @@ def problems(path: Path, probed: Callable[[Domain], Any], lacking: Sequence[str]
         )
     except Invalid as error:
         return list(error.problems)
-    return preflight.blockers(domain, plan)
+    return [*preflight.blockers(domain, plan), *(unknown_properties(plan, cache, lacking) if lacking else ())]
+
+
+def unknown_properties(plan: Any, cache: Path, lacking: Sequence[str]) -> list[Problem]:
+    """Properties that devices would not have, were they without some of theirs (``DRIVER.PROPERTY``)."""
+    from anyvirt_qemu import properties
+
+    devices = properties.devices(plan)
+    found = properties.known_of(plan.argv[0], cache, {str(one["driver"]) for one in devices})
+    known = {driver: [name for name in names if f"{driver}.{name}" not in lacking] for driver, names in found.items()}
+    return list(properties.missing(plan, devices, known))
 
 
 def fits(found: Sequence[Problem], code: str, path: str, words: str) -> bool:
@@ -115,14 +130,14 @@ def test_what_is_wrong_for_this_qemu_is_refused_for_that_reason(
 
 
 def test_what_a_qemu_lacks_is_refused_by_the_name_of_what_is_missing(
-    probed: Callable[[Domain], Any], figure: Callable[..., None]
+    probed: Callable[[Domain], Any], figure: Callable[..., None], tmp_path: Path
 ) -> None:
     cases = refused()
     here = [name for name in LEDGER["lacking"] if name in cases]
     missed = {}
     for name in here:
         lacking, *reason = LEDGER["lacking"][name]
-        found = problems(cases[name], probed, lacking)
+        found = problems(cases[name], probed, lacking, tmp_path)
         if not fits(found, *reason):
             missed[name] = told(found)
     if here:

@@ -36,24 +36,28 @@ def blockers(plan: Plan, folder: Path) -> list[Problem]:
 
     :param folder: where answers of QEMUs are kept.
     """
-    devices = list(_devices(plan))
-    if not devices:
+    used = devices(plan)
+    if not used:
         return []
     try:
-        known = known_of(plan.argv[0], folder, {str(device["driver"]) for device in devices})
+        known = known_of(plan.argv[0], folder, {str(device["driver"]) for device in used})
     except VirtError:
         return []  # what keeps this QEMU from running is told elsewhere
-    return list(_missing(plan, devices, known))
+    return list(missing(plan, used, known))
 
 
-def _devices(plan: Plan) -> Iterator[dict[str, Any]]:
-    for flag, text in pairwise(plan.argv):
-        if flag == "-device" and text.startswith("{"):
-            yield json.loads(text)
+def devices(plan: Plan) -> list[dict[str, Any]]:
+    """Devices of a plan with their properties, where QEMU takes them as JSON."""
+    words = pairwise(plan.argv)
+    return [json.loads(text) for flag, text in words if flag == "-device" and text.startswith("{")]
 
 
-def _missing(plan: Plan, devices: Iterable[dict[str, Any]], known: Mapping[str, list[str]]) -> Iterator[Problem]:
-    for device in devices:
+def missing(plan: Plan, used: Iterable[dict[str, Any]], known: Mapping[str, list[str]]) -> Iterator[Problem]:
+    """What devices are to have, and QEMU does not know of them.
+
+    :param known: names of the properties of each; nothing is said of one that has none.
+    """
+    for device in used:
         has = known.get(device["driver"])
         lacks = sorted(device.keys() - ALWAYS - set(has)) if has else []
         for name in lacks:
