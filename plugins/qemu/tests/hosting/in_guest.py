@@ -68,6 +68,42 @@ def group_of(number: int) -> str:
     return Path(f"/proc/self/task/{number}/cgroup").read_text().strip().rpartition("/")[2]
 
 
+USER = 1000
+MODEST = Tuning(limits=(LimitUse("memory.hard", (64 << 20,), "/hard"), LimitUse("cpu.shares", (50,), "/shares")))
+
+
+def delegated(tree: host_groups.Hierarchy) -> Any:
+    """What a user finds who has been handed a group and is in one below it."""
+    outer, inner = Path(tree.mount, "handed"), Path(tree.mount, "handed/inner")
+    for folder in (outer, inner):
+        folder.mkdir()
+        for name in (".", "cgroup.procs", "cgroup.threads", "cgroup.subtree_control"):
+            os.chown(folder / name, USER, USER)
+    program = [os.readlink("/proc/self/exe"), "-S", "-B", __file__, "user"]
+    script = f'echo $$ >{inner}/cgroup.procs; exec "$@"'
+    words = f"import os, sys; os.setgid({USER}); os.setuid({USER}); os.execv(sys.argv[1], sys.argv[1:])"
+    argv = ["/bin/sh", "-c", script, "sh", program[0], "-I", "-S", "-c", words, *program]
+    said = subprocess.run(argv, capture_output=True, text=True, check=False)
+    for folder in (inner, outer):
+        folder.rmdir()
+    return json.loads(said.stdout) if said.returncode == 0 else said.stderr
+
+
+def modest() -> None:
+    """What this user makes of his own group."""
+    (tree,) = host_groups.hierarchies()
+    ready: Any = Ready()
+    found: dict[str, Any] = {"problems": [problem.text for problem in groups.blockers(MODEST, {})]}
+    (folder,) = groups.made(ready, MODEST, ExitStack())
+    Path(folder, "cgroup.procs").write_text("0")
+    found["group"] = Path("/proc/self/cgroup").read_text().strip()
+    found["limits"] = [Path(folder, name).read_text().strip() for name in ("memory.max", "cpu.weight")]
+    Path(tree.mount, "handed/inner/cgroup.procs").write_text("0")
+    groups.take_back(ready, ready.left[0])
+    found["left"] = sorted(path.name for path in Path(tree.mount, "handed").iterdir() if path.is_dir())
+    sys.stdout.write(json.dumps(found))
+
+
 def main() -> None:
     """Tell all of it as JSON."""
     (tree,) = host_groups.hierarchies()
@@ -95,6 +131,7 @@ def main() -> None:
         found["busy"] = host_groups.refusal(tree, str(busy), {"memory"})
         sleeper.kill()
     busy.rmdir()
+    found["user"] = delegated(tree)
     for entry in (*ready.left, *ready.left):
         groups.take_back(ready, entry)
     found["left"] = sorted(path.name for path in Path(tree.mount).iterdir() if path.is_dir())
@@ -102,4 +139,4 @@ def main() -> None:
     sys.stdout.flush()
 
 
-main()
+modest() if sys.argv[1:] == ["user"] else main()

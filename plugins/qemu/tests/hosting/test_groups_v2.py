@@ -118,5 +118,14 @@ def test_a_group_that_holds_processes_cannot_be_divided_and_is_refused(told: dic
     assert told["busy"] == "/sys/fs/cgroup/busy holds processes of its own, and cannot be divided"
 
 
+def test_a_user_makes_groups_of_his_own_below_what_he_was_handed(told: dict[str, Any]) -> None:
+    assert told["user"] == {
+        "problems": [],
+        "group": "0::/handed/anyvirt-u-r",
+        "limits": [str(64 << 20), "50"],
+        "left": ["inner"],
+    }
+
+
 def test_nothing_is_left_of_the_groups(told: dict[str, Any]) -> None:
     assert told["left"] == []
