@@ -41,6 +41,10 @@ def test_the_log_is_cut_down_to_why() -> None:
 
 def test_an_end_without_words_says_so() -> None:
     assert "without a word" in str(failure.ended("", "web"))
+    only = 'qemu-system-x86_64: -device usb-serial: Warning: speed mismatch trying to attach usb device "x"\n'
+    warned = failure.ended(only, "web")
+    assert "QEMU ended: -device usb-serial: Warning: speed mismatch" in str(warned)
+    assert "xHCI" in warned.hint
 
 
 def test_a_lock_that_another_holds_is_busy_with_the_way_out() -> None:

@@ -34,6 +34,7 @@ HINTS: Final[tuple[tuple[str, str], ...]] = (
     ("failed to initialize kvm", "use emulation (type='qemu'), or load the module and open /dev/kvm to this user"),
     ("Address already in use", "choose another port"),
     ("No space left on device", "make room on the disk that holds it"),
+    ("speed mismatch trying to attach usb device", "use an xHCI controller, or all companions of the EHCI controller"),
     ("VFIO_MAP_DMA failed", "raise the limit of locked memory"),
 )
 
@@ -65,8 +66,10 @@ def ended(log: str, guest: str) -> VirtError:
 
 
 def log_tail(log: str) -> str:
-    """The last lines that say why, without time stamps, the program's name and warnings."""
-    lines = (PREFIX.sub("", STAMP.sub("", line.strip())) for line in log.splitlines() if not CHATTER.search(line))
+    """The last lines that say why, without time stamps and the program's name; warnings where there is nothing else."""
+    written = [line.strip() for line in log.splitlines()]
+    why = [line for line in written if not CHATTER.search(line)] or written
+    lines = (PREFIX.sub("", STAMP.sub("", line)) for line in why)
     printable = ("".join(letter if letter.isprintable() else "?" for letter in line) for line in lines)
     return "; ".join(list(filter(None, printable))[-LOG_LINES:])[-LOG_LETTERS:]
 
