@@ -70,18 +70,18 @@ many of these.
 
 
 def _machines() -> str:
-    """What the firmware of each kind of machine said."""
+    """What each kind of machine wrote on its console."""
     found = tomllib.loads(MACHINES.read_text("utf-8"))
     text = "\n" + title("Kinds of machines", "-")
-    text += """For each architecture and kind of machine the firmware was started under emulation and found the guest's
-disk: what it wrote on the console, and the seconds from the start until then.
+    text += """For each architecture and kind of machine a guest was started under emulation, whose firmware found its
+disk, or that was given a kernel of a few instructions: what either wrote on the console, and the seconds until then.
 
 """
     rows = [
         (one["machine"], f"``{one['asserts'].replace('`', '')}``", one["qemu"], str(one["seconds"]))
         for one in found.values()
     ]
-    return text + table(("machine", "what its firmware said", "QEMU", "seconds"), rows, "24 54 12 10")
+    return text + table(("machine", "what it wrote", "QEMU", "seconds"), rows, "24 54 12 10")
 
 
 def _meaning(reason: str) -> str:

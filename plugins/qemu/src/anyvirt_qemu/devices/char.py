@@ -38,7 +38,7 @@ def serial(b: Build, x: Serial) -> None:
         if x.alias != first and b.machine.bus:
             hint = "use pci-serial, usb-serial, or a console of type virtio"
             b.refuse(target, "type", hint, text=f"machine {b.machine.name} has one such port")
-        b.option("-serial", f"chardev:{backend(b, x, 'serial', x.type)}")
+        b.text("-serial", f"chardev:{backend(b, x, 'serial', x.type)}")
         return
     kind = SERIALS.get(target.type if target else None, "")
     if kind == "sclpconsole" and target and target.model == "sclplmconsole":
