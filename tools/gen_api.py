@@ -35,7 +35,7 @@ NAMES: Final[dict[str, str]] = {
         "JobChange Lifecycle Reboot RtcChange so_now stamped STOPPED_BY SUSPENDED_BY TrayChange WatchdogFired"
     ),
     "anyvirt.feed": "Feed",
-    "anyvirt.formats": "convert Format formats",
+    "anyvirt.formats": "convert converted Converted Format formats",
     "anyvirt.hooks.spec": "impl",
     "anyvirt.host": "Host",
     "anyvirt.identity": "ProcessId",

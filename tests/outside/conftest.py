@@ -32,6 +32,9 @@ FIGURES: Final = {
     "pairs": "pairs of XML in and XML out (QEMU on x86) that are equal",
     "places": "command lines of QEMU whose devices sit where ours do",
     "machines": "pairs of XML in and XML out (QEMU on other architectures) that are equal",
+    "argv-read": "recorded command lines of QEMU that are read into definitions that are valid",
+    "argv-devices": "plans (QEMU on x86) whose command line comes back with the same devices",
+    "argv-lines": "plans (QEMU on x86) whose command line comes back word by word",
     "schema-rng": "documents that our RELAX NG takes",
     "schema-json": "documents that our JSON Schema takes",
 }

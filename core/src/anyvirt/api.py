@@ -67,7 +67,7 @@ if TYPE_CHECKING:
         stamped,
     )
     from anyvirt.feed import Feed
-    from anyvirt.formats import Format, convert, formats
+    from anyvirt.formats import Converted, Format, convert, converted, formats
     from anyvirt.hooks.spec import impl
     from anyvirt.host import Host
     from anyvirt.identity import ProcessId
@@ -627,6 +627,7 @@ _HOMES: Final = {
     "ControllerDriver": "anyvirt.model.devices.controller",
     "ControllerTarget": "anyvirt.model.devices.controller",
     "ControllerType": "anyvirt.model.devices.controller",
+    "Converted": "anyvirt.formats",
     "Cookie": "anyvirt.model.source",
     "Cpu": "anyvirt.model.stats",
     "CpuComparison": "anyvirt.model.values",
@@ -1078,6 +1079,7 @@ _HOMES: Final = {
     "check_document": "anyvirt.model.check_documents",
     "check_name": "anyvirt.model.check",
     "convert": "anyvirt.formats",
+    "converted": "anyvirt.formats",
     "cpu_baseline": "anyvirt.model.cpu_sets",
     "cpu_comparison": "anyvirt.model.cpu_sets",
     "cpus_of": "anyvirt.model.cpu_sets",
@@ -1223,6 +1225,7 @@ __all__ = [
     "ControllerDriver",
     "ControllerTarget",
     "ControllerType",
+    "Converted",
     "Cookie",
     "Cpu",
     "CpuComparison",
@@ -1670,6 +1673,7 @@ __all__ = [
     "check_document",
     "check_name",
     "convert",
+    "converted",
     "cpu_baseline",
     "cpu_comparison",
     "cpus_of",

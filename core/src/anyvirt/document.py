@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 if TYPE_CHECKING:
@@ -15,13 +16,15 @@ class Document(Generic[M]):
 
     Listing, dumping and storing need no model, so nothing that does only that
     pays for lxml. Equality compares the text.
+
+    :param notes: what whoever made the document tells its reader, a sentence each; no part of it.
     """
 
-    __slots__ = ("_model", "_text")
+    __slots__ = ("_model", "_text", "notes")
 
-    def __init__(self, text: str | None = None, model: M | None = None) -> None:
+    def __init__(self, text: str | None = None, model: M | None = None, notes: Sequence[str] = ()) -> None:
         assert (text is None) != (model is None)
-        self._text, self._model = text, model
+        self._text, self._model, self.notes = text, model, tuple(notes)
 
     @classmethod
     def of(cls, source: str | bytes | Document[M] | M) -> Document[M]:
@@ -71,4 +74,4 @@ class Document(Generic[M]):
         return f"Document({self.text[:40]!r}...)"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Document, (self.text,)
+        return Document, (self.text, None, self.notes)

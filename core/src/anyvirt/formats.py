@@ -53,35 +53,61 @@ def formats(settings: Settings | None = None) -> tuple[Format, ...]:
     return tuple(sorted(found, key=lambda one: (one.name not in BUILT_IN, one.name)))
 
 
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """A document in another format.
+
+    :param notes: what its reader should know, a sentence each.
+    """
+
+    data: bytes
+    notes: tuple[str, ...] = ()
+
+
 def convert(
     data: bytes, source: str = "", target: str = "domain", *, timeout: float | None = 30.0, settings: Any = None
 ) -> bytes:
+    """``converted`` without its notes."""
+    return converted(data, source, target, timeout=timeout, settings=settings).data
+
+
+def converted(
+    data: bytes,
+    source: str = "",
+    target: str = "domain",
+    *,
+    pretty: bool = False,
+    timeout: float | None = 30.0,
+    settings: Any = None,
+) -> Converted:
     """A document of one format in another.
 
     :param source: a format that is there; told from the content without it, where that is XML, JSON or YAML.
     :param target: a format that is there.
+    :param pretty: for people to read, where the format has another way for them.
     :param timeout: seconds that a plug-in may take for each of reading and writing.
     :raises Unsupported: there is no such format, or its plug-in cannot read, or write, it.
     :raises Invalid: what is wrong with the document, or what the other format cannot say.
     """
     deadline = Deadline(timeout)
     reader = _hook(source, "config_import", settings) if source and source not in BUILT_IN else None
-    writer = _hook(target, "config_export", settings) if target not in BUILT_IN else None
+    writer = _hook(target, "config_export", settings, pretty=pretty) if target not in BUILT_IN else None
+    notes: tuple[str, ...] = ()
     if reader is None:
         from anyvirt.model.written import model_of
 
         model: Any = model_of(data, BUILT_IN.get(source, ""))
     else:
-        model = Document.of(lanes.call(f"format:{source}", partial(reader, data), deadline)).model
+        document: Document[Any] = Document.of(lanes.call(f"format:{source}", partial(reader, data), deadline))
+        model, notes = document.model, document.notes
     if writer is None:
         from anyvirt.model.written import text_of
 
-        return text_of(model, BUILT_IN[target]).encode()
-    made: bytes = lanes.call(f"format:{target}", partial(writer, Document.of(model)), deadline)
-    return made
+        return Converted(text_of(model, BUILT_IN[target]).encode(), notes)
+    return Converted(lanes.call(f"format:{target}", partial(writer, Document.of(model)), deadline), notes)
 
 
-def _hook(name: str, hook: str, settings: Settings | None) -> Callable[[Any], Any]:
+def _hook(name: str, hook: str, settings: Settings | None, *, pretty: bool = False) -> Callable[[Any], Any]:
     """The implementation of a plug-in; what it raises that is no error of ours is told as its fault."""
     plugin = discovery.one(discovery.FORMATS, name, settings)
     if plugin is None:
@@ -92,13 +118,18 @@ def _hook(name: str, hook: str, settings: Settings | None) -> Callable[[Any], An
     if function is None:
         other = "written, not read" if hook == "config_import" else "read, not written"
         raise Unsupported(plugin.distribution, f"{hook} of {name!r}", hint=f"{name} can only be {other}")
-    (wanted,) = SPECS[hook].parameters
-    if not callable(function) or list(inspect.signature(function).parameters) != [wanted]:
-        raise BadDriver(plugin.distribution, f"{hook} takes one parameter, {wanted}", version=plugin.version)
+    wanted, *more = SPECS[hook].parameters
+    taken = list(inspect.signature(function).parameters) if callable(function) else []
+    if taken[:1] != [wanted] or not set(taken[1:]) <= set(more):
+        text = f"{hook} takes one parameter, {wanted}" + (f", and may take {', '.join(more)}" if more else "")
+        raise BadDriver(plugin.distribution, text, version=plugin.version)
+    wishes = {"pretty": pretty} if "pretty" in taken else {}
+    if pretty and not wishes:
+        raise Unsupported(plugin.distribution, f"{hook}(pretty) of {name!r}", hint="it is written in one way")
 
     def call(value: Any) -> Any:
         try:
-            made = function(**{wanted: value})
+            made = function(**{wanted: value, **wishes})
         except VirtError:
             raise
         except Exception as error:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from anyvirt.cli.declare import arg, command, opt
 from anyvirt.cli.invocation import Invocation
+from anyvirt.cli.paper import clean
 
 _FROM = "Format of the file; told from the content of XML, JSON and YAML without it."
 _TO = "Format that is wanted; domain, which is libvirt's XML, without it."
@@ -16,6 +17,7 @@ _TO = "Format that is wanted; domain, which is libvirt's XML, without it."
     examples=(
         "anyvirt convert --to yaml web.xml",
         "anyvirt convert --from vmx --to domain web.vmx | anyvirt define -",
+        "anyvirt convert --from qemu-argv start.sh > web.xml",
         "anyvirt convert --list",
     ),
 )
@@ -24,6 +26,7 @@ def convert(
     file: Annotated[str, arg("File with the definition; - reads what is piped in.", "[FILE]")] = "",
     source: Annotated[str, opt("--from", help=_FROM, metavar="FORMAT")] = "",
     target: Annotated[str, opt("--to", help=_TO, metavar="FORMAT")] = "domain",
+    pretty: Annotated[bool, opt("--pretty", help="For people to read; of a command line, one option a line.")] = False,
     every: Annotated[bool, opt("--list", help="List the formats that there are, and what brings each.")] = False,
 ) -> None:
     """Print a definition in another format.
@@ -39,7 +42,7 @@ def convert(
         raise Usage("there is no file to convert", hint="name one; - reads what is piped in")
     from anyvirt.cli.source import read
 
-    _print(cli, "convert/1", read(file), source, target)
+    _print(cli, "convert/1", read(file), source, target, pretty=pretty)
 
 
 @command("domxml-from-native", hidden=True)
@@ -72,12 +75,16 @@ def to_native(
     _print(cli, "domxml-to-native/1", data, "domain", format)
 
 
-def _print(cli: Invocation, schema: str, data: bytes, source: str, target: str) -> None:
-    from anyvirt.formats import convert
+def _print(cli: Invocation, schema: str, data: bytes, source: str, target: str, *, pretty: bool = False) -> None:
+    from anyvirt.formats import BUILT_IN, converted
 
-    made = convert(data, source, target, timeout=cli.timeout, settings=cli.settings)
-    if cli.json(schema, source=source or None, target=target, text=made.decode("utf-8", "backslashreplace")):
+    pretty = pretty and target not in BUILT_IN  # which are written for people anyway
+    found = converted(data, source, target, pretty=pretty, timeout=cli.timeout, settings=cli.settings)
+    made, text = found.data, found.data.decode("utf-8", "backslashreplace")
+    if cli.json(schema, source=source or None, target=target, text=text, notes=list(found.notes)):
         return
+    for note in found.notes:
+        print(f"note: {clean(note)}", file=cli.err)
     cli.out.flush()
     raw = getattr(cli.out, "buffer", None)
     if raw is None:

@@ -22,12 +22,15 @@ class ConfigSpec:
     def config_import(self, data: bytes) -> Document[Domain]:
         """Read a definition of this format.
 
+        What the document's ``notes`` say is shown to the user: what was left out, or stands for something else.
+
         :raises Invalid: with every problem, with lines where the format has lines.
         """
 
     @spec("config", access="read", covers={"virConnectDomainXMLToNative": ()})
-    def config_export(self, config: Document[Domain]) -> bytes:
+    def config_export(self, config: Document[Domain], pretty: bool = False) -> bytes:
         """Write a definition in this format.
 
+        :param pretty: for people to read, where the format has another way for them.
         :raises Invalid: what the format cannot say, with paths.
         """
