@@ -17,6 +17,7 @@ import pytest
 from anyvirt.api import Domain, Invalid, parse
 from anyvirt_qemu.plan import FIRST_FD, Plan
 from anyvirt_qemu.run_dir import MONITORS
+from anyvirt_qemu.tuning import Tuning
 
 Guest = Callable[..., str]
 Planned = Callable[..., Plan]
@@ -42,9 +43,17 @@ def told(plan: Plan, frame: list[str]) -> str:
         f"# {use}" for use in (*plan.taps, *plan.macvtaps, *plan.assigned, *plan.copies, *plan.consoles, *plan.disks)
     ]
     text += [f"# socket {path}" for path in plan.sockets]
+    text += [f"# {line}" for line in tuned(plan.tuning)]
     text += [f"# qmp {step.command} {json.dumps(step.arguments)}" for step in plan.steps]
     text += [f"# warning: {line}" for line in plan.warnings]
     return "\n".join(text) + "\n"
+
+
+def tuned(tuning: Tuning) -> list[str]:
+    """What the host does beside QEMU; nothing where nothing is asked."""
+    text = [str(use) for use in (*tuning.pins, *tuning.schedules, *tuning.limits, *tuning.caches)]
+    text += [f"cpus {sorted(tuning.cpus)}"] if tuning.cpus else []
+    return text + ([f"group below {tuning.partition or 'the usual one'} {tuning.appid}"] if tuning.grouped else [])
 
 
 def test_a_definition_gives_its_command_line(document: Path, planned: Planned, guest: Guest) -> None:

@@ -115,7 +115,8 @@ def _nodes(x: Domain) -> Iterator[LimitUse]:
 def _memory(b: Build, x: Domain) -> Iterator[LimitUse]:
     tune = x.memtune or MemTune()
     if tune.min_guarantee:
-        b.refuse(tune, "min_guarantee", "use <memoryBacking><locked/>, or huge pages")
+        text = "nothing sets memory of this host aside for a guest of QEMU"
+        b.refuse(tune, "min_guarantee", "use <memoryBacking><locked/>, or huge pages", text=text)
     for field, name in (("hard_limit", "hard"), ("soft_limit", "soft"), ("swap_hard_limit", "total")):
         value = getattr(tune, field)
         if value is not None:
