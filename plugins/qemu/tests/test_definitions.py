@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anyvirt.api import Connection, Deadline, Denied, VirtError, Which, lanes, open  # noqa: A004
+from anyvirt.api import Connection, Deadline, Denied, Unsupported, VirtError, Which, lanes, open  # noqa: A004
 from anyvirt_qemu.site import Site
 
 WORD = "sesam-17"
@@ -138,3 +138,15 @@ def test_two_that_are_defined_at_once_get_different_vsock_addresses(
         made = [connection.domain_define(_xml("one", config)), begun[0].result()]
         given = [one.config().model.vsock for one in made]
     assert sorted(vsock.cid or 0 for vsock in given if vsock is not None) == [3, 4]
+
+
+def test_a_definition_for_another_architecture_gets_its_emulator_or_the_name_of_its_package(
+    connection: Connection,
+) -> None:
+    text = _xml("odd", "").replace("arch='x86_64' machine='q35'", "arch='ia64'")
+    with pytest.raises(Unsupported) as caught:
+        connection.domain_define(text)
+    assert "qemu-system-ia64" in str(caught.value)
+    assert "apt-get install qemu-system-misc" in caught.value.hint
+    made = connection.domain_define(_xml("even", ""))
+    assert (made.config().model.emulator or "").endswith("/qemu-system-x86_64")

@@ -13,6 +13,8 @@ NAMES: Final = {
     "i686": ("i386", "x86_64"),
     "armv6l": ("arm", "aarch64"),
     "armv7l": ("arm", "aarch64"),
+    "armv7b": ("arm",),
+    "parisc": ("hppa",),
     "ppc64le": ("ppc64",),
     "openrisc": ("or1k",),
 }

@@ -80,7 +80,9 @@ Q35: Final = Family(
     video_slot=1,
     slots={"ich9": 0x1B, "dmi-to-pci-bridge": 0x1E},
 )
-ISAPC: Final = Family("isapc", transport="", ide=True, ps2=True, videos=(("cirrus-vga", "cirrus"), ("isa-vga", "vga")))
+ISAPC: Final = Family(
+    "isapc", transport="", balloon=False, ide=True, ps2=True, videos=(("cirrus-vga", "cirrus"), ("isa-vga", "vga"))
+)
 MICROVM: Final = Family(
     "microvm", transport="mmio", cards=(("", "virtio"),), videos=(("", "virtio"),), scsi=(("", "virtio-scsi"),)
 )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from anyvirt.api import CcwAddress, Domain, Invalid, PciAddress, SpaprAddress, assign, parse
+from anyvirt.api import CcwAddress, Domain, Invalid, MmioAddress, PciAddress, SpaprAddress, assign, parse
 from anyvirt_qemu import address, emulators, machines
 from anyvirt_qemu.plan import Machine, Plan
 
@@ -217,6 +218,24 @@ def test_what_a_machine_cannot_have_is_refused_by_its_path(
     with pytest.raises(Invalid) as caught:
         planned(guest_of(arch, devices, extra=extra))
     assert any(problem.path.startswith(path) for problem in caught.value.problems), caught.value.problems
+
+
+@pytest.mark.parametrize(("arch", "name"), [("armv7l", "vexpress-a15"), ("x86_64", "isapc")])
+def test_a_board_without_pci_has_what_it_has_and_no_more(
+    arch: str, name: str, complete: Complete, planned: Planned, caps: Caps
+) -> None:
+    qemu = caps(arch=arch, machines={name: Machine(name, "", ram="board.ram")})
+    bus = "ide" if name == "isapc" else "virtio"
+    source = guest_of(arch, BLOCK.format("vda" if bus == "virtio" else "hda", bus) + "<serial type='pty'/>")
+    source = source.replace("'>hvm", f"' machine='{name}'>hvm")
+    made = complete(source, caps=qemu)
+    assert made.memballoon is None or isinstance(made.memballoon.address, MmioAddress)
+    assert not any(x.type in {"pci", "usb"} for x in made.controllers)
+    words = planned(source, caps=qemu).argv
+    assert ("-serial" in words) == (name != "isapc")
+    assert ("acpi=off" in words[words.index("-machine") + 1]) == (name == "isapc")
+    disk = next(json.loads(word) for word in words if word.startswith("{") and '"drive"' in word)
+    assert disk["driver"] == ("ide-hd" if name == "isapc" else "virtio-blk-device")
 
 
 def test_an_emulator_is_found_by_the_architecture_of_its_guests(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from typing import Any, Final
 from anyvirt.api import Clock, Domain, Features, KvmFeatures, meaningless
 
 from anyvirt_qemu.build import Build
-from anyvirt_qemu.machines import GIC2_CPUS
+from anyvirt_qemu.machines import GIC2_CPUS, family
 
 X86: Final = ("x86_64", "i686")
 MIB: Final = 1 << 20
@@ -33,7 +33,7 @@ def machine(b: Build, features: Features, clock: Clock) -> dict[str, Any]:
     for field in ("vmport", "smm", "smm_tseg"):
         if not x86 and getattr(features, field) is not None:
             b.refuse(features, field, "take it out", text=f"guests of {b.caps.arch} have no such thing")
-    if not b.caps.has_feature("machine.acpi"):
+    if not (family(b.machine, b.caps.arch).name and b.caps.has_feature("machine.acpi")):
         if features.acpi:
             b.warnings.append(f"machine {b.machine.name} of this QEMU has no ACPI")
     elif not features.acpi:
