@@ -31,7 +31,6 @@ NAMES = {
 }  # fmt: skip
 # goldens whose devices come back otherwise, and why
 OTHERWISE = {
-    "passed-on": "its own words for QEMU come back as what they mean",
     "own-words": "its overrides come back as what they mean",
     "screens-more": "a speaker, which is no device of QEMU's, is not counted among the sound cards",
     "machine-s390x": "a zPCI device is one of QEMU's own, and is kept as it stands",
