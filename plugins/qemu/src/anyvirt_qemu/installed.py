@@ -16,7 +16,7 @@ from anyvirt.api import Domain, Problem, VirtError
 from anyvirt_host.local.child import Child
 
 from anyvirt_qemu import cache
-from anyvirt_qemu.beside import Program, ProgramUse
+from anyvirt_qemu.beside import Program, ProgramUse, needed
 from anyvirt_qemu.rights import Rights
 
 if TYPE_CHECKING:
@@ -64,30 +64,12 @@ def found(site: Site, domain: Domain) -> dict[str, Program]:
     Those that are not installed are left out.
     """
     programs = {}
-    for name in dict.fromkeys(_needed(domain)):
+    for name in dict.fromkeys(needed(domain)):
         kind, _, path = name.partition(" ")
         place = path or _place(site, kind)
         if place and os.access(place, os.X_OK, effective_ids=True):
             programs[name] = _known(site, kind, place)
     return programs
-
-
-def _needed(domain: Domain) -> Iterator[str]:
-    if any(tpm.type == "emulator" for tpm in domain.tpms):
-        yield from ("swtpm", "swtpm_setup")
-    for share in domain.filesystems:
-        if share.driver is not None and share.driver.type == "virtiofs" and share.source_socket is None:
-            path = share.binary.path if share.binary else None
-            yield f"virtiofsd {path}" if path else "virtiofsd"
-    if any(card.backend_type == "passt" for card in domain.interfaces):
-        yield "passt"
-    if any(card.driver is not None and card.driver.name == "vhostuser" for card in domain.videos):
-        yield "vhost-user-gpu"
-    sources = (disk.source for disk in domain.disks)
-    if any(one is not None and one.reservations is not None and one.reservations.managed for one in sources):
-        yield "qemu-pr-helper"
-    if any(window.type == "dbus" and not window.p2p and not window.address for window in domain.graphics):
-        yield "dbus-daemon"
 
 
 def _place(site: Site, kind: str) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 
 from anyvirt.api import Disk, Domain, Problem, VirtError, heeded
 
-from anyvirt_qemu import attached, emulators, image, installed, occupied, reserves, servers, soundness
+from anyvirt_qemu import attached, emulators, image, occupied, reserves, servers, soundness
 from anyvirt_qemu.devices.seclabel import host_labels
 from anyvirt_qemu.plan import NodeUse, Plan
 from anyvirt_qemu.rights import Rights, Wrong
@@ -64,11 +64,19 @@ def blockers(domain: Domain, plan: Plan, rights: Rights | None = None) -> list[P
         *_files(plan, rights),
         *attached.nets(plan),
         *_devices(plan),
-        *installed.blockers(plan),
+        *_programs(plan),
         *occupied.blockers(domain, plan),
         *servers.blockers(plan, OURS, rights),
         *reserves.blockers(plan),
     ]
+
+
+def _programs(plan: Plan) -> Iterator[Problem]:
+    """What keeps programs from running beside QEMU."""
+    if plan.programs:
+        from anyvirt_qemu import installed
+
+        yield from installed.blockers(plan)
 
 
 def emulator(binary: str, rights: Rights = OURS) -> Iterator[Problem]:

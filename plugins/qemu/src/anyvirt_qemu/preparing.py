@@ -15,7 +15,6 @@ from anyvirt_qemu import (
     firmwares,
     host_cpu,
     hugepages,
-    installed,
     media,
     nvram,
     plugged,
@@ -25,6 +24,7 @@ from anyvirt_qemu import (
     tpm,
 )
 from anyvirt_qemu.accelerator import choose
+from anyvirt_qemu.beside import Program, needed
 from anyvirt_qemu.capability import Capability, probe
 from anyvirt_qemu.caps import Caps
 from anyvirt_qemu.config import plan
@@ -75,7 +75,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
             why=why,
             serving=serving.found(domain, configured=site.configured),
             storage=_storage(site, domain),
-            programs=installed.found(site, domain),
+            programs=_programs(site, domain),
             account=who,
             problems=wrong,
         )
@@ -153,6 +153,15 @@ def _paths(site: Site, domain: Domain, who: Account | None) -> Paths:
         memory += f"/{who.uid}"
     return Paths(
         guest=guest,
+def _programs(site: Site, domain: Domain) -> dict[str, Program]:
+    """What is known of programs that the guest needs beside QEMU."""
+    if not any(needed(domain)):
+        return {}
+    from anyvirt_qemu import installed
+
+    return installed.found(site, domain)
+
+
         nvram=variables,
         memory=memory,
         hugepages=mounts,

@@ -8,7 +8,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -30,7 +30,7 @@ from anyvirt_host.local.launch import Spec, launch
 from anyvirt_qemu import ending, failure, image, journal, reserves
 from anyvirt_qemu.command import Command
 from anyvirt_qemu.guest import LOG, Record
-from anyvirt_qemu.hosting import Preparation, assigned, confined, links, ownership, programs, tuned
+from anyvirt_qemu.hosting import Preparation, assigned, confined, links, ownership, tuned
 from anyvirt_qemu.monitor import Monitor
 from anyvirt_qemu.reached import reached
 from anyvirt_qemu.run_dir import CONTROL, RECORD, RunDir
@@ -73,9 +73,27 @@ def start(site: Site, row: Row, plan: Plan, *, paused: bool, accelerator: str) -
         )
         _copy(site, plan)
         site.step("make-run-dir")
-        with _run_dir(site, row, plan.account) as place, programs.speaking(place, plan.programs, row.name):
+        with _run_dir(site, row, plan.account) as place, _speaking(plan, place, row.name):
             _launched(site, row, plan, place, record)
         undo.keep()
+
+
+def _speaking(plan: Plan, place: RunDir, guest: str) -> AbstractContextManager[None]:
+    """A block whose failures are explained by what runs beside QEMU."""
+    if not plan.programs:
+        return nullcontext()
+    from anyvirt_qemu.hosting import programs
+
+    return programs.speaking(place, plan.programs, guest)
+
+
+def _beside(ready: Preparation, plan: Plan, ours: ExitStack) -> dict[str, int]:
+    """Start what runs beside QEMU; its ends of connections to that."""
+    if not plan.programs:
+        return {}
+    from anyvirt_qemu.hosting import programs
+
+    return programs.start(ready, plan, ours)
 
 
 def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -> None:
@@ -89,7 +107,7 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
     confined.load(ready, plan)
     nets: dict[str, Mapping[str, str]] = {}
     with ExitStack() as ours:  # what QEMU has inherited is no longer needed here, whatever becomes of it
-        ends = programs.start(ready, plan, ours)
+        ends = _beside(ready, plan, ours)
         site.step("bind-sockets")
         fds = _descriptors(ready, plan, ours, nets, ends)
         ready.note(nets=nets)

@@ -9,7 +9,6 @@ from anyvirt.api import Filesystem, meaningless
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import vhost
 from anyvirt_qemu.devices.common import bootindex, tuned, virtio
-from anyvirt_qemu.devices.virtiofsd import virtiofsd
 
 ACCESS: Final = {"passthrough": "passthrough", "mapped": "mapped", "squash": "none"}
 
@@ -58,6 +57,8 @@ def _virtiofs(b: Build, x: Filesystem) -> None:
         if x.binary is not None:
             meaningless(x.binary)  # for the process that serves
     else:
+        from anyvirt_qemu.devices.virtiofsd import virtiofsd
+
         path = virtiofsd(b, x)
     queue = x.driver.queue if x.driver else None
     device = {**virtio(b, x, "vhost-user-fs", x.model), **tuned(x.driver)}

@@ -9,7 +9,6 @@ from anyvirt.api import Domain, Graphics, Listen, meaningless
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import audio
-from anyvirt_qemu.devices.bus import bus
 from anyvirt_qemu.devices.chardev import credentials, socket_path
 from anyvirt_qemu.options import jsonstr, optstr
 
@@ -77,8 +76,14 @@ def _dbus(b: Build, x: Graphics) -> dict[str, Any]:
     if x.p2p and x.address:
         b.problem(x, "address", "without a bus there is no address", "leave one of the two out")
     back = audio.chosen(b, b.domain, x) if x.audio is not None else None
-    address = x.address if x.p2p or x.address else bus(b, x)
+    address = x.address if x.p2p or x.address else _own_bus(b, x)
     return {"p2p": x.p2p, "addr": address, "gl": _onoff(x.gl), "audiodev": back}
+
+
+def _own_bus(b: Build, x: Graphics) -> str:
+    from anyvirt_qemu.devices.bus import bus
+
+    return bus(b, x)
 
 
 def _onoff(value: bool | None) -> str | None:

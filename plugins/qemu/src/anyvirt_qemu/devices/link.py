@@ -12,7 +12,6 @@ from anyvirt_qemu.build import Build
 from anyvirt_qemu.cabling import MacvtapUse, TapUse
 from anyvirt_qemu.devices import ends
 from anyvirt_qemu.devices.chardev import again, socket_path
-from anyvirt_qemu.devices.passt import passt
 
 PATTERN: Final = "anyv%d"
 MACVTAP: Final = "macvtap%d"
@@ -63,6 +62,8 @@ def _user(b: Build, x: Interface, _net: str, queues: int) -> dict[str, Any]:
     if x.source is not None:
         meaningless(x.source, "bridge", "network")
     if x.backend_type == "passt":
+        from anyvirt_qemu.devices.passt import passt
+
         return passt(b, x)
     found: dict[str, Any] = {"type": "user"}
     for ip in x.ips:

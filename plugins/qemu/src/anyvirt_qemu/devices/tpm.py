@@ -9,7 +9,6 @@ from anyvirt.api import Tpm, meaningless
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import connection, socket_path
 from anyvirt_qemu.devices.common import register
-from anyvirt_qemu.devices.swtpm import swtpm
 
 MODELS: Final = ("tpm-tis", "tpm-crb", "tpm-spapr")
 PROXY: Final = "spapr-tpm-proxy"
@@ -32,7 +31,7 @@ def tpm(b: Build, x: Tpm) -> None:
         paths = {"path": b.fdset("open", device), "cancel-path": b.fdset("cancel", device)}
         b.options("-tpmdev", "passthrough", {"id": ident, **paths})
     else:
-        path = swtpm(b, x) if x.type == "emulator" else _external(b, x)
+        path = _emulated(b, x) if x.type == "emulator" else _external(b, x)
         b.options("-tpmdev", "emulator", {"id": ident, "chardev": connection(b, f"chr{x.alias}", path)})
     driver: str = model
     if b.caps.arch in {"aarch64", "armv7l"}:
@@ -46,6 +45,12 @@ def _proxy(b: Build, x: Tpm) -> None:
     if x.type != "passthrough":
         b.refuse(x, "type", "use passthrough")
     b.device({"driver": b.has(x, "model", PROXY), "id": x.alias, "host-path": b.path(x, "device", x.device or DEVICE)})
+
+
+def _emulated(b: Build, x: Tpm) -> str:
+    from anyvirt_qemu.devices.swtpm import swtpm
+
+    return swtpm(b, x)
 
 
 def _external(b: Build, x: Tpm) -> str:
