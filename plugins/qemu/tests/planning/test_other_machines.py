@@ -148,6 +148,19 @@ def test_a_cpu_like_the_hosts_is_the_best_emulated_one_for_another_architecture(
     assert any("host-model needs KVM" in line for line in plan.warnings)
 
 
+def test_cores_of_pseries_come_whole(planned: Planned) -> None:
+    text = guest_of("ppc64", vcpus=8, extra="<cpu><topology sockets='1' cores='2' threads='4'/></cpu>")
+    part = text.replace("<vcpu>8", "<vcpu current='2'>8")
+    for source, accelerator, path in (
+        (text, "tcg", "/cpu/topology/@threads"),
+        (part, "kvm", "/vcpu/@current"),
+    ):
+        with pytest.raises(Invalid) as caught:
+            planned(source, accelerator=accelerator)
+        assert [problem.path for problem in caught.value.problems] == [path]
+    assert "8,sockets=1,cores=2,threads=4" in planned(text, accelerator="kvm").argv
+
+
 def test_usb_is_there_for_those_that_need_it(complete: Complete) -> None:
     bare, used = complete(guest_of("aarch64")), complete(guest_of("aarch64", "<input type='tablet'/>"))
     assert [x.model for x in bare.controllers if x.type == "usb"] == []

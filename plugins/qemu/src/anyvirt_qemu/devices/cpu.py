@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Final
 
-from anyvirt.api import Clock, CpuSpec, Domain, Features, HyperV, KvmFeatures, Timer, meaningless, plain
+from anyvirt.api import Clock, CpuSpec, Domain, Features, HyperV, KvmFeatures, Timer, Topology, meaningless, plain
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.features import X86
@@ -137,6 +137,8 @@ def _topology(b: Build, domain: Domain, cpu: CpuSpec | None, model: str) -> None
         if dies > 1 and not b.caps.has_option("smp-opts", "dies"):
             text = f"-smp of this QEMU ({b.caps.binary}) has no dies"
             b.refuse(topology, "dies", "leave dies='1'", text=text)
+    if b.caps.arch == "ppc64" and topology is not None:
+        _whole_cores(b, domain, topology, now)
     late = _late(b, domain, most)
     first = now - len(late)
     options = {
@@ -157,6 +159,15 @@ def _topology(b: Build, domain: Domain, cpu: CpuSpec | None, model: str) -> None
         if dies > 1:
             place["die-id"] = die
         b.step("device_add", {"driver": f"{model}-{b.caps.arch}-cpu", "id": f"vcpu{number}", **place})
+
+
+def _whole_cores(b: Build, domain: Domain, topology: Topology, now: int) -> None:
+    """What pseries makes of threads: cores come whole, and only KVM runs several threads of one."""
+    threads = topology.threads or 1
+    if threads > 1 and b.accelerator == "tcg":
+        b.refuse(topology, "threads", "write threads='1', and more cores", text="emulated cores have one thread")
+    elif now % threads:
+        b.problem(domain, "vcpu_current", f"cores of {threads} threads come whole", f"use a multiple of {threads}")
 
 
 def _late(b: Build, domain: Domain, most: int) -> list[int]:
