@@ -87,13 +87,13 @@ def _speaking(plan: Plan, place: RunDir, guest: str) -> AbstractContextManager[N
     return programs.speaking(place, plan.programs, guest)
 
 
-def _beside(ready: Preparation, plan: Plan, ours: ExitStack) -> dict[str, int]:
+def _beside(ready: Preparation, plan: Plan, ours: ExitStack, joins: tuple[str, ...]) -> dict[str, int]:
     """Start what runs beside QEMU; its ends of connections to that."""
     if not plan.programs:
         return {}
     from anyvirt_qemu.hosting import programs
 
-    return programs.start(ready, plan, ours)
+    return programs.start(ready, plan, ours, joins)
 
 
 def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -> None:
@@ -107,11 +107,11 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
     confined.load(ready, plan)
     nets: dict[str, Mapping[str, str]] = {}
     with ExitStack() as ours:  # what QEMU has inherited is no longer needed here, whatever becomes of it
-        ends = _beside(ready, plan, ours)
+        joins = tuned.before(ready, plan.tuning, ours)
+        ends = _beside(ready, plan, ours, joins)
         site.step("bind-sockets")
         fds = _descriptors(ready, plan, ours, nets, ends)
         ready.note(nets=nets)
-        joins = tuned.before(ready, plan.tuning, ours)
         site.step("launch")
         place.hold()
         process = launch(_spec(site, plan, place, fds, joins), name=row.name)

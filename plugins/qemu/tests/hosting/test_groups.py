@@ -114,6 +114,21 @@ def test_a_partition_is_made_where_it_is_missing_and_goes_with_its_last_guest(co
     assert not place.parent.exists()
 
 
+def test_what_runs_beside_qemu_is_in_the_guest_s_group_and_goes_before_it(connection: Connection) -> None:
+    tree("memory")
+    if shutil.which("swtpm") is None:
+        pytest.skip("swtpm is not installed")
+    tpm = "<devices><tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm></devices>"
+    limit = "<memtune><hard_limit unit='MiB'>700</hard_limit></memtune>"
+    guest = connection.domain_define(xml(limit).replace("</domain>", f"{tpm}</domain>"))
+    guest.start()
+    folder = group(process(connection, guest.ref.key).pid, "memory")
+    names = [Path(f"/proc/{pid}/comm").read_text().strip() for pid in said(folder, "cgroup.procs")[0].split()]
+    assert sorted(names) == ["qemu-system-x86", "swtpm"]
+    guest.destroy()
+    assert left(guest) == []
+
+
 def test_nodes_of_the_host_bind_what_no_back_end_binds(connection: Connection) -> None:
     tree("cpuset")
     cells = "<cell id='0' cpus='0' memory='8192'/><cell id='1' cpus='1' memory='8192'/>"

@@ -35,10 +35,11 @@ GONE: Final = 10.0
 TROUBLE: Final = re.compile(r"tpm|vhost|[Ff]ailed to (connect|write|read)|[Cc]onnection re|pr-manager|netdev|dbus")
 
 
-def start(ready: Preparation, plan: Plan, ours: ExitStack) -> dict[str, int]:
+def start(ready: Preparation, plan: Plan, ours: ExitStack, joins: tuple[str, ...] = ()) -> dict[str, int]:
     """Start what runs beside QEMU, and wait for those that make a socket of their own.
 
     :param ours: closes what has been inherited.
+    :param joins: control groups of the guest, whose limits hold for these, too.
     :return: QEMU's ends of connections, by title.
     :raises VirtError: one does not start, ends, or is not ready by the deadline; its last words say why.
     """
@@ -50,13 +51,15 @@ def start(ready: Preparation, plan: Plan, ours: ExitStack) -> dict[str, int]:
             if use.state is not None:
                 states.make(ready, use, secret)
             fds = {end.number: _end(end, use, plan, ready.place, secret, inherited, ours, ends) for end in use.fds}
-            process = _launched(use, plan, ready, fds)
+            process = _launched(use, plan, ready, fds, joins)
         if use.binds:
             _await(use, process, plan, ready)
     return ends
 
 
-def _launched(use: ProgramUse, plan: Plan, ready: Preparation, fds: Mapping[int, int]) -> ProcessId:
+def _launched(
+    use: ProgramUse, plan: Plan, ready: Preparation, fds: Mapping[int, int], joins: tuple[str, ...]
+) -> ProcessId:
     ready.site.step("launch-program")
     who = plan.account if use.unprivileged else None
     spec = Spec(
@@ -66,6 +69,7 @@ def _launched(use: ProgramUse, plan: Plan, ready: Preparation, fds: Mapping[int,
         groups=() if who is None else who.groups,
         env={"PATH": os.defpath, "LC_ALL": "C", "TMPDIR": plan.cwd},
         fds=fds,
+        cgroups=joins,
         cwd=use.cwd or plan.cwd,
         log=(ready.place.fd, f"{use.title}.log"),
         record=(ready.place.fd, f"{use.title}.json"),
