@@ -7,13 +7,11 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Domain, Problem, line, path_of
 
 from anyvirt_qemu.cabling import MacvtapUse, TapUse
-from anyvirt_qemu.beside import USUAL, Program, ProgramUse
 from anyvirt_qemu.options import Options, Unsafe, jsonstr, optstr, word
 from anyvirt_qemu.plan import (
     FIRST_FD,
@@ -33,6 +31,9 @@ from anyvirt_qemu.plan import (
     Storage,
 )
 from anyvirt_qemu.tuning import Tuning
+
+if TYPE_CHECKING:
+    from anyvirt_qemu.beside import Program, ProgramUse
 
 DRIVER: Final = "qemu"
 SOCKET_MAX: Final = 107
@@ -146,11 +147,9 @@ class Build:
 
     def beside(self, name: str) -> Program:
         """What is known of a program that may run beside QEMU; ``NAME PATH`` for one that the definition places."""
-        kind, _, path = name.partition(" ")
-        found = self.known.get(name)
-        if found is None:
-            found = replace(USUAL[kind], path=path or USUAL[kind].path)
-        return found
+        from anyvirt_qemu.beside import usual
+
+        return self.known.get(name) or usual(name)
 
     def near(self, socket: str) -> str:
         """Path of a socket in the guest's part of the run directory, in which QEMU starts; short enough for it."""

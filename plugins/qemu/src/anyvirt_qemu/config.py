@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from anyvirt.api import Domain, Invalid, Nvram, PciAddress, Problem, heeded, meaningless, plain, unheeded
 
-from anyvirt_qemu.beside import Program
 from anyvirt_qemu.build import DRIVER, Build
 from anyvirt_qemu.devices import (
     audio,
@@ -36,6 +35,9 @@ from anyvirt_qemu.devices.common import register
 from anyvirt_qemu.naming import named
 from anyvirt_qemu.plan import JOURNAL, Account, Caps, Machine, NodeUse, Paths, Plan, Serving, Storage
 from anyvirt_qemu.run_dir import MONITORS
+
+if TYPE_CHECKING:
+    from anyvirt_qemu.beside import Program
 
 SANDBOX: Final = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 # devices that may need no id in QEMU, being part of the machine or of another device

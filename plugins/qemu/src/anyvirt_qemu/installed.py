@@ -16,7 +16,8 @@ from anyvirt.api import Domain, Problem, VirtError
 from anyvirt_host.local.child import Child
 
 from anyvirt_qemu import cache
-from anyvirt_qemu.beside import Program, ProgramUse, needed
+from anyvirt_qemu.beside import Program, ProgramUse
+from anyvirt_qemu.needed import needed
 from anyvirt_qemu.rights import Rights
 
 if TYPE_CHECKING:

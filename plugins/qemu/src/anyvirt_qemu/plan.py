@@ -6,17 +6,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from anyvirt_qemu.beside import ProgramUse
 from anyvirt_qemu.cabling import MacvtapUse, TapUse
 from anyvirt_qemu.tuning import Tuning
 
 if TYPE_CHECKING:
     from anyvirt.api import Domain
 
+    from anyvirt_qemu.beside import ProgramUse
+
 Bus = Literal["pci", "pcie", ""]
 FdKind = Literal["monitor", "socket", "listen", "tap", "open", "cancel", "passed", "secret", "pair"]
 FIRST_FD = 10
 JOURNAL = "ev"
+BUS = "dbus.sock"
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,16 +24,17 @@ from anyvirt_qemu import (
     tpm,
 )
 from anyvirt_qemu.accelerator import choose
-from anyvirt_qemu.beside import Program, needed
 from anyvirt_qemu.capability import Capability, probe
 from anyvirt_qemu.caps import Caps
 from anyvirt_qemu.config import plan
 from anyvirt_qemu.hosting import tuned
+from anyvirt_qemu.needed import needed
 from anyvirt_qemu.plan import Paths, Storage
 from anyvirt_qemu.rights import Rights
 from anyvirt_qemu.run_dir import GUEST
 
 if TYPE_CHECKING:
+    from anyvirt_qemu.beside import Program
     from anyvirt_qemu.plan import Account, Plan
     from anyvirt_qemu.site import Site
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 from anyvirt.api import CharSource, Domain, Graphics, GraphicsType, Listen
 
-from anyvirt_qemu.beside import BUS
+from anyvirt_qemu.plan import BUS
 
 PTYS: Final = ("serials", "parallels", "consoles", "channels")
 

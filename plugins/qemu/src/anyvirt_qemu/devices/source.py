@@ -10,7 +10,6 @@ from urllib.parse import quote
 
 from anyvirt.api import Disk, Encryption, Reservations, Source, SourceHost, meaningless, path_of, plain
 
-from anyvirt_qemu.beside import FIRST_FD, EndUse, ProgramUse
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import credentials
 from anyvirt_qemu.devices.secret import credential, private, secret
@@ -119,22 +118,9 @@ def _reservations(b: Build, place: Place) -> str | None:
 
 
 def _started(b: Build, x: Reservations, socket: str) -> str:
-    program = b.beside("qemu-pr-helper")
-    b.programs.append(
-        ProgramUse(
-            name="qemu-pr-helper",
-            package="qemu-system-common",
-            place=path_of(x),
-            alias="disks",
-            path=program.path,
-            # an absolute path, and yet short enough
-            argv=(program.path, "--socket", f"/proc/self/fd/{FIRST_FD}/{socket}"),
-            socket=socket,
-            fds=(EndUse(FIRST_FD, "folder"),),
-            binds=True,
-        )
-    )
-    return b.near(socket)
+    from anyvirt_qemu.devices.reserving import reserving
+
+    return reserving(b, x, socket)
 
 
 def _fat(b: Build, place: Place) -> Node:

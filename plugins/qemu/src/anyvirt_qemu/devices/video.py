@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from anyvirt.api import PciAddress, Video, meaningless, path_of
+from anyvirt.api import PciAddress, Video, meaningless
 
-from anyvirt_qemu.beside import FIRST_FD, EndUse, ProgramUse
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import vhost
 from anyvirt_qemu.devices.common import pci, tuned, virtio
@@ -82,31 +81,9 @@ def _virtio(b: Build, x: Video, *, primary: bool) -> dict[str, Any]:
 
 
 def _drawn_outside(b: Build, x: Video) -> str:
-    """The connection to a program that draws for this card alone; its id."""
-    program = b.beside("vhost-user-gpu")
-    words = [program.path, f"--fd={FIRST_FD}"]
-    asked = [("accel3d", ["--virgl"])] if x.accel3d else []
-    if x.rendernode is not None:
-        asked.append(("rendernode", ["--render-node", b.path(x, "rendernode", x.rendernode)]))
-    for field, given in asked:
-        if given[0] not in program.can:
-            text = f"this vhost-user-gpu ({program.path}) has no option {given[0]}"
-            b.refuse(x, field, "leave it out", text=text)
-        words += given
-    use = ProgramUse(
-        name="vhost-user-gpu",
-        package="qemu-system-gui",
-        place=path_of(x),
-        alias=x.alias or "",
-        path=program.path,
-        argv=tuple(words),
-        fds=(EndUse(FIRST_FD, "pair"),),
-        unprivileged=True,
-    )
-    b.programs.append(use)
-    name = f"chr-vu-{x.alias}"
-    b.options("-chardev", "socket", {"id": name, "fd": b.fd("pair", use.title)})
-    return name
+    from anyvirt_qemu.devices.drawing import drawing
+
+    return drawing(b, x)
 
 
 def _qxl(b: Build, x: Video, *, primary: bool) -> dict[str, Any]:
