@@ -148,6 +148,14 @@ def test_a_cpu_like_the_hosts_is_the_best_emulated_one_for_another_architecture(
     assert any("host-model needs KVM" in line for line in plan.warnings)
 
 
+def test_firmware_of_arm_cannot_be_guarded_by_a_mode_that_there_is_not(planned: Planned) -> None:
+    loader = "<loader readonly='yes' secure='yes' type='pflash'>/code.fd</loader><nvram>/vars.fd</nvram>"
+    with pytest.raises(Invalid) as caught:
+        planned(guest_of("aarch64").replace("</os>", f"{loader}</os>"))
+    (problem,) = caught.value.problems
+    assert (problem.path, "secure-boot" in problem.hint) == ("/os/loader/@secure", True)
+
+
 def test_cores_of_pseries_come_whole(planned: Planned) -> None:
     text = guest_of("ppc64", vcpus=8, extra="<cpu><topology sockets='1' cores='2' threads='4'/></cpu>")
     part = text.replace("<vcpu>8", "<vcpu current='2'>8")
@@ -222,6 +230,7 @@ def test_a_place_that_is_another_ones_or_none_is_refused(
         ("aarch64", "", "<nvram/>", "/devices/nvram"),
         ("riscv64", "", "<serial type='pty'/>" * 2, "/devices/serial[1]/target/@type"),
         ("s390x", "", "<input type='mouse' bus='usb'/>", "/devices/input"),
+        ("s390x", "<sysinfo type='fwcfg'><entry name='opt/a'>b</entry></sysinfo>", "", "/sysinfo"),
         ("x86_64", "", "<interface type='user'><boot order='1' loadparm='2'/></interface>", "/devices/interface"),
     ],
 )

@@ -14,6 +14,7 @@ from anyvirt_qemu.options import optstr
 TABLES: Final = {"slic": "SLIC"}
 CONFIG_NAME: Final = re.compile(r"opt/[\x21-\x7e]{1,51}", re.ASCII)
 RELEASE: Final = re.compile(r"\d{1,3}\.\d{1,3}", re.ASCII)
+UNTOLD: Final = ("ppc64", "s390x")  # guests without SMBIOS and without QEMU's way to hand them files
 FROM_SYSINFO: Final = "sysinfo"
 
 
@@ -65,6 +66,9 @@ def _told(b: Build, domain: Domain, os: Os) -> None:
         text = "this host tells nothing of its own hardware"
         b.refuse(os, "smbios", "use sysinfo, and write in <sysinfo type='smbios'> what the guest is to read", text=text)
     tables = [x for x in domain.sysinfos if isinstance(x, Smbios)]
+    told = [x for x in domain.sysinfos if not isinstance(x, Smbios) or os.smbios == FROM_SYSINFO]
+    if told and b.caps.arch in UNTOLD:
+        b.refuse(told[0], "", "take it out", text=f"the firmware of {b.machine.name} tells guests nothing of this kind")
     if os.smbios == FROM_SYSINFO and not tables:
         b.problem(os, "smbios", "there is no <sysinfo type='smbios'>", "write one, or use emulate")
     for table in tables:

@@ -8,6 +8,7 @@ from anyvirt.api import Domain, Os, SourceType, meaningless
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import source as storage
+from anyvirt_qemu.devices.features import X86
 from anyvirt_qemu.plan import CopyUse
 
 
@@ -40,7 +41,12 @@ def firmware(b: Build, domain: Domain) -> dict[str, Any]:
     b.blockdev({"driver": "raw", "node-name": "pflash0", "file": "pflash0-proto", "read-only": True})
     if os.loader_readonly is False:
         b.refuse(os, "loader_readonly", "firmware is shared and stays as it is; write readonly='yes'")
-    if os.loader_secure:
+    if os.loader_secure and b.caps.arch not in X86:
+        hint = "ask for firmware that checks signatures: <firmware><feature enabled='yes' name='secure-boot'/>"
+        b.refuse(
+            os, "loader_secure", hint, text=f"guests of {b.caps.arch} have no mode that only firmware may write in"
+        )
+    elif os.loader_secure:
         b.option("-global", "driver=cfi.pflash01,property=secure,value=on")
     if os.loader_stateless:
         if os.nvram or os.nvram_source is not None or os.nvram_template:
