@@ -5,10 +5,8 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import platform
 import shutil
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -29,9 +27,10 @@ from anyvirt.api import (
 
 from anyvirt_qemu import cpu_models, firmwares, host_cpu, mainframe
 from anyvirt_qemu.accelerator import choose, refused
-from anyvirt_qemu.capability import ARCHES, Capability, probe
+from anyvirt_qemu.capability import Capability, probe
 from anyvirt_qemu.caps import Caps
 from anyvirt_qemu.domcaps import HostSide, document
+from anyvirt_qemu.emulators import runs
 from anyvirt_qemu.plan import Machine
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ if TYPE_CHECKING:
     from anyvirt_qemu.site import Site
 
 PROGRAMS: Final = ("passt", "swtpm", "virtiofsd")
-NAMES: Final = {ours: theirs for theirs, ours in ARCHES.items()}
 KVM: Final = "/dev/kvm"
 CHECK_EXTENSION: Final = 0xAE03  # KVM_CHECK_EXTENSION
 MOST_VCPUS: Final = 66  # KVM_CAP_MAX_VCPUS
@@ -104,9 +102,9 @@ class Questions:
         return models
 
     def _found(self, emulator: str | None, arch: str | None, machine: str, virttype: str | None) -> Asked:
-        binary = emulator or self._emulator(arch)
+        binary = emulator or self._site.emulator(arch)
         caps = self._site.caps(binary)
-        if arch is not None and caps.arch != arch:
+        if arch is not None and not runs(caps.arch, arch):
             text = f"{binary} runs {caps.arch} guests, not {arch}"
             raise Invalid([Problem("config.invalid", "/domainCapabilities/arch", None, text, "leave one of them out")])
         kvm = self._by_kvm(caps, virttype)
@@ -120,16 +118,6 @@ class Questions:
             hint = "anyvirt host capabilities lists those there are"
             raise Invalid([Problem("unsupported.config", "/domainCapabilities/machine", None, text, hint)])
         return Asked(caps, known, kvm)
-
-    def _emulator(self, arch: str | None) -> str:
-        if arch is None or arch == platform.machine():
-            with suppress(Unsupported):
-                return self._site.binary
-        name = f"qemu-system-{NAMES.get(arch or platform.machine(), arch or platform.machine())}"
-        found = shutil.which(name, path=self._site.host.settings.child_env.get("PATH"))
-        if found is None:
-            raise Unsupported("this host", name, hint=f"install the QEMU for {arch}, or name it as the emulator")
-        return found
 
     def _by_kvm(self, caps: Capability, virttype: str | None) -> bool:
         if virttype not in {None, "qemu", "kvm"}:

@@ -74,6 +74,34 @@ def test_values_with_commas_come_back(values: dict[str, str]) -> None:
     assert found == {"driver": "head", **values}
 
 
+FLAGS = st.sampled_from(
+    ["device", "drive", "blockdev", "netdev", "chardev", "object", "machine", "smp", "m", "numa", "boot", "vnc", "rtc"]
+)
+KEYS = st.sampled_from(
+    ["driver", "id", "file", "type", "bus", "addr", "drive", "netdev", "chardev", "qom-type", "size", "if", "backend",
+     "node-name", "cache", "server", "host", "port", "cpus", "order", "base", "bootindex", "if", "format", "read-only"]
+)  # fmt: skip
+WORTH = st.sampled_from(
+    ["virtio-blk-pci", "ide-hd", "pcie-root-port", "qcow2", "socket", "user", "on", "-1", "1e400", "0x"]
+)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | WORTH | PLAIN,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(KEYS, inner, max_size=3),
+    max_leaves=4,
+)
+
+
+@given(st.lists(st.tuples(FLAGS, st.dictionaries(KEYS, VALUES, max_size=5)), max_size=5))
+def test_whatever_options_say_a_line_is_read_or_refused(rows: list[tuple[str, dict[str, Any]]]) -> None:
+    words = [word for flag, values in rows for word in (f"-{flag}", json.dumps(values))]
+    refused = None
+    try:
+        assert taken(shlex.join(["qemu-system-x86_64", *words])).name
+    except Invalid as error:
+        refused = error
+    assert refused is None or refused.problems
+
+
 @given(st.lists(TEXTS, max_size=8))
 def test_no_word_of_a_line_is_lost_without_a_note(words: list[str]) -> None:
     words = [word for word in words if not UNWRITABLE.search(word)]

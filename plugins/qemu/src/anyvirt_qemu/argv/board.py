@@ -38,7 +38,7 @@ from anyvirt.api import (
 
 from anyvirt_qemu.argv.draft import Draft
 from anyvirt_qemu.argv.draft import made as _made
-from anyvirt_qemu.argv.given import Given, number, size, words_of
+from anyvirt_qemu.argv.given import Given, number, off, on, size, words_of
 from anyvirt_qemu.devices.cpu import HYPERV
 
 UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -70,7 +70,7 @@ def machine(d: Draft) -> None:
     d.machine = words_of(switches.pop("type", ""))
     _accelerator(d, switches)
     d.fields["switches"], d.fields["timers"] = _switches(d, switches), []
-    if switches.get("hpet") in {"on", "off"} or d.last("no-hpet") is not None:
+    if words_of(switches.get("hpet")) in {"on", "off"} or d.last("no-hpet") is not None:
         present = switches.pop("hpet", "off") == "on"
         d.fields["timers"].append(Timer(name="hpet", present=present))  # type: ignore[arg-type]
     left = {key: words_of(value) for key, value in switches.items() if key not in OWN_MACHINE}
@@ -80,9 +80,9 @@ def machine(d: Draft) -> None:
     if left:
         text = ",".join(f"{key}={value.replace(',', ',,')}" for key, value in left.items())
         d.keep(Given("machine", text, ("-machine", text)))
-    if switches.get("dump-guest-core") in {"on", True}:
+    if on(switches.get("dump-guest-core")):
         d.fields["memory_dump_core"] = True
-    if switches.get("usb") in {"on", True}:
+    if on(switches.get("usb")):
         d.given.append(Given("usb", "", ()))
 
 
@@ -105,11 +105,11 @@ def _switches(d: Draft, switches: dict[str, Any]) -> dict[str, Any]:
     features: dict[str, Any] = {"acpi": True} if d.arch in {"x86_64", "i686", "aarch64"} else {}
     if d.arch in {"x86_64", "i686"}:
         features["apic"] = True
-    if d.last("no-acpi") is not None or switches.pop("acpi", None) in {"off", False}:
+    if d.last("no-acpi") is not None or off(switches.pop("acpi", None)):
         features.pop("acpi", None)
     for key in ("smm", "vmport"):
-        if switches.get(key) in {"on", "off", True, False}:
-            features[key] = switches.pop(key) in {"on", True}
+        if on(switches.get(key)) or off(switches.get(key)):
+            features[key] = on(switches.pop(key))
     chip = {"split": "qemu", "on": "kvm"}.get(str(switches.get("kernel_irqchip")))
     if chip is not None:
         features["ioapic"] = chip
@@ -296,9 +296,9 @@ def _backing(d: Draft) -> None:
     if d.last("mem-prealloc") is not None:
         made["allocation"] = "immediate"
     lock = d.last("overcommit", "realtime")
-    if lock is not None and (lock.options.get("mem-lock") in {"on", True} or lock.options.get("mlock") == "on"):
+    if lock is not None and (on(lock.options.get("mem-lock")) or lock.options.get("mlock") == "on"):
         made["locked"] = True
-    backs = {given.id: given for given in d.every("object") if given.options.get("qom-type") in BACKINGS}
+    backs = {given.id: given for given in d.every("object") if str(given.options.get("qom-type")) in BACKINGS}
     made |= _pages(d, _used(d, backs))
     if made:
         d.fields["memory_backing"] = MemoryBacking(**made)
@@ -340,13 +340,13 @@ def _backed(d: Draft, given: Given) -> dict[str, Any]:
     given.done = True
     o = given.options
     kind = BACKINGS[str(o["qom-type"])]
-    if kind != "anonymous" or o.get("share") in {"on", True}:
+    if kind != "anonymous" or on(o.get("share")):
         made["source"] = kind
-    if o.get("share") in {"on", True}:
+    if on(o.get("share")):
         made["access"] = "shared"
-    if o.get("prealloc") in {"on", True}:
+    if on(o.get("prealloc")):
         made["allocation"] = "immediate"
-    if o.get("hugetlb") in {"on", True} or "/hugepages" in str(o.get("mem-path", "")):
+    if on(o.get("hugetlb")) or "/hugepages" in str(o.get("mem-path", "")):
         made["hugepages"] = True
         if kind == "file":
             del made["source"]
@@ -406,7 +406,7 @@ def booting(d: Draft) -> None:
         made["boots"] = tuple(OsBoot(dev=ORDER[letter]) for letter in order if letter in ORDER)  # type: ignore[arg-type]
         if once is not None:
             d.note(f"left out: once={once} of -boot {boot.text} (an order holds for every boot)")
-        if o.get("menu") in {"on", "off"}:
+        if words_of(o.get("menu")) in {"on", "off"}:
             made["bootmenu"] = o.pop("menu") == "on"
         wait = number(o.pop("splash-time", None))
         if wait is not None:
@@ -426,7 +426,7 @@ def _flash(d: Draft, made: dict[str, Any]) -> None:
     for given in [*d.every("pflash"), *(x for x in d.every("drive") if x.options.get("if") == "pflash")]:
         given.done = True
         path = given.text if given.flag == "pflash" else str(given.options.get("file", ""))
-        only = given.options.get("readonly", given.options.get("read-only")) in {"on", True}
+        only = on(given.options.get("readonly", given.options.get("read-only")))
         paths.append((number(given.options.get("unit")) or 0, d.path(path), only))
     paths.sort(key=lambda row: row[0])
     if paths:

@@ -19,7 +19,7 @@ from anyvirt.api import (
 )
 
 from anyvirt_qemu.argv.draft import Draft, variant
-from anyvirt_qemu.argv.given import Given, number, parsed, words_of
+from anyvirt_qemu.argv.given import Given, number, on, parsed, words_of
 from anyvirt_qemu.argv.parts import seat
 
 PORTS: Final = {
@@ -79,7 +79,7 @@ def _chardev(d: Draft, given: Given) -> Found | None:
         more["log"] = str(options.pop("logfile"))
         append = options.pop("logappend", None)
         if append is not None:
-            more["log_append"] = append in {"on", True}
+            more["log_append"] = on(append)
     made = _described(d, kind, options)
     if made is None:
         return None
@@ -99,7 +99,7 @@ def _described(d: Draft, kind: str, o: dict[str, Any]) -> Found | None:
     if kind in {"file", "pipe", "serial", "tty", "parallel", "parport"}:
         word = {"file": "file", "pipe": "pipe"}.get(kind, "dev")
         append = o.pop("append", None)
-        source = CharSource(path=str(o.pop("path", "")), append=None if append is None else append in {"on", True})
+        source = CharSource(path=str(o.pop("path", "")), append=None if append is None else on(append))
         return word, (source,), {}
     if kind == "socket":
         return _socket(o)
@@ -136,7 +136,7 @@ def _socket(o: dict[str, Any]) -> Found | None:
 
 
 def _onoff(value: Any) -> bool | None:
-    return None if value is None else value in {"on", True, "yes", "true"}
+    return None if value is None else on(value) or words_of(value) in {"yes", "true"}
 
 
 def _text(value: Any) -> str | None:

@@ -78,9 +78,9 @@ class Given:
         """The same as on or off; what is neither stays."""
         for name in names:
             value = self.options.get(name)
-            if isinstance(value, bool) or value in {"on", "off", "yes", "no", "true", "false"}:
+            if isinstance(value, bool) or words_of(value) in {"on", "off", "yes", "no", "true", "false"}:
                 del self.options[name]
-                return value if isinstance(value, bool) else value in {"on", "yes", "true"}
+                return on(value) or words_of(value) in {"yes", "true"}
         return None
 
     @property
@@ -187,6 +187,16 @@ def words_of(value: Any) -> str:
     if isinstance(value, bool):
         return "on" if value else "off"
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+def on(value: Any) -> bool:
+    """Whether a value switches something on."""
+    return value is True or words_of(value) == "on"
+
+
+def off(value: Any) -> bool:
+    """Whether a value switches something off."""
+    return value is False or words_of(value) == "off"
 
 
 def number(value: Any) -> int | None:

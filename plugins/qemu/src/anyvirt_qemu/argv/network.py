@@ -9,7 +9,7 @@ from typing import Any, Final
 from anyvirt.api import Interface, InterfaceDriver, InterfaceSource, Ip, PortForward, PortRange
 
 from anyvirt_qemu.argv.draft import Draft, made, tuned, variant
-from anyvirt_qemu.argv.given import Given, number, words_of
+from anyvirt_qemu.argv.given import Given, number, on, words_of
 from anyvirt_qemu.argv.parts import seat
 
 CARDS: Final = {
@@ -105,7 +105,7 @@ def _connected(d: Draft, back: Given) -> Interface | None:
         found = Interface(type="vdpa", source=InterfaceSource(dev=str(o.get("vhostdev", ""))))  # type: ignore[arg-type]
     if found is None:
         return None
-    if o.get("vhost") in {"on", True}:
+    if on(o.get("vhost")):
         driver["name"] = "vhost"
     moved = {key: value for key, value in driver.items() if value is not None}
     left = [key for key in o if key not in HEEDED.get(kind, ())]
@@ -145,7 +145,7 @@ def _vhost_user(d: Draft, back: Given) -> Interface | None:
     if chardev is None or path is None:
         return None
     chardev.done = True
-    mode: Any = "server" if chardev.options.get("server") in {"on", True} else "client"
+    mode: Any = "server" if on(chardev.options.get("server")) else "client"
     return Interface(type="vhostuser", source=InterfaceSource(type="unix", path=str(path), mode=mode))  # type: ignore[arg-type]
 
 

@@ -33,7 +33,7 @@ from anyvirt.api import (
 )
 
 from anyvirt_qemu.argv.draft import ADDRESS, Draft, made, tuned, variant
-from anyvirt_qemu.argv.given import Given, number, words_of
+from anyvirt_qemu.argv.given import Given, number, on, words_of
 from anyvirt_qemu.devices.controller import SCSI, USB
 from anyvirt_qemu.devices.sound import OTHERS, PCI
 
@@ -422,7 +422,7 @@ def _folder(d: Draft, back: Given, tag: str | None, model: Any) -> Filesystem:
         driver=FilesystemDriver(type="path", wrpolicy=policy),
         source_dir=d.path(str(back.options.get("path", ""))),
         target=tag,
-        readonly=back.options.get("readonly") in {"on", True},
+        readonly=on(back.options.get("readonly")),
         **modes,
     )
 

@@ -90,7 +90,7 @@ def _window(d: Draft, given: Given, kind: Any) -> None:
     gl = given.options.get("gl")
     x = Graphics(
         type=kind,
-        gl=None if gl is None or kind == "egl-headless" else given.take("gl") in {"on", True, "core", "es"},
+        gl=None if gl is None or kind == "egl-headless" else words_of(given.take("gl")) in {"on", "core", "es"},
         gl_rendernode=node,
         fullscreen=given.switch("full-screen") if kind == "sdl" else None,
         p2p=given.switch("p2p") if kind == "dbus" else None,

@@ -20,7 +20,7 @@ from anyvirt.api import (
 )
 
 from anyvirt_qemu.argv.draft import Draft, made, tuned, variant
-from anyvirt_qemu.argv.given import Given, nested, number, parsed, words_of
+from anyvirt_qemu.argv.given import Given, nested, number, off, on, parsed, words_of
 
 LETTERS: Final = {"hda": 0, "hdb": 1, "hdc": 2, "hdd": 3}
 FORMATS: Final = frozenset({
@@ -210,9 +210,9 @@ def _dressed(d: Draft, given: Given, x: Disk, names: Names) -> None:
         if d.buses.get(thread, ("", 0))[0] == "iothread":
             given.take("iothread")
             more["iothread"] = d.buses[thread][1]
-        if given.options.get("scsi") in {"off", False}:
+        if off(given.options.get("scsi")):
             given.take("scsi")
-    if given.options.get("share-rw") in {"on", True}:
+    if on(given.options.get("share-rw")):
         given.take("share-rw")
         changes["shareable"] = True
     cached = given.switch("write-cache")
@@ -319,9 +319,9 @@ def _said(given: Given, x: Disk) -> Disk:
     back = given.switch("cache.writeback")
     if direct is not None or flush is not None or back is not None:
         driver["cache"] = CACHES.get((direct is True, back is not False, flush is True), "writeback")
-    if given.options.get("discard") in {"unmap", "on", "ignore", "off"}:
+    if words_of(given.options.get("discard")) in {"unmap", "on", "ignore", "off"}:
         driver["discard"] = "unmap" if given.take("discard") in {"unmap", "on"} else "ignore"
-    if given.options.get("detect-zeroes") in {"off", "on", "unmap"}:
+    if words_of(given.options.get("detect-zeroes")) in {"off", "on", "unmap"}:
         driver["detect_zeroes"] = given.take("detect-zeroes")
     driver["copy_on_read"] = given.switch("copy-on-read")
     for name, field in (("werror", "error_policy"), ("rerror", "rerror_policy")):
@@ -437,7 +437,7 @@ def _graph(d: Draft, top: Given, bus: str, device: str) -> Disk | None:
     if tree is None:
         return None
     filters: dict[str, Any] = {}
-    while tree.get("driver") in {"copy-on-read", "throttle"} and isinstance(tree.get("file"), Mapping):
+    while words_of(tree.get("driver")) in {"copy-on-read", "throttle"} and isinstance(tree.get("file"), Mapping):
         if tree["driver"] == "throttle":
             return None
         filters["copy_on_read"] = True
@@ -448,11 +448,11 @@ def _graph(d: Draft, top: Given, bus: str, device: str) -> Disk | None:
     kind, source, format, backing = found  # noqa: A001
     x = _disk(d, kind, source, format, bus, device).replace(backing_store=backing)
     levels = [tree, *_below(tree)]
-    read_only = any(level.get("read-only") in {True, "on"} for level in levels[:1])
+    read_only = any(on(level.get("read-only")) for level in levels[:1])
     cache = next((level["cache"] for level in levels if isinstance(level.get("cache"), Mapping)), None)
     more: dict[str, Any] = dict(filters)
     if cache is not None:
-        direct, flush = (cache.get(key) in {True, "on"} for key in ("direct", "no-flush"))
+        direct, flush = (on(cache.get(key)) for key in ("direct", "no-flush"))
         more["cache"] = CACHES.get((direct, True, flush), "writeback")
     for key, field in (("discard", "discard"), ("detect-zeroes", "detect_zeroes"), ("aio", "io")):
         value = next((level[key] for level in levels if key in level), None)
