@@ -24,7 +24,6 @@ TOP: Final[Mapping[str, type]] = {
     "sandbox": bool,
     "apparmor": bool,
     "partition": str,
-    "partition": str,
 }
 TABLES: Final[Mapping[str, Mapping[str, type]]] = {
     "vnc": {"certificates": str, "key": str, "password": str, "sasl": bool, "socket": bool, "tls": bool},
@@ -62,7 +61,6 @@ class Configured:
     :param limits: ``core``, ``memlock`` in bytes, ``files``, ``processes``, and ``oom`` from -1000 to 1000.
     :param mounts: where huge pages are taken from; any mount that QEMU may write to without them.
     :param partition: control group below which each guest has one of its own; ``""`` for guests that ask for one.
-    :param partition: control group below which each guest has one of its own; ``""`` for guests that ask for one.
     """
 
     file: str = ""
@@ -74,7 +72,6 @@ class Configured:
     services: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
     limits: Mapping[str, int] = field(default_factory=dict)
     mounts: tuple[str, ...] = ()
-    partition: str = ""
     partition: str = ""
 
     def where(self, key: str) -> str:
@@ -145,9 +142,6 @@ def _understood(file: Path, found: Mapping[str, Any], *, system: bool) -> Config
             raise Invalid(f"{file}: {name} has no meaning for this user's guests, which run as this user", hint=hint)
     if found.get("group") and not found.get("user"):
         raise Invalid(f"{file}: group is given without user", hint="name the user, too")
-    if not str(found.get("partition", "/")).startswith("/"):
-        text = f"{file}: partition has {found['partition']!r}, which is no absolute path"
-        raise Invalid(text, hint="write it like /machine/production")
     if not str(found.get("partition", "/")).startswith("/"):
         text = f"{file}: partition has {found['partition']!r}, which is no absolute path"
         raise Invalid(text, hint="write it like /machine/production")

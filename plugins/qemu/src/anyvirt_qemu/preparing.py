@@ -62,7 +62,6 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     under = _under(site, domain, found, accelerator)
     domain = advice.given(_cpu(site, domain, under), site.host.settings.child_env)
     domain = partitioned(domain, site.configured.partition)
-    domain = partitioned(domain, site.configured.partition)
     domain, unfit = _firmware(site, domain, caps)
     problems += [*unclear, *unheard, *unfit]
     wrong: list[Problem] = []
@@ -96,27 +95,24 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
 
 def _blockers(site: Site, domain: Domain, planned: Plan) -> list[Problem]:
     """What this host, and the files of other guests, have against it."""
-    from anyvirt_qemu.hosting import confined, ownership
     from anyvirt_qemu.preflight import blockers
 
-    given = [*attached.devices(site, planned, str(domain.uuid)), *confined.blockers(site, planned)]
+    given = [*attached.devices(site, planned, str(domain.uuid))]
+    if planned.profile is not None:
+        from anyvirt_qemu.hosting import confined
+
+        given += confined.blockers(site, planned)
     given += properties.blockers(planned, site.host.settings.user_cache_dir)
     if planned.account is None:
         return [*blockers(domain, planned), *given]
+    from anyvirt_qemu.hosting import ownership
+
     ours = (str(site.scope.state), str(site.scope.run))
     rights = Rights(planned.account, planned.files, ours)
     problems = blockers(domain, planned, rights)
     shut = [wrong for folder in ours if (wrong := rights.way(f"{folder}/qemu")) is not None]
     problems += [Problem(wrong.code, "", None, wrong.text, wrong.hint) for wrong in shut[:1]]
     return [*problems, *given, *ownership.blockers(site, planned, str(domain.uuid))]
-
-
-def partitioned(domain: Domain, partition: str) -> Domain:
-    """The definition with a place among the host's groups, where the settings have one for all guests."""
-    resource = domain.resource or Resource()
-    if not partition or resource.partition:
-        return domain
-    return domain.replace(resource=resource.replace(partition=partition))
 
 
 def partitioned(domain: Domain, partition: str) -> Domain:
@@ -154,15 +150,6 @@ def _paths(site: Site, domain: Domain, who: Account | None) -> Paths:
         memory += f"/{who.uid}"
     return Paths(
         guest=guest,
-def _programs(site: Site, domain: Domain) -> dict[str, Program]:
-    """What is known of programs that the guest needs beside QEMU."""
-    if not any(needed(domain)):
-        return {}
-    from anyvirt_qemu import installed
-
-    return installed.found(site, domain)
-
-
         nvram=variables,
         memory=memory,
         hugepages=mounts,
@@ -170,6 +157,15 @@ def _programs(site: Site, domain: Domain) -> dict[str, Program]:
         tpm=state,
         vhost_net=attached.vhost_net(),
     )
+
+
+def _programs(site: Site, domain: Domain) -> dict[str, Program]:
+    """What is known of programs that the guest needs beside QEMU."""
+    if not any(needed(domain)):
+        return {}
+    from anyvirt_qemu import installed
+
+    return installed.found(site, domain)
 
 
 def _storage(site: Site, domain: Domain) -> Storage:
