@@ -30,7 +30,7 @@ from anyvirt_host.local.launch import Spec, launch
 from anyvirt_qemu import ending, failure, image, journal, reserves
 from anyvirt_qemu.command import Command
 from anyvirt_qemu.guest import LOG, Record
-from anyvirt_qemu.hosting import Preparation, assigned, confined, links, ownership, tuned
+from anyvirt_qemu.hosting import Preparation, assigned, links, tuned
 from anyvirt_qemu.monitor import Monitor
 from anyvirt_qemu.reached import reached
 from anyvirt_qemu.run_dir import CONTROL, RECORD, RunDir
@@ -103,8 +103,7 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
     journal.prepare(place.q, uid=record.uid)
     _overlay(site, plan)
     plan = assigned.take(ready, plan)
-    ownership.give(ready, plan)
-    confined.load(ready, plan)
+    _kept_in(ready, plan)
     nets: dict[str, Mapping[str, str]] = {}
     with ExitStack() as ours:  # what QEMU has inherited is no longer needed here, whatever becomes of it
         joins = tuned.before(ready, plan.tuning, ours)
@@ -135,6 +134,18 @@ def _launched(site: Site, row: Row, plan: Plan, place: RunDir, record: Record) -
             monitor.execute("cont")
         site.step("note-running")
         ready.note(phase="running")
+
+
+def _kept_in(ready: Preparation, plan: Plan) -> None:
+    """What keeps QEMU to what is its guest's, and gives it that."""
+    if plan.account is not None:
+        from anyvirt_qemu.hosting import ownership
+
+        ownership.give(ready, plan)
+    if plan.profile is not None:
+        from anyvirt_qemu.hosting import confined
+
+        confined.load(ready, plan)
 
 
 def _run_dir(site: Site, row: Row, account: Account | None) -> RunDir:

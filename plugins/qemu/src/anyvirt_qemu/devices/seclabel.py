@@ -41,7 +41,7 @@ def labels(b: Build, x: Domain, account: Account | None) -> None:
         else:
             meaningless(label, "label", "baselabel")
             relabel = label.relabel is not False
-    for source, one in labelled(x):
+    for source, one in labelled(x) if any(labelled(plain(x))) else ():
         meaningless(one)
         meaningless(source, "seclabels")
         if one.model == "dac" and (one.relabel or one.label) and not relabel:
