@@ -244,7 +244,7 @@ def test_a_baseline_of_real_models_is_a_part_of_each(
 
 def test_names_of_libvirt_are_understood_and_what_no_model_has_is_left_out(caps: Capability, folder: Path) -> None:
     models = cpu_models.found(caps, folder)
-    rows = ("pclmuldq", "lahf_lm", "sse4_1", "osxsave", "ht", "never-seen")
+    rows = ("pclmuldq", "lahf_lm", "sse4_1", "osxsave", "ht", "hypervisor", "never-seen")
     cpu = CpuSpec(model="Nehalem", features=tuple(CpuFeature(name=name) for name in rows))
     heard = cpu_models.heard(cpu, models.known)
     assert [one.name for one in heard.features] == ["pclmuldq", "lahf_lm", "sse4_1"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 from anyvirt.cli.declare import arg, command, opt, shown_form
 from anyvirt.cli.invocation import Invocation
@@ -11,6 +11,7 @@ from anyvirt.cli.invocation import Invocation
 if TYPE_CHECKING:
     from anyvirt.model.cpu import CpuSpec
 
+SHOWN: Final = 4  # of the features that a model lacks; --json has them all
 _FILES = "Files with a CPU: <cpu>, a domain, or what host capabilities or domcapabilities print; - reads the input."
 _EMULATOR = "Path of the program that runs the guests."
 _ARCH = "Architecture of the guests; the host's without it."
@@ -73,7 +74,7 @@ def models(
     if cli.json("cpu-models/1", models=rows):
         return
     heads = ("Model", "Usable", "Vendor", "Missing")
-    cli.table(heads, [(row["name"], row["usable"], row["vendor"], " ".join(row["missing"])) for row in rows])
+    cli.table(heads, [(row["name"], row["usable"], row["vendor"], _some(row["missing"])) for row in rows])
 
 
 @command(
@@ -135,6 +136,12 @@ def compare(
         from anyvirt.errors import Invalid
 
         raise Invalid(f"the CPU in {file} is incompatible: {found.reason}")
+
+
+def _some(names: list[str]) -> str:
+    """The first few, and how many more there are."""
+    more = len(names) - SHOWN
+    return " ".join([*names[:SHOWN], *([f"and {more} more"] if more > 0 else [])])
 
 
 def _which(emulator: str, arch: str, machine: str, virttype: str) -> dict[str, Any]:

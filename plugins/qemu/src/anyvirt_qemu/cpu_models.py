@@ -22,8 +22,8 @@ NAMES: Final = {
     "pclmuldq": "pclmulqdq", "sse3": "pni", "i64": "lm", "xd": "nx", "ffxsr": "fxsr-opt", "sse4-1": "sse4.1",
     "sse4-2": "sse4.2",
 }  # fmt: skip
-# what a running system switches on by itself, and no CPU model has
-ITSELF: Final = frozenset({"ht", "osxsave", "ospke"})
+# what a running system, or whatever runs it, switches on by itself, and no CPU model has
+ITSELF: Final = frozenset({"ht", "hypervisor", "osxsave", "ospke"})
 
 
 @dataclass(frozen=True, slots=True)
