@@ -31,8 +31,15 @@ KIND: Final = "program"
 NAP: Final = 0.005
 GRACE: Final = 2.0  # seconds that a program has to end by itself
 GONE: Final = 10.0
-# words of QEMU's that tell of a connection to a program
-TROUBLE: Final = re.compile(r"tpm|vhost|[Ff]ailed to (connect|write|read)|[Cc]onnection re|pr-manager|netdev|dbus")
+# words of QEMU's that tell of trouble with what a program does
+TROUBLE: Final = {
+    "swtpm": re.compile("tpm"),
+    "virtiofsd": re.compile("vhost|-vu-"),
+    "passt": re.compile("netdev"),
+    "qemu-pr-helper": re.compile("pr-(manager|helper)"),
+    "vhost-user-gpu": re.compile("vhost|-vu-"),
+    "dbus-daemon": re.compile("dbus", re.IGNORECASE),
+}
 
 
 def start(ready: Preparation, plan: Plan, ours: ExitStack, joins: tuple[str, ...] = ()) -> dict[str, int]:
@@ -168,16 +175,19 @@ def speaking(place: RunDir, uses: Sequence[ProgramUse], guest: str) -> Iterator[
 
 
 def explained(place: RunDir, uses: Sequence[ProgramUse], error: VirtError, guest: str) -> VirtError:
-    """Why QEMU failed, where a program beside it has words for that; the same error where none has."""
-    if "program" in error.details or not TROUBLE.search(str(error)):
+    """Why QEMU failed, where a program that its words are about has words for that; the same error where none has."""
+    if "program" in error.details:
         return error
-    said = {use.name: words for use in uses if (words := _words(place, use.title))}
-    if not said:
-        return error
-    name, words = next(iter(said.items()))
-    found = _ended(name, guest, words)
-    found.details |= {"programs": said, "qemu": error.message}
-    return found
+    said = str(error)
+    about = [use for use in uses if TROUBLE[use.name].search(said)]
+    # first the device itself, where it is named
+    for use in sorted(about, key=lambda use: re.search(rf"\b{re.escape(use.alias)}\b", said) is None):
+        words = _words(place, use.title)
+        if words:
+            found = _ended(use.name, guest, words)
+            found.details["qemu"] = error.message
+            return found
+    return error
 
 
 def _ended(name: str, guest: str, words: str) -> VirtError:
