@@ -268,6 +268,13 @@ def test_options_have_their_words(line: str, path: str, value: Any) -> None:
     assert found == value
 
 
+def test_a_device_that_is_kept_finds_its_place_after_the_others() -> None:
+    for text, kept in (("edu", '{"driver":"edu"}'), ("edu,addr=9", "edu,addr=9"), ('{"driver":"edu"}', None)):
+        (own,) = taken(f"qemu-system-x86_64 -device '{text}'").extensions
+        assert isinstance(own, QemuCommandLine)
+        assert [one.value for one in own.arguments] == ["-device", kept or text]
+
+
 @pytest.mark.parametrize(
     ("line", "note"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from typing import Any, Final, TypeVar
@@ -22,6 +23,10 @@ TRANSPORTS: Final = ("-pci", "-ccw", "-device")
 WORDED: Final = frozenset({
     "disable-legacy", "acpi", "smm", "pit", "vmport", "sata", "guest-loader", "display", "rombar-auto", "aer-auto",
     "msi", "msix", "x-pci-hole64-fix", "write-cache", "backend_defaults", "hpet-auto",
+})  # fmt: skip
+# keys of a device whose values are names, and so the same as JSON
+NAMED: Final = frozenset({
+    "driver", "id", "drive", "chardev", "netdev", "rng", "memdev", "fsdev", "tpmdev", "audiodev", "bus",
 })  # fmt: skip
 # option -> the option with its back end
 BACKENDS: Final = {
@@ -92,7 +97,7 @@ class Draft:
         if any(UNWRITABLE.search(word) for word in given.words):
             self.note(f"left out: {' '.join(given.words)!a} (it holds a character that XML cannot carry)")
             return
-        self.arguments += given.words
+        self.arguments += _later(given)
         self.note(f"kept in qemu:commandline: {' '.join(given.words)}{f' ({why})' if why else ''}")
 
     def drop(self, given: Given, why: str) -> None:
@@ -173,6 +178,16 @@ class Draft:
             return None
         del given.options["bootindex"]
         return Boot(order=place or 1)
+
+
+def _later(given: Given) -> tuple[str, ...]:
+    """The words of a device that names no place so that it finds one after those that have theirs.
+
+    QEMU makes devices that are given as keys before all that are given as JSON, whatever their order is.
+    """
+    if given.flag != "device" or given.json or set(given.options) - NAMED:
+        return given.words
+    return (given.words[0], json.dumps(given.options, separators=(",", ":")))
 
 
 def variant(driver: str) -> tuple[str, str | None]:
