@@ -36,7 +36,7 @@ SAMPLES: Final = (
 )  # fmt: skip
 TRIES: Final = 40
 DEPTH: Final = 9
-BUSES: Final = {"q35": "pcie", "virt": "pcie", "s390": "", "microvm": "", "vexpress": "", "pseries": "pci"}
+BUSES: Final = {"q35": "pcie", "virt": "pcie", "s390": "pci", "microvm": "", "vexpress": "", "pseries": "pci"}
 ALIASES: Final = {
     "": "pc-i440fx-7.2",
     "pc": "pc-i440fx-7.2",
@@ -46,6 +46,7 @@ ALIASES: Final = {
     "s390-ccw": "s390-ccw-virtio-7.2",
     "s390-ccw-virtio": "s390-ccw-virtio-7.2",
 }
+EMULATORS: Final = {"i686": "x86_64", "ppc64le": "ppc64"}
 PAGES: Final = (2 << 20, 1 << 30, 4 << 10, 16 << 20, 512 << 20)
 TABLE: Final = ROOT / "tests/outside/support.json"
 # Where devices are is told in one sentence; the others say what is so while a guest runs.
@@ -255,7 +256,8 @@ class Trial:
         from anyvirt_qemu.plan import NodeUse, Paths, Serving, Storage
 
         given = domain.os or Os()
-        caps: Any = Everything((given.arch or "x86_64").replace("i686", "x86_64"))
+        arch = given.arch or "x86_64"
+        caps: Any = Everything(EMULATORS.get(arch, arch))
         config.plan(
             defaults.complete(domain, caps, random.Random(1).randbytes),
             caps,
