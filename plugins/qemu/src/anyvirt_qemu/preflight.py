@@ -85,6 +85,8 @@ def emulator(binary: str, rights: Rights = OURS) -> Iterator[Problem]:
     if not os.path.exists(binary):
         hint = f"install it (on Debian and Ubuntu: apt install {emulators.package(binary)}), or name another emulator"
         yield Problem("file.not-found", path, None, f"{binary} is not installed", hint)
+    elif (wrong := rights.way(binary)) is not None:
+        yield Problem(wrong.code, path, None, wrong.text, wrong.hint)
     elif not rights.may(binary, "x"):
         yield Problem("denied", path, None, f"{binary} may not be run by user {rights.user}", "correct its rights")
 

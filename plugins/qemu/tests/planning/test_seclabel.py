@@ -12,7 +12,7 @@ from anyvirt_qemu import account
 from anyvirt_qemu.configured import Configured
 from anyvirt_qemu.devices.seclabel import host_labels
 from anyvirt_qemu.inactive import inactive
-from anyvirt_qemu.plan import Account, NodeUse, Plan
+from anyvirt_qemu.plan import Account, NodeUse, Plan, Serving
 
 Planned = Callable[..., Plan]
 Guest = Callable[..., str]
@@ -181,3 +181,19 @@ def test_settings_that_name_nobody_are_told_with_their_file(user: str, group: st
         pytest.skip("needs root to become somebody")
     with pytest.raises(Invalid, match=r"qemu\.toml: user"):
         who(user=user, group=group, file="/etc/anyvirt/qemu.toml")
+
+
+def test_what_others_use_too_is_never_given_and_has_to_be_open(planned: Planned, guest: Guest) -> None:
+    devices = (
+        "<filesystem type='mount'><source dir='/share'/><target dir='x'/></filesystem>"
+        "<graphics type='vnc' autoport='yes'><listen type='address' address='127.0.0.1'/></graphics>"
+        "<serial type='tcp'><source mode='bind' host='127.0.0.1' service='5555' tls='yes'/></serial>"
+    )
+    serving = Serving(certificates={"chardev": "/pki"})
+    found = {use.path: (use.owner, use.optional) for use in planned(guest(devices), account=WHO, serving=serving).files}
+    assert found == {
+        "/share": (None, False),
+        "/pki/ca-cert.pem": (None, False),
+        "/pki/server-cert.pem": (None, True),
+        "/pki/server-key.pem": (None, True),
+    }

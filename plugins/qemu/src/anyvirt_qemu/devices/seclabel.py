@@ -6,7 +6,18 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from anyvirt.api import CharSource, Disk, Domain, DomainLabel, SecurityLabel, Source, meaningless, path_of, plain
+from anyvirt.api import (
+    CharSource,
+    Disk,
+    Domain,
+    DomainLabel,
+    SecurityLabel,
+    SevLaunch,
+    Source,
+    meaningless,
+    path_of,
+    plain,
+)
 
 from anyvirt_qemu import apparmor
 from anyvirt_qemu.build import Build
@@ -18,6 +29,7 @@ OPENED: Final = ("dev", "file", "pipe")
 # devices that reach the guest through VFIO, and the link there to the group that the IOMMU tells from others
 PASSED: Final = {"pci": "/sys/bus/pci/devices", "mdev": "/sys/bus/mdev/devices"}
 GROUP: Final = "iommu_group"
+CREDENTIALS: Final = '"qom-type":"tls-creds-x509"'
 ENDS: Final = (".in", ".out")
 CONNECTS: Final = {None, "connect", "client"}
 
@@ -126,6 +138,11 @@ class Needs:
             return
         self._found[path] = FileUse(path, place, owner=self._owner(source), **how)
 
+    def _keep(self, path: str | None, place: str, **how: Any) -> None:
+        """A file that QEMU needs, and that stays as it is."""
+        if path and path.startswith("/"):
+            self._found.setdefault(path, FileUse(path, place, **how))
+
     def _owner(self, source: Source | CharSource | None) -> tuple[int, int] | None:
         account = self._account
         if account is None:
@@ -197,9 +214,33 @@ class Needs:
             self._add(memory.server_path, "/devices/shmem/server/@path", write=True, optional=True)
         for module in x.memory_devices:
             self._add(module.path, "/devices/memory/source/path", write=True)
+        for disk in x.disks:
+            place = f"/devices/disk[{disk.target}]/source"
+            if disk.source is not None and disk.source.reservations is not None:
+                self._add(disk.source.reservations.path, f"{place}/reservations", write=True, optional=True)
+            if disk.type == "dir" and disk.source is not None:
+                self._keep(disk.source.dir, f"{place}/@dir")
         for part in x.inputs:
             self._add(part.evdev or part.dev, "/devices/input/source", write=True)
         self._host()
+        self._shared()
+
+    def _shared(self) -> None:
+        """What more than this guest uses: it is nobody's to give, and has to be open to the user."""
+        for share in self._x.filesystems:
+            if share.driver is None or share.driver.type != "virtiofs":
+                self._keep(share.source_dir, f"/devices/filesystem[{share.target}]/source/@dir")
+        for screen in self._x.graphics:
+            self._keep(screen.gl_rendernode, f"/devices/graphics[{screen.type}]/gl/@rendernode", write=True)
+        if any(module.model == "sgx-epc" for module in self._x.memory_devices):
+            self._keep("/dev/sgx_vepc", "/devices/memory", write=True)
+        if isinstance(self._x.launch_security, SevLaunch):
+            self._keep("/dev/sev", "/launchSecurity", write=True)
+        for words in self._b.words:
+            found = json.loads(words) if words.startswith("{") and CREDENTIALS in words else {}
+            end = found.get("endpoint")
+            for name in ("ca-cert", f"{end}-cert", f"{end}-key") if end else ():
+                self._keep(f"{found['dir']}/{name}.pem", "/devices", optional=name != "ca-cert")
 
     def _host(self) -> None:
         """Devices that are the guest's alone; a group of VFIO has its node once the host's driver has let go."""
