@@ -25,6 +25,11 @@ AT_ONCE: Final = (
 )
 # what is of older machines only, and takes seconds where it is not there: ``sh /etc/later`` loads it
 LATER: Final = ("floppy", "ata_piix", "uhci_hcd", "psmouse", "e1000", "snd_intel8x0", "ib700wdt", "parport_pc", "lp")
+# what makes a host of it, with guests of its own: ``sh /etc/host`` loads it
+HOST: Final = (
+    *("vfio_pci", "vfio_iommu_type1", "tun", "macvtap", "vhost_net", "veth", "bridge"),
+    *("sch_htb", "sch_sfq", "sch_ingress", "cls_u32", "act_police"),
+)
 
 
 def full() -> small_guest.Guest:
@@ -82,10 +87,13 @@ def _archive(folder: Path) -> bytes:
     """What is unpacked over the small guest's own files: other modules, and the order to load them in."""
     archive, names = Archive(), []
     at_once = {module.name for module in modules.in_order(folder, (*MODULES, *AT_ONCE))}
-    for module in modules.in_order(folder, (*MODULES, *AT_ONCE, *LATER)):
+    host = {module.name for module in modules.in_order(folder, HOST)}
+    late = {module.name for module in modules.in_order(folder, LATER)} - at_once
+    for module in modules.in_order(folder, (*MODULES, *AT_ONCE, *LATER, *HOST)):
         archive.file(f"lib/modules/{module.name}.ko", module.data)
         names.append(module.name)
     archive.file("etc/modules", "".join(f"{name}\n" for name in names if name in at_once).encode())
-    later = (f"insmod /lib/modules/{name}.ko\n" for name in names if name not in at_once)
-    archive.file("etc/later", "".join(later).encode())
+    for file, wanted in (("later", late), ("host", host - at_once)):
+        words = (f"insmod /lib/modules/{name}.ko\n" for name in names if name in wanted)
+        archive.file(f"etc/{file}", "".join(words).encode())
     return archive.gzipped()

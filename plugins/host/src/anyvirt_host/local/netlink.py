@@ -176,8 +176,11 @@ def limit_sent(name: str, average: int, peak: int | None = None, burst: int | No
 
 
 def limit_received(name: str, average: int, burst: int | None = None) -> None:
-    """Drop what a device receives beyond ``average`` bytes a second, but for ``burst`` bytes at once."""
-    burst = max(burst or average, BURST_MIN)
+    """Drop what a device receives beyond ``average`` bytes a second, but for ``burst`` bytes at once.
+
+    Where nobody says how many, that is as much as in a second, and enough for packets of any size.
+    """
+    burst = burst or max(average, BURST_MIN)
     with _netlink() as ip, _told(name, f"limiting what {name} receives", module="act_police, cls_u32"):
         index = _index(ip, name)
         with _tolerated(errno.EEXIST):
