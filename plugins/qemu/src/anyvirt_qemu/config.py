@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from anyvirt.api import Domain, Invalid, Nvram, PciAddress, Problem, heeded, meaningless, plain, unheeded
 
+from anyvirt_qemu import unfit
 from anyvirt_qemu.build import DRIVER, Build
 from anyvirt_qemu.devices import (
     audio,
@@ -123,7 +124,7 @@ def plan(
     seclabel.labels(b, view, account)
     with b.within(view):
         _everything(b, view)
-    wrong = [*b.problems, *_unheeded(b, view)]
+    wrong = [*b.problems, *_unheeded(b, view), *unfit.problems(live, found)]
     if wrong and problems is None:
         raise Invalid(wrong)
     if problems is not None:

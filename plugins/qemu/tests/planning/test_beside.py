@@ -17,6 +17,7 @@ Guest = Callable[..., str]
 Planned = Callable[..., Any]
 SHARED = "<memoryBacking><source type='memfd'/><access mode='shared'/></memoryBacking>"
 TPM = "<tpm model='tpm-crb'><backend type='emulator' {}>{}</backend></tpm>"
+TIS = TPM.replace("tpm-crb", "tpm-tis")
 FS = "<filesystem><driver type='virtiofs'/>{}<source dir='{}'/><target dir='tag'/>{}</filesystem>"
 OLD = {"virtiofsd": Program("/usr/lib/qemu/virtiofsd", frozenset({"--fd", "--thread-pool-size"}))}
 EVERY = frozenset(
@@ -57,15 +58,15 @@ def test_a_tpm_is_emulated_in_the_folder_of_its_state(use: Callable[..., Program
 def test_a_tpm_of_version_1_2_has_a_state_of_its_own_and_one_bank(
     use: Callable[..., ProgramUse], planned: Planned, guest: Guest
 ) -> None:
-    one = use(TPM.format("version='1.2'", ""))
+    one = use(TIS.format("version='1.2'", ""))
     assert "--tpm2" not in one.argv
     assert one.state is not None
     assert one.state.folder.endswith("/1.2")
     assert "--tpm2" not in one.state.make
     with pytest.raises(Invalid, match="one bank"):
-        planned(guest(TPM.format("version='1.2'", "<active_pcr_banks><sha256/></active_pcr_banks>")))
+        planned(guest(TIS.format("version='1.2'", "<active_pcr_banks><sha256/></active_pcr_banks>")))
     with pytest.raises(Invalid, match="emulates no TPM"):
-        planned(guest(TPM.format("version='1.2'", "")), programs={"swtpm": Program("/x", frozenset({"tpm-2.0"}))})
+        planned(guest(TIS.format("version='1.2'", "")), programs={"swtpm": Program("/x", frozenset({"tpm-2.0"}))})
 
 
 def test_the_secret_of_a_tpm_goes_by_descriptor_and_is_refused_where_nobody_has_it(

@@ -20,7 +20,7 @@ PLACE: Final = {
     SourceType.VOLUME: "pool",
 }
 # Address of a disk on a bus that is the same everywhere; a SATA disk of bhyve sits on PCI.
-ADDRESS: Final = {DiskBus.USB: "usb", DiskBus.IDE: "drive", DiskBus.FDC: "drive"}
+ADDRESS: Final = {DiskBus.USB: "usb", DiskBus.IDE: "drive", DiskBus.SCSI: "drive", DiskBus.FDC: "drive"}
 KINDS: Final = ("bytes_sec", "iops_sec")
 
 
