@@ -30,6 +30,19 @@ def test_a_refusal_becomes_the_error_that_a_caller_can_act_on(
     assert error.details["desc"] == refusal.text
 
 
+@pytest.mark.parametrize(
+    ("said", "package"),
+    [
+        ('qemu-system-riscv64: Unable to load the RISC-V firmware "opensbi.bin"', "opensbi"),
+        ("qemu-system-ppc64: Could not find LPAR firmware 'slof.bin'", "qemu-system-data"),
+        ("qemu-system-s390x: could not find stage1 bootloader", "qemu-system-data"),
+        ("qemu: could not load PC BIOS 'bios-256k.bin'", "seabios"),
+    ],
+)
+def test_firmware_that_is_missing_is_told_with_its_package(said: str, package: str) -> None:
+    assert package in failure.ended(said, "web").hint
+
+
 def test_the_log_is_cut_down_to_why() -> None:
     log = (
         "2026-01-01T10:00:00.123456Z qemu-system-x86_64: warning: TCG doesn't support requested feature\n"

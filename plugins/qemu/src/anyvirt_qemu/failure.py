@@ -17,6 +17,7 @@ LOG_LINES: Final = 5
 LOG_LETTERS: Final = 2000
 
 NO_MEMORY = "the host has not that much memory free; give the guest less"
+DATA = "install QEMU's firmware (on Debian and Ubuntu: apt install qemu-system-data)"
 UPGRADE = "use another machine type, model or device, or another QEMU"
 # words that QEMU uses -> a way out, where there is one worth telling
 HINTS: Final[tuple[tuple[str, str], ...]] = (
@@ -35,6 +36,10 @@ HINTS: Final[tuple[tuple[str, str], ...]] = (
     ("Address already in use", "choose another port"),
     ("No space left on device", "make room on the disk that holds it"),
     ("speed mismatch trying to attach usb device", "use an xHCI controller, or all companions of the EHCI controller"),
+    ("Unable to load the RISC-V firmware", "install it (on Debian and Ubuntu: apt install opensbi)"),
+    ("Could not find LPAR firmware", DATA),
+    ("could not find stage1 bootloader", DATA),
+    ("could not load PC BIOS", "install it (on Debian and Ubuntu: apt install seabios)"),
     ("VFIO_MAP_DMA failed", "raise the limit of locked memory"),
 )
 
