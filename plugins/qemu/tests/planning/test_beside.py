@@ -214,3 +214,31 @@ def test_a_screen_without_a_bus_gets_one_of_its_own(planned: Planned, guest: Gue
     assert use.binds
     assert use.unprivileged
     assert '"addr":"unix:path=/run/q/dbus.sock"' in plan.argv[plan.argv.index("-display") + 1]
+
+
+def test_a_place_for_a_state_that_cannot_be_made_is_told_before_a_start(
+    planned: Planned, guest: Guest, paths: Any, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    programs = {name: Program("/bin/true", USUAL[name].can) for name in ("swtpm", "swtpm_setup")}
+    device = guest(TPM.format("version='2.0'", ""))
+    assert not list(installed.blockers(planned(device, programs=programs, paths=replace(paths, tpm=str(tmp_path)))))
+    closed = replace(paths, tpm=str(tmp_path / "file/here"))
+    (problem,) = installed.blockers(planned(device, programs=programs, paths=closed))
+    assert (problem.path, problem.code) == ("/devices/tpm[0]", "denied")
+    assert str(tmp_path / "file") in problem.text
+
+
+def test_a_user_who_may_have_no_namespace_is_told_before_a_start(
+    planned: Planned, guest: Guest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = {"virtiofsd": Program("/bin/true", frozenset(), rooted=True)}
+    plan = planned(guest(FS.format("", tmp_path, ""), extra=SHARED), programs=programs)
+    monkeypatch.setattr(installed, "CLOSED", {})
+    assert not list(installed.blockers(plan))
+    setting = tmp_path / "userns"
+    setting.write_text("0\n")
+    monkeypatch.setattr(installed, "CLOSED", {str(setting): "0"})
+    (problem,) = installed.blockers(plan)
+    assert problem.path == "/devices/filesystem[tag]"
+    assert str(setting) in problem.text
