@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import stat
+import struct
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ import pytest
 from anyvirt.api import Connection, Denied, Invalid, State, VirtError, open  # noqa: A004
 from anyvirt_qemu import reserves
 from anyvirt_qemu.guest import Run
+from anyvirt_qemu.rights import LIST
 from sector_stage import UP, boot_disk, read_until, sector_xml
 
 UID, GID, OTHER = 61234, 61235, 61236  # nobody has them
@@ -241,6 +243,35 @@ def test_what_has_taken_the_place_of_an_image_is_left_alone(connection: Connecti
     assert owner(replaced) == (FOREIGN, FOREIGN, 0o604)
     assert owner(secret) == (0, 0, 0o640)
     assert not (folder / "state/system/qemu/ownership.json").read_bytes().strip(b"[]")
+
+
+def test_what_its_owner_for_a_while_has_opened_to_others_is_closed_again(connection: Connection, folder: Path) -> None:
+    own, listed = image(folder / "own.img"), image(folder / "listed.img", mode=0o640)
+    kept = acl(6, 4, (FOREIGN, 4), mask=4)
+    try:
+        os.setxattr(listed, LIST, kept)
+    except OSError:
+        pytest.skip(f"no file system with access control lists can be mounted here: {folder}")
+    domain = connection.domain_define(xml(folder, more=disk(own) + disk(listed, "vdc")))
+    domain.start()
+    for path in (own, listed):
+        os.setxattr(path, LIST, acl(6, 6, (OTHER, 6), mask=6))
+        path.chmod(0o4777)
+    domain.destroy()
+    assert owner(own) == (0, 0, 0o600)
+    assert LIST not in os.listxattr(own)
+    assert owner(listed) == (0, 0, 0o640)
+    assert os.getxattr(listed, LIST) == kept
+    own.chmod(0o4700)
+    (problem,) = domain.preflight()
+    assert problem.hint == f"chmod ug-s {own}"
+
+
+def acl(user: int, group: int, named: tuple[int, int], *, mask: int) -> bytes:
+    """An access control list with one more user in it; nothing is for others."""
+    none = 0xFFFFFFFF
+    entries = [(1, user, none), (2, named[1], named[0]), (4, group, none), (16, mask, none), (32, 0, none)]
+    return struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *entry) for entry in entries)
 
 
 def test_a_link_of_another_user_is_not_followed_to_a_file_that_would_change_hands(

@@ -159,6 +159,11 @@ def test_the_label_comes_first_then_the_settings_then_the_account_then_root() ->
     found, _, _ = who("type='dynamic' model='dac'>", user="daemon", ownership=False)
     assert found is not None
     assert (found.name, found.uid, found.gives) == ("daemon", 1, False)
+    domain = parse("<domain type='qemu'><name>one</name></domain>", Domain)
+    found, _, _ = account.chosen(domain, Configured(), system=True, name="daemon")
+    assert found is not None
+    assert (found.name, found.gives) == ("daemon", True)
+    assert account.chosen(domain, Configured(), system=False, name="daemon") == (None, [], [])
     found, _, told = who()
     assert found is None
     assert "useradd --system" in told[0]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from anyvirt.api import Busy, Denied, Failed, NotFound, Problem, ProcessId, VirtError, current
 
 from anyvirt_qemu.devices.seclabel import GROUP
-from anyvirt_qemu.rights import Mode, sealed
+from anyvirt_qemu.rights import LIST, Mode, sealed
 
 if TYPE_CHECKING:
     from anyvirt_qemu.hosting import Preparation
@@ -61,6 +61,7 @@ class Held:
     :param now: those that it has got.
     :param boot: when that was; guests of another boot use nothing any more.
     :param users: who uses it, by UUID.
+    :param acl: the access control list that it had, in hexadecimal digits; empty for none.
     """
 
     path: str
@@ -70,6 +71,7 @@ class Held:
     now: tuple[int, int, int]
     boot: str
     users: Mapping[str, Use]
+    acl: str = ""
 
     def keeps(self, now: tuple[int, int, int]) -> bool:
         """Whether everybody who uses it can go on with other hands."""
@@ -177,7 +179,7 @@ class Book:
     def _entry(row: Mapping[str, Any]) -> Held:
         users = {name: Use(**use) for name, use in row["users"].items()}
         was, now = (_three(row[name]) for name in ("was", "now"))
-        return Held(row["path"], row["device"], row["number"], was, now, row["boot"], users)
+        return Held(row["path"], row["device"], row["number"], was, now, row["boot"], users, row.get("acl", ""))
 
 
 def _three(values: Any) -> tuple[int, int, int]:
@@ -267,12 +269,15 @@ def _made(path: str) -> int:
     above, name = os.path.split(path)
     fd = reached(above)
     try:
-        os.close(os.open(name, NEW, 0o600, dir_fd=fd))
+        new = os.open(name, NEW, 0o600, dir_fd=fd)
     except OSError as error:
         raise _coded(error, path) from error
     finally:
         os.close(fd)
-    return reached(path)
+    try:
+        return os.open(f"/proc/self/fd/{new}", os.O_PATH | os.O_CLOEXEC)
+    finally:
+        os.close(new)
 
 
 class Change:
@@ -314,7 +319,7 @@ class Change:
                 )
                 raise Denied(text, hint=f"chmod u+rw {use.path}")
         users = {name: one for name, one in held.users.items() if name != self._uuid} if held is not None else {}
-        entry = held or Held(_node(use.path), found.st_dev, found.st_ino, own, now, self._book.boot, {})
+        entry = held or Held(_node(use.path), found.st_dev, found.st_ino, own, now, self._book.boot, {}, _acl(fd).hex())
         if not replace(entry, users=users).keeps(now):
             hint = "run both guests as one user, or copy the image"
             raise Busy(use.path, holder="a guest that runs as another user", purpose="using it", hint=hint)
@@ -353,16 +358,31 @@ def _fit(found: os.stat_result, path: str) -> None:
     kind = stat.S_IFMT(found.st_mode)
     if kind not in {stat.S_IFREG, stat.S_IFBLK, stat.S_IFCHR, stat.S_IFSOCK, stat.S_IFIFO}:
         raise Denied(f"{path} is no file, and folders are not given away", hint="name the file itself")
+    if found.st_mode & (stat.S_ISUID | stat.S_ISGID):  # whoever writes it would have it run as its old owner
+        raise Denied(f"{path} runs as its owner, and is not given away", hint=f"chmod ug-s {path}")
 
 
-def _set(fd: int, now: tuple[int, int, int], path: str) -> None:
-    """Change hands and mode of what an O_PATH descriptor stands for."""
+def _acl(fd: int) -> bytes:
+    """The access control list of what a descriptor stands for; empty where it has none."""
+    try:
+        return os.getxattr(f"/proc/self/fd/{fd}", LIST)
+    except OSError:
+        return b""
+
+
+def _set(fd: int, now: tuple[int, int, int], path: str, *, acl: bytes | None = None) -> None:
+    """Change hands and mode of what an O_PATH descriptor stands for.
+
+    :param acl: the access control list that it is to have, whatever an owner has made of it meanwhile.
+    """
     place = f"/proc/self/fd/{fd}"
     uid, gid, mode = now
     try:
         found = os.fstat(fd)
         if (found.st_uid, found.st_gid) != (uid, gid):
             os.chown(place, uid, gid)
+        if acl is not None and acl != _acl(fd):
+            os.setxattr(place, LIST, acl) if acl else os.removexattr(place, LIST)
         if stat.S_IMODE(os.fstat(fd).st_mode) != mode:
             os.chmod(place, mode)
     except OSError as error:
@@ -382,7 +402,7 @@ def give_back(held: Held) -> None:
         found = os.fstat(fd)
         same = found.st_ino == held.number
         if same and (found.st_uid, found.st_gid) in {held.now[:2], held.was[:2]}:
-            _set(fd, held.was, held.path)
+            _set(fd, held.was, held.path, acl=bytes.fromhex(held.acl))
     finally:
         os.close(fd)
 
