@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from anyvirt.api import (
+    Capabilities,
     CpuFeature,
     CpuMatch,
     CpuMode,
@@ -30,7 +31,7 @@ from anyvirt.api import (
     relax_ng,
     to_json,
 )
-from anyvirt_qemu import capabilities, cpu_models, firmwares, host_cpu, mainframe
+from anyvirt_qemu import capabilities, cpu_models, firmwares, hardware, host_cpu, mainframe
 from anyvirt_qemu.capability import Capability, probe
 from anyvirt_qemu.caps import Caps
 from anyvirt_qemu.domcaps import HostSide, document
@@ -289,6 +290,55 @@ def test_the_capabilities_of_the_host_are_valid_and_name_every_qemu(
     assert len(set(archs)) == len(archs) == len(others) + 1
     again: Document[Any] = Document(model=found)
     assert "<domain type=" in again.text
+
+
+def test_a_host_is_described_from_its_own_files(caps: Capability, folder: Path, tmp_path: Path) -> None:
+    files = {
+        "proc/cpuinfo": "processor: 0\nvendor_id : GenuineIntel\ncpu family : 6\nmodel : 26\nstepping : 5\n"
+        "microcode : 0x1d\nflags : fpu tsc pse pni cx16 sse4_1 lm nx ht\naddress sizes : 40 bits physical, 48\n",
+        "sys/devices/system/cpu/cpu0/tsc_freq_khz": "2600000",
+        "sys/devices/system/node/node0/meminfo": "Node 0 MemTotal: 4096 kB\n",
+        "sys/devices/system/node/node0/distance": "10 21\n",
+        "sys/devices/system/node/node0/hugepages/hugepages-2048kB/nr_hugepages": "1\n",
+        "sys/devices/system/node/node0/cpu0/online": "1",
+        "sys/devices/system/cpu/cpu0/topology/physical_package_id": "0",
+        "sys/devices/system/cpu/cpu0/topology/die_id": "0",
+        "sys/devices/system/cpu/cpu0/topology/core_id": "0",
+        "sys/devices/system/cpu/cpu0/topology/thread_siblings_list": "0-1",
+        "sys/devices/system/cpu/cpu0/cache/index3/level": "3",
+        "sys/devices/system/cpu/cpu0/cache/index3/id": "0",
+        "sys/devices/system/cpu/cpu0/cache/index3/type": "Unified",
+        "sys/devices/system/cpu/cpu0/cache/index3/size": "32768K",
+        "sys/devices/system/cpu/cpu0/cache/index3/shared_cpu_list": "0-3",
+        "sys/devices/system/cpu/cpu0/cache/index0/level": "1",
+        "sys/power/state": "freeze mem disk\n",
+        "sys/module/apparmor/parameters/enabled": "Y\n",
+        "sys/kernel/iommu_groups/0/type": "DMA",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    host = hardware.host(cpu_models.found(caps, folder), system=tmp_path / "sys", proc=tmp_path / "proc")
+    valid(Capabilities(host=host))
+    cpu = host.cpu
+    assert cpu is not None
+    assert (cpu.vendor, cpu.microcode, cpu.signature_model, cpu.maxphysaddr_bits) == ("Intel", 0x1D, 26, 40)
+    assert (cpu.counter, cpu.counter_frequency) == ("tsc", 2600000000)
+    assert [page.size for page in cpu.pages][1:] == [2 << 20]
+    assert "sse4.1" in {one.name for one in cpu.features}
+    (cell,) = host.cells
+    assert [(page.size, page.count) for page in cell.pages][1:] == [(2 << 20, 1)]
+    assert [one.value for one in cell.distances] == [10, 21]
+    assert cell.cpus[0].siblings == frozenset({0, 1})
+    assert [(bank.level, bank.type, bank.size, bank.cpus) for bank in host.banks] == [
+        (3, "both", 32 << 20, frozenset(range(4)))
+    ]
+    assert (host.suspend_mem, host.suspend_disk, host.iommu) == (True, True, True)
+    assert [one.model for one in host.secmodels] == ["dac", "apparmor"]
+    bare = hardware.host(None, system=tmp_path / "none", proc=tmp_path / "none")
+    assert bare.cells == ()
+    assert bare.cpu is not None
+    assert bare.cpu.model is None
 
 
 def test_programs_that_are_no_qemu_are_passed_over(caps: Capability, folder: Path, tmp_path: Path) -> None:

@@ -82,6 +82,7 @@ def _cpu(proc: Path, devices: Path, models: Models | None) -> HostCpu:
         said.setdefault(name.strip(), value.strip())
     flags = {plain(flag) for flag in said.get("flags", "").split()}
     vendor = VENDORS.get(said.get("vendor_id", ""), "")
+    clock = _number(devices / "cpu/cpu0/tsc_freq_khz") if "tsc" in flags else None
     bits = re.match(r"(\d+) bits physical", said.get("address sizes", ""))
     model, features = _named(flags, vendor, models)
     return HostCpu(
@@ -92,7 +93,8 @@ def _cpu(proc: Path, devices: Path, models: Models | None) -> HostCpu:
         signature_family=_integer(said.get("cpu family")),
         signature_model=_integer(said.get("model")),
         signature_stepping=_integer(said.get("stepping")),
-        counter="tsc" if "tsc" in flags else None,
+        counter="tsc" if clock else None,
+        counter_frequency=clock * 1000 if clock else None,
         topology=_topology(devices / "cpu"),
         maxphysaddr_mode="emulate" if bits else None,
         maxphysaddr_bits=int(bits[1]) if bits else None,
