@@ -104,6 +104,36 @@ def test_a_bridge_that_is_not_there_is_named(connection: Connection) -> None:
     assert (problem.code, problem.text) == ("interface.not-found", "there is no bridge no-such on this host")
 
 
+def test_a_dry_run_shows_the_plan_and_everything_that_this_user_lacks(tmp_path: Path) -> None:
+    closed, foreign = tmp_path / "closed", tmp_path / "foreign.img"
+    closed.mkdir()
+    (closed / "a.img").write_bytes(bytes(512))
+    foreign.write_bytes(bytes(512))
+    for path, mode in ((closed, 0), (foreign, 0o444)):
+        path.chmod(mode)
+    disk = "<disk type='file'><source file='{}'/><target dev='{}' bus='virtio'/></disk>"
+    more = disk.format(closed / "a.img", "vda") + disk.format(foreign, "vdb") + BRIDGED
+    more += "<serial type='tcp'><source mode='bind' host='127.0.0.1' service='79'/></serial>"
+    (tmp_path / "guest.xml").write_text(GUEST.format(name="blocked", more=more), "utf-8")
+    words = [sys.executable, "-m", "anyvirt.cli.main", "create", str(tmp_path / "guest.xml"), "--dry-run"]
+    env = {**os.environ, "ANYVIRT_STATE_DIR": str(tmp_path / "state"), "ANYVIRT_URI": "qemu:///session"}
+    done = subprocess.run(words, env=env, check=False, capture_output=True, text=True, timeout=60)
+    closed.chmod(0o700)
+    user = getpass.getuser()
+    assert done.returncode == 1, done.stderr
+    assert "    -name guest=blocked,debug-threads=on \\\n" in done.stdout
+    assert "#   cont\n" in done.stdout
+    for told in (
+        f"/devices/disk[vda]/source/@file: {closed}/a.img: user {user} may not pass through folder {closed} (right x)",
+        f"setfacl -m u:{user}:x {closed}",
+        f"/devices/disk[vdb]/source/@file: {foreign}: user {user} may not write it (right w)",
+        "there is no bridge no-such on this host",
+        f"user {user} may not have port 79 (right CAP_NET_BIND_SERVICE)",
+    ):
+        assert told in done.stderr
+    assert not list((tmp_path / "state").rglob("process.json"))
+
+
 def test_the_machines_guests_are_roots_and_there_are_three_ways_out() -> None:
     with pytest.raises(Denied) as caught, anyvirt.open("qemu:///system") as connection:
         connection.domain_list()
