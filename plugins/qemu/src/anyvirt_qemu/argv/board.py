@@ -395,7 +395,9 @@ def booting(d: Draft) -> None:
         if given is not None:
             made[field] = given.text if flag == "append" else d.path(given.text)
     bios = d.last("bios")
-    if bios is not None:
+    if bios is not None and bios.text == "none":
+        d.keep(bios)
+    elif bios is not None and bios.text != "default":
         made |= {"loader": d.path(bios.text), "loader_type": "rom"}
     _flash(d, made)
     boot = d.last("boot")

@@ -18,7 +18,7 @@ from anyvirt.api import (
     VirtioSerialAddress,
 )
 
-from anyvirt_qemu.argv.draft import Draft, variant
+from anyvirt_qemu.argv.draft import Draft, made, variant
 from anyvirt_qemu.argv.given import Given, number, on, parsed, words_of
 from anyvirt_qemu.argv.parts import seat
 
@@ -47,8 +47,11 @@ def ports(d: Draft) -> None:
             _channel(d, given)
         elif base == "usb-redir":
             _redirected(d, given)
-    for given in d.every("serial"):
+    named = d.every("serial")
+    for given in named:
         _short(d, given, "serials")
+    if d.fields.get("nographic") and not named and not d.fields.get("nodefaults"):
+        _usual(d)
     for given in d.every("parallel"):
         _short(d, given, "parallels")
     for given in d.every("virtioconsole"):
@@ -58,6 +61,15 @@ def ports(d: Draft) -> None:
             kind, sources, more = found
             target = ConsoleTarget(type="virtio")
             d.add("consoles", Console(type=kind, sources=sources, target=target, **more))  # type: ignore[arg-type]
+
+
+def _usual(d: Draft) -> None:
+    """The terminal that QEMU gives a guest without a screen."""
+    d.note(TTY)
+    if d.arch == "s390x":
+        d.add("consoles", made(Console, type="pty", target=made(ConsoleTarget, type="sclp", port=0)))
+    else:
+        d.add("serials", made(Serial, type="pty", target=SerialTarget(port=0)))
 
 
 def backend(d: Draft, name: object) -> Found | None:
@@ -80,13 +92,13 @@ def _chardev(d: Draft, given: Given) -> Found | None:
         append = options.pop("logappend", None)
         if append is not None:
             more["log_append"] = on(append)
-    made = _described(d, kind, options)
-    if made is None:
+    found = _described(d, kind, options)
+    if found is None:
         return None
     left = [key for key in options if key not in SILENT]
     if left:
         d.note(f"left out: {', '.join(left)} of -chardev {given.text} (a character device has no word for it)")
-    return made[0], made[1], {**more, **made[2]}
+    return found[0], found[1], {**more, **found[2]}
 
 
 def _described(d: Draft, kind: str, o: dict[str, Any]) -> Found | None:

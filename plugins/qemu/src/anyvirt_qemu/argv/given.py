@@ -31,7 +31,7 @@ WHOLE: Final = frozenset({
     "uuid", "vga", "serial", "parallel", "monitor", "qmp", "qmp-pretty", "mem-path", "pidfile", "runas", "chroot",
     "D", "d", "k", "L", "watchdog", "watchdog-action", "debugcon", "gdb", "incoming", "loadvm", "set", "global",
     "readconfig", "writeconfig", "usbdevice", "soundhw", "drive-file", "mtdblock", "sd", "tdf", "trace",
-    "virtioconsole", "compat", "add-fd", "option-rom", "rotate", "win2k", "echr", "prom-env",
+    "virtioconsole", "compat", "add-fd", "option-rom", "rotate", "win2k", "echr", "prom-env", "balloon",
     "semihosting-config", "plugin", "xen-domid", "dfilter", "seed", "perfmap", "jitdump", "action-text",
 })  # fmt: skip
 

@@ -227,6 +227,9 @@ def small(d: Draft) -> None:
     for given in d.every("watchdog"):
         given.done = True
         _watchdog(d, Given("device", "", given.words, {"driver": given.text}), given.text)
+    balloon = d.last("balloon")
+    if balloon is not None and balloon.text != "none":
+        d.fields["memballoon"] = Memballoon(model="virtio")
     for given in d.every("usbdevice"):
         name = INPUTS.get(f"usb-{given.text.replace('keyboard', 'kbd')}")
         if name is not None:
