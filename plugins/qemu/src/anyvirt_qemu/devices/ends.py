@@ -99,7 +99,7 @@ def _common(b: Build, x: Interface) -> None:
             meaningless(parameter)
     if x.virtualport is not None and not (x.type == "bridge" and x.virtualport.type == "openvswitch"):
         meaningless(x.virtualport)
-        text = f"no switch of type {x.virtualport.type} is told here who connects to it"
+        text = "no switch of this kind is told here who connects to it"
         b.refuse(
             x,
             "virtualport",
