@@ -48,6 +48,7 @@ INSTEAD: Final = {
     "vhost-user-gpu": "let QEMU draw: <driver name='qemu'/>",
     "qemu-pr-helper": "start it yourself and write <reservations managed='no'>",
 }
+ROOTED: Final = frozenset({"qemu-pr-helper"})  # it gives up rights that nobody else has
 OURS: Final = Rights()
 # settings of the kernel that leave user namespaces to root
 CLOSED: Final = {
@@ -178,6 +179,9 @@ def _runnable(use: ProgramUse, path: str, package: str) -> Iterator[Problem]:
             hint += f", or {INSTEAD[use.name]}"
         text = f"{name} (package {package}) has to run for it, and is not installed"
         yield Problem("file.not-found", use.place, None, text, hint)
+    elif use.name in ROOTED and os.geteuid() != 0:
+        text = f"{name} works for root alone, and this is user {OURS.user}"
+        yield Problem("denied", use.place, None, text, f"use qemu:///system as root, or {INSTEAD[use.name]}")
     elif not os.access(path, os.X_OK, effective_ids=True):
         text = f"{path} may not be run by user {OURS.user}"
         yield Problem("denied", use.place, None, text, "correct its rights, or install another")
