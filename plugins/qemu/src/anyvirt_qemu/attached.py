@@ -223,7 +223,7 @@ def _pci(use: AssignedUse, taken: set[str], sysfs: Sysfs) -> Iterator[Problem]:
     mounted = sysfs.mounted(use.address) if use.managed else []
     if mounted:
         text = f"the host has mounted what is on PCI device {use.address}: {', '.join(mounted)}"
-        yield Problem("resource.busy", place, None, text, f"umount {mounted[0]}, or give another device away")
+        yield Problem("resource.busy", place, None, text, "unmount it first, or give another device away")
     if use.managed and driver != VFIO:
         if os.geteuid() != 0:
             text = f"user {OURS.user} may not take PCI device {use.address} from its driver"
