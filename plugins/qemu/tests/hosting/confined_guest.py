@@ -39,7 +39,7 @@ def definition(folder: Path, *, inside: bool) -> str:
         "<domain type='qemu'><name>one</name><memory unit='MiB'>32</memory><vcpu>1</vcpu>"
         "<memoryBacking><source type='file'/><access mode='shared'/></memoryBacking>"
         "<os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features>"
-        f"<devices>{disks}<serial type='pty'/>{ends}</devices>{''.join(LABELS) if inside else ''}</domain>"
+        f"<devices>{disks}<serial type='pty'/>{ends}</devices>{''.join(LABELS[: 1 + inside])}</domain>"
     )
 
 

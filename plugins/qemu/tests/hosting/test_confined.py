@@ -32,6 +32,7 @@ def found(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     guest = built()
     more = [path for path in (*programs, LAUNCHER, *NEEDED) if path is not None and os.path.exists(path)]
     with tempfile.TemporaryDirectory(prefix="anyvirt-") as first:
+        os.chmod(first, 0o755)
         inside = packed(guest, SCRIPT, folder, more, "here", f"{first}/srv")
     xml = (
         "<domain type='kvm'><name>outer</name><memory unit='MiB'>1024</memory><vcpu>2</vcpu>"
