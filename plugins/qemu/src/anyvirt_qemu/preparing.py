@@ -63,6 +63,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     domain = advice.given(_cpu(site, domain, under), site.host.settings.child_env)
     domain = partitioned(domain, site.configured.partition)
     domain, unfit = _firmware(site, domain, caps)
+    domain = nvram.placed(site, domain)
     problems += [*unclear, *unheard, *unfit]
     wrong: list[Problem] = []
     try:
