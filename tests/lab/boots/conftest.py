@@ -64,16 +64,21 @@ def unlocking(tmp_path: Path) -> Iterator[Callable[[dict[str, bytes]], Connectio
         yield connect
 
 
+def patient(guest: small_guest.Guest) -> small_guest.Guest:
+    """The guest, which does not panic where its clock stands still for a while, as an emulated one may."""
+    return guest._replace(cmdline=f"{guest.cmdline} no_timer_check")
+
+
 @pytest.fixture(scope="session")
 def small() -> small_guest.Guest:
     """The guest with the kernel for clouds."""
-    return built()
+    return patient(built())
 
 
 @pytest.fixture(scope="session")
 def full() -> small_guest.Guest:
     """The guest with the usual kernel."""
-    return full_guest()
+    return patient(full_guest())
 
 
 @pytest.fixture(scope="session")

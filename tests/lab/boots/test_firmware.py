@@ -6,6 +6,7 @@ from pathlib import Path
 
 import guest as small_guest
 import pytest
+from anyvirt.api import Which
 from anyvirt.client._generated_sync import Connection
 from boot_stage import media
 from boot_stage.definition import definition, image
@@ -44,6 +45,13 @@ def test_uefi_without_keys_boots_what_nobody_has_signed(
         said = machine.run("[ -d /sys/firmware/efi ] && dmesg | grep -o 'secureboot.*'")
         assert "secureboot: Secure boot disabled" in said
         kinds.note("UEFI without secure boot", said, machine)
+        plan = machine.domain.config(Which.LIVE).model.os
+        assert plan is not None
+        assert plan.nvram is not None
+        variables, template = Path(plan.nvram), Path(plan.nvram_template or "")
+        assert "Boot0001".encode("utf-16-le") in variables.read_bytes()
+        assert "Boot0001".encode("utf-16-le") not in template.read_bytes()
+    assert not variables.exists()
 
 
 def test_uefi_with_keys_boots_what_is_signed_and_its_kernel_says_that_boot_is_secure(

@@ -43,7 +43,7 @@ def machine(connection: Connection, folder: Path, big_iso: Path, full: small_gue
     )
     xml = definition("old", "", devices, machine="pc", memory=320, vcpus=2, more=more)
     with Machine(connection, xml, full) as made:
-        made.booted().run("sh /etc/later")
+        made.booted().run("sh /etc/old")
         yield made
 
 

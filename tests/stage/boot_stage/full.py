@@ -23,13 +23,16 @@ AT_ONCE: Final = (
     *("nvme", "xhci_pci", "usbhid", "hid_generic", "usb_storage", "e1000e", "9pnet_virtio", "9p", "virtiofs"),
     *("snd_hda_codec_generic", "snd_hda_intel", "tpm_tis", "tpm_crb", "qemu_fw_cfg", "virtio_crypto"),
 )
-# what is of older machines only, and takes seconds where it is not there: ``sh /etc/later`` loads it
-LATER: Final = ("floppy", "ata_piix", "uhci_hcd", "psmouse", "e1000", "snd_intel8x0", "ib700wdt", "parport_pc", "lp")
-# what makes a host of it, with guests of its own: ``sh /etc/host`` loads it
-HOST: Final = (
-    *("vfio_pci", "vfio_iommu_type1", "tun", "macvtap", "vhost_net", "veth", "bridge"),
-    *("sch_htb", "sch_sfq", "sch_ingress", "cls_u32", "act_police"),
-)
+# what takes seconds where it is not there, and few machines have: ``sh /etc/NAME`` loads it; ``host``
+# makes a host of it, with guests of its own
+LATER: Final = {
+    "old": ("floppy", "ata_piix", "uhci_hcd", "psmouse", "e1000", "snd_intel8x0", "ib700wdt", "parport_pc", "lp"),
+    "more": ("nfit", "nd_pmem", "virtio_pmem", "8139cp"),
+    "host": (
+        *("vfio_pci", "vfio_iommu_type1", "tun", "macvtap", "vhost_net", "veth", "bridge"),
+        *("sch_htb", "sch_sfq", "sch_ingress", "cls_u32", "act_police"),
+    ),
+}
 
 
 def full() -> small_guest.Guest:
@@ -85,15 +88,14 @@ def _folders(tree: Path, release: str) -> Iterator[Path]:
 
 def _archive(folder: Path) -> bytes:
     """What is unpacked over the small guest's own files: other modules, and the order to load them in."""
-    archive, names = Archive(), []
-    at_once = {module.name for module in modules.in_order(folder, (*MODULES, *AT_ONCE))}
-    host = {module.name for module in modules.in_order(folder, HOST)}
-    late = {module.name for module in modules.in_order(folder, LATER)} - at_once
-    for module in modules.in_order(folder, (*MODULES, *AT_ONCE, *LATER, *HOST)):
+    archive = Archive()
+    first = [module.name for module in modules.in_order(folder, (*MODULES, *AT_ONCE))]
+    archive.file("etc/modules", "".join(f"{name}\n" for name in first).encode())
+    for title, wanted in LATER.items():
+        names = (module.name for module in modules.in_order(folder, (*MODULES, *AT_ONCE, *wanted)))
+        lines = (f"insmod /lib/modules/{name}.ko\n" for name in names if name not in first)
+        archive.file(f"etc/{title}", "".join(lines).encode())
+    later = (name for names in LATER.values() for name in names)
+    for module in modules.in_order(folder, (*MODULES, *AT_ONCE, *later)):
         archive.file(f"lib/modules/{module.name}.ko", module.data)
-        names.append(module.name)
-    archive.file("etc/modules", "".join(f"{name}\n" for name in names if name in at_once).encode())
-    for file, wanted in (("later", late), ("host", host - at_once)):
-        words = (f"insmod /lib/modules/{name}.ko\n" for name in names if name in wanted)
-        archive.file(f"etc/{file}", "".join(words).encode())
     return archive.gzipped()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 import guest as small_guest
-from anyvirt.api import State, Stream
+from anyvirt.api import Interrupted, State, Stream
 from anyvirt.client._generated_sync import Connection, Domain
 from qemu_stage.small import Small
 
@@ -37,6 +37,13 @@ class Machine(Small):
             self.seconds = time.monotonic() - began
             self.kernel = self.run("uname -r").strip()
         return self
+
+    def until(self, text: str) -> str:
+        """What its console showed up to and with ``text``; where that does not come, what it showed instead."""
+        try:
+            return super().until(text)
+        except Interrupted as late:
+            raise AssertionError(f"{text!r} did not come; shown was {self._seen[-500:]!r}") from late
 
     def watched(self) -> Machine:
         """Start it where it is off, and look at what it prints."""
