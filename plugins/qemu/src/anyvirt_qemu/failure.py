@@ -33,6 +33,7 @@ HINTS: Final[tuple[tuple[str, str], ...]] = (
         "use emulation (type='qemu'), or load the module and open /dev/kvm to this user",
     ),
     ("failed to initialize kvm", "use emulation (type='qemu'), or load the module and open /dev/kvm to this user"),
+    ("requires kvm", "this device works under KVM alone: choose another, or one that QEMU serves itself"),
     ("Address already in use", "choose another port"),
     ("No space left on device", "make room on the disk that holds it"),
     ("speed mismatch trying to attach usb device", "use an xHCI controller, or all companions of the EHCI controller"),
