@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -41,21 +43,33 @@ def full() -> small_guest.Guest:
     own = Path(__file__)
     key = hashlib.sha256(own.read_bytes() + small.initrd.parent.name.encode()).hexdigest()[:16]
     folder = small_guest.cache_root() / f"full-{key}"
-    if not folder.is_dir():
-        try:
-            _build(folder, small)
-        except PackageError as error:
-            pytest.skip(f"Debian's usual kernel is missing: {error}")
+    try:
+        with _alone(folder.parent):
+            if not folder.is_dir():
+                _build(folder, small)
+    except PackageError as error:
+        pytest.skip(f"Debian's usual kernel is missing: {error}")
     return small._replace(kernel=folder / "vmlinuz", initrd=folder / "initrd.gz")
 
 
 def package(name: str, into: Path) -> Path:
     """Files of a package that is not installed, unpacked below ``into``; skips the test where it cannot be had."""
+    root = small_guest.cache_root()
     try:
-        Packages(small_guest.cache_root() / "packages").unpack(name, into)
+        with _alone(root):
+            Packages(root / "packages").unpack(name, into)
     except PackageError as error:
         pytest.skip(f"package {name} is missing: {error}")
     return into
+
+
+@contextmanager
+def _alone(root: Path) -> Iterator[None]:
+    """Inside the block nobody else builds a guest, or sweeps away what builders left."""
+    root.mkdir(parents=True, exist_ok=True)
+    with (root / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _build(folder: Path, small: small_guest.Guest) -> None:
