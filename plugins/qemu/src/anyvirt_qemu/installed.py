@@ -32,6 +32,7 @@ OPTION: Final = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]+")
 # where programs are that are on nobody's PATH
 FOLDERS: Final = ("/usr/lib/qemu", "/usr/libexec", "/usr/libexec/qemu", "/usr/lib")
 DESCRIPTORS: Final = ("/etc/qemu/vhost-user", "/usr/share/qemu/vhost-user")
+MACHINES: Final = Path("/var/lib/anyvirt")  # state whose TPMs the host's own authority signs for
 SETUP: Final = "/etc/swtpm_setup.conf"
 # what each is asked; what it answers has options or a list of features in it
 QUESTIONS: Final[Mapping[str, tuple[tuple[str, ...], ...]]] = {
@@ -112,7 +113,7 @@ def _known(site: Site, kind: str, path: str) -> Program:
         if os.geteuid() == 0:
             return replace(program, can=program.can - ROOTLESS)
         return replace(program, rooted="--shared-dir" not in program.can)
-    if kind == "swtpm_setup" and site.scope.kind == "session":
+    if kind == "swtpm_setup" and site.scope.state != MACHINES:
         return replace(program, config=str(site.scope.state / "qemu/tpm-authority/setup.conf"))
     return program
 
