@@ -69,7 +69,7 @@ def _device(d: Draft, given: Given, model: str) -> None:
         "rss_hash_report": given.switch("hash"),
         **tuned(given),
     }
-    if given.options.get("tx") in {"bh", "timer"}:
+    if words_of(given.options.get("tx")) in {"bh", "timer"}:
         driver["txmode"] = "iothread" if given.take("tx") == "bh" else "timer"
     if x.driver is not None and x.driver.queues is not None:
         given.take("mq", "vectors")
@@ -136,7 +136,7 @@ def _tap(d: Draft, back: Given) -> Interface:
         d.note(f"the tap device of {back.id} was opened by somebody else: it is made anew, on no bridge")
     name = o.get("ifname")
     x = Interface(type="ethernet", target=None if name is None else str(name), **scripts)  # type: ignore[arg-type]
-    return x.replace(target_managed=False) if name is not None and o.get("script") in {"no", ""} else x
+    return x.replace(target_managed=False) if name is not None and words_of(o.get("script")) in {"no", ""} else x
 
 
 def _vhost_user(d: Draft, back: Given) -> Interface | None:
@@ -209,7 +209,7 @@ def _net(d: Draft) -> None:
     """``-net nic -net user``: cards and back ends on one hub, taken in pairs."""
     found = d.every("net")
     cards = [one for one in found if one.options.get("type") == "nic"]
-    backs = [one for one in found if one.options.get("type") not in {"nic", "none"}]
+    backs = [one for one in found if words_of(one.options.get("type")) not in {"nic", "none"}]
     for one in found:
         if one.options.get("type") == "none":
             one.done = True

@@ -47,7 +47,7 @@ UNITS: Final = {
     **{device: ("scsi", model) for model, device in SCSI.items()},
     "lsi": ("scsi", "lsilogic"), "spapr-vscsi": ("scsi", "ibmvscsi"),
     "ahci": ("sata", None), "ich9-ahci": ("sata", None), "usb-ccid": ("ccid", None),
-    "isa-fdc": ("fdc", None),
+    "isa-fdc": ("fdc", None), "nvme": ("nvme", None),
 }  # fmt: skip
 INPUTS: Final = {
     "usb-tablet": ("tablet", "usb"), "usb-mouse": ("mouse", "usb"), "usb-kbd": ("keyboard", "usb"),
@@ -186,6 +186,9 @@ def _unit(d: Draft, given: Given, kind: Any, model: Any) -> None:
     companion = d.buses.get(master)
     index = companion[1] if companion is not None else _index(d, kind, given.id)
     x = Controller(type=kind, index=index, model=model)
+    if kind == "nvme":
+        x = x.replace(serial=given.string("serial"))
+        _namespace(d, given, f"nvme{index}")
     if companion is not None:
         given.take("masterbus")
         x = x.replace(master=given.number("firstport"))
@@ -196,6 +199,17 @@ def _unit(d: Draft, given: Given, kind: Any, model: Any) -> None:
         given.take("p3")
     x = x.replace(address=seat(d, given) if kind == "ccid" else d.place(given))
     d.add("controllers", x, given)
+
+
+def _namespace(d: Draft, given: Given, name: str) -> None:
+    """The disk of an NVMe controller that has one itself, as a device of its own."""
+    drive = given.take("drive")
+    if drive is not None:
+        rest = {"driver": "nvme-ns", "bus": given.id or name, "drive": drive}
+        order = given.take("bootindex")
+        rest |= {} if order is None else {"bootindex": order}
+        text = ",".join(f"{key}={words_of(value)}" for key, value in rest.items()).removeprefix("driver=")
+        d.given.append(Given("device", text, ("-device", text), rest))
 
 
 def seat(d: Draft, given: Given) -> Any:
@@ -329,7 +343,7 @@ def _balloon(d: Draft, given: Given, model: Any) -> None:
 def _rng(d: Draft, given: Given, model: Any) -> None:
     back = d.back("object", given.options.get("rng"))
     kind = back.options.get("qom-type") if back is not None else None
-    if back is None or kind not in {"rng-random", "rng-builtin"}:
+    if back is None or str(kind) not in {"rng-random", "rng-builtin"}:
         return
     given.take("rng")
     back.done = True

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -35,6 +36,7 @@ CACHES: Final = {
 BUSES: Final = {
     "virtio-blk": "virtio", "ide-hd": "ide", "ide-cd": "ide", "ide-drive": "ide", "scsi-hd": "scsi", "scsi-cd": "scsi",
     "scsi-block": "scsi", "scsi-disk": "scsi", "usb-storage": "usb", "floppy": "fdc",
+    "nvme-ns": "nvme",
 }  # fmt: skip
 PREFIXES: Final = {"virtio": "vd", "ide": "hd", "fdc": "fd"}
 THROTTLE: Final = re.compile(r"(?:throttling\.)?(bps|iops)(?:-total|-read|-write|_rd|_wr|_max|_rd_max|_wr_max)?(-max)?")
@@ -61,6 +63,13 @@ class Names:
                 self._used.add(name)
                 return name
             place += 1
+
+    def space(self, controller: int, number: int | None) -> str:
+        """The one of a namespace of an NVMe controller."""
+        places: Iterable[int] = count(1) if number is None else [number]
+        name = next(name for place in places if (name := f"nvme{controller}n{place}") not in self._used or number)
+        self._used.add(name)
+        return name
 
 
 def _letters(number: int) -> str:
@@ -107,7 +116,7 @@ def _drive(d: Draft, given: Given, names: Names) -> None:
     kind = str(given.options.get("if", _usual(d)))
     if kind == "pflash":
         return  # firmware
-    bus = {"floppy": "fdc", "ide": "sata" if d.q35 else "ide"}.get(kind, kind)
+    bus = {"floppy": "fdc", "nvme-ns": "nvme", "ide": "sata" if d.q35 else "ide"}.get(kind, kind)
     if bus not in {"ide", "sata", "scsi", "virtio", "fdc"}:
         return  # one that no device uses, or of a kind that is not known: it is kept
     media = given.options.get("media")
@@ -227,12 +236,21 @@ def _dressed(d: Draft, given: Given, x: Disk, names: Names) -> None:
             more[field] = POLICIES.get(str(policy), policy)
     x = x.replace(driver=driver.replace(**{key: value for key, value in more.items() if value is not None}))
     x = x.replace(**{key: value for key, value in changes.items() if value is not None})
-    x = x.replace(address=_seat(d, given, bus), target=names.free(bus))
+    if bus == "nvme":
+        x = x.replace(target=names.space(_owner(d, given), given.number("nsid")))
+    else:
+        x = x.replace(address=_seat(d, given, bus), target=names.free(bus))
     if bus == "fdc" and isinstance(x.address, DriveAddress):
         order = d.floppies.get(x.address.unit or 0)
         x = x.replace(boot=Boot(order=order)) if order else x
     given.take("device_id")
     d.add("disks", x, given)
+
+
+def _owner(d: Draft, given: Given) -> int:
+    """The NVMe controller of a namespace."""
+    found = d.buses.get(str(given.take("bus") or "nvme0"), ("", 0))
+    return found[1] if found[0] == "nvme" else 0
 
 
 def _seat(d: Draft, given: Given, bus: str) -> Any:
