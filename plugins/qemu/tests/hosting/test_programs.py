@@ -342,21 +342,22 @@ def test_killed_before_any_step_a_start_leaves_no_program_that_the_next_call_doe
     try:
         with scene.open() as connection:
             guest = connection.domain_define(xml(TPM.format("") + PASST.format("")))
-            steps = scene.order("domain_start", ref="one")["steps"]
-            guest.destroy()
-            assert {"make-state", "keep-state", "launch-program"} <= set(steps)
-            for at, step in enumerate(steps):
-                if at > steps.index("launch") + 2:
-                    break
-                stage.forget()
-                scene.order("domain_start", ref="one", at=at)
-                connection.recover()
-                stage.gone()
-                assert scene.runs() == [], step
-                assert not list(scene.state.glob("*/qemu/tpm/*/*/.new")), step
-                if step == "make-state":
-                    guest.start()
-                    guest.destroy()
+            for made in (False, True):  # a state that is to be made, and one that is there
+                if not made:
+                    stage.forget()
+                steps = scene.order("domain_start", ref="one")["steps"]
+                guest.destroy()
+                assert ("make-state" in steps) is not made
+                last = steps.index("launch") + 2 if made else steps.index("keep-state") + 1
+                for at in range(steps.index("prepare-program"), last + 1):
+                    if not made:
+                        stage.forget()
+                    said = scene.order("domain_start", ref="one", at=at)
+                    assert said == {"killed": True, "steps": steps[: at + 1]}
+                    connection.recover()
+                    stage.gone()
+                    assert scene.runs() == [], steps[at]
+                    assert not list(scene.state.glob("*/qemu/tpm/*/*/.new")), steps[at]
     finally:
         scene.end()
     stage.gone()
