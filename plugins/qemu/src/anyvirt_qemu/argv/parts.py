@@ -342,8 +342,8 @@ def _balloon(d: Draft, given: Given, model: Any) -> None:
 
 def _rng(d: Draft, given: Given, model: Any) -> None:
     back = d.back("object", given.options.get("rng"))
-    kind = back.options.get("qom-type") if back is not None else None
-    if back is None or str(kind) not in {"rng-random", "rng-builtin"}:
+    kind: Any = str(back.options.get("qom-type", "")) if back is not None else ""
+    if back is None or kind not in {"rng-random", "rng-builtin"}:
         return
     given.take("rng")
     back.done = True
