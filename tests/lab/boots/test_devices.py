@@ -21,6 +21,7 @@ VIRTIOFSD = shutil.which("virtiofsd", path="/usr/libexec:/usr/lib/qemu")
 SWTPM = shutil.which("swtpm")
 HOSTILE = 'a,b=c "q" <x> %s ,id=evil'
 START = 1000000000
+SHARED = f"anyvirt-boots-{os.getpid()}"
 MACS = ("52:54:00:00:01:01", "52:54:00:00:01:02")
 
 
@@ -82,7 +83,7 @@ def devices(folder: Path) -> str:
         "<memory model='virtio-mem'><target><size unit='MiB'>512</size><node>0</node><block unit='MiB'>2</block>"
         "<requested unit='MiB'>256</requested></target></memory>"
         "<memory model='dimm'><target><size unit='MiB'>128</size><node>1</node></target></memory>"
-        "<shmem name='{}'><model type='ivshmem-plain'/><size unit='M'>4</size></shmem>".format(f"avboots{os.getpid()}")
+        f"<shmem name='{SHARED}'><model type='ivshmem-plain'/><size unit='M'>4</size></shmem>"
     )
 
 
@@ -114,6 +115,7 @@ def machine(connection: Connection, folder: Path, full: small_guest.Guest) -> It
     xml = definition("every", os_, devices(folder), memory=384, vcpus=2, more=more)
     with Machine(connection, xml, full) as made:
         yield made.booted()
+    (Path("/dev/shm") / SHARED).unlink()  # which is everybody's, and stays when the guest has ended
 
 
 def disk_of(machine: Machine, content: str) -> str:
