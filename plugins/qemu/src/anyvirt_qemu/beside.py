@@ -102,9 +102,17 @@ class ProgramUse:
 
 # as Debian has them; what is not installed is planned like this, and refused before a start
 USUAL: Final[Mapping[str, Program]] = {
-    "swtpm": Program("/usr/bin/swtpm", frozenset({"tpm-1.2", "tpm-2.0", "cmdarg-pwd-fd"})),
+    "swtpm": Program("/usr/bin/swtpm", frozenset({"tpm-1.2", "tpm-2.0", "cmdarg-pwd-fd", "nvram-backend-file"})),
     "swtpm_setup": Program("/usr/bin/swtpm_setup", frozenset({"cmdarg-pwdfile-fd", "cmdarg-reconfigure-pcr-banks"})),
-    "virtiofsd": Program("/usr/libexec/virtiofsd", frozenset({"--shared-dir", "--fd", "--sandbox", "--cache"})),
+    "virtiofsd": Program(
+        "/usr/libexec/virtiofsd",
+        frozenset(
+            {
+                *("--shared-dir", "--fd", "--sandbox", "--cache", "--xattr", "--readonly", "--thread-pool-size"),
+                *("--rlimit-nofile", "--uid-map", "--gid-map", "--log-level"),
+            }
+        ),
+    ),
     "passt": Program("/usr/bin/passt", frozenset({"--fd", "--one-off", "--foreground"})),
     "qemu-pr-helper": Program("/usr/bin/qemu-pr-helper"),
     "vhost-user-gpu": Program("/usr/lib/qemu/vhost-user-gpu", frozenset({"--fd", "--render-node", "--virgl"})),
