@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Busy, Denied, Failed, NotFound, Problem, ProcessId, VirtError, current
 
-from anyvirt_qemu.devices.seclabel import GROUP
 from anyvirt_qemu.rights import LIST, Mode, sealed
 
 if TYPE_CHECKING:
@@ -257,6 +256,8 @@ def _opened(use: FileUse, site: Site) -> int | None:
 
 def _node(path: str) -> str:
     """The file that is meant: of a group of VFIO its node."""
+    from anyvirt_qemu.devices.seclabel import GROUP  # brings the models in
+
     if os.path.basename(path) != GROUP:
         return path
     try:
