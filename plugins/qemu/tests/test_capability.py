@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -77,6 +79,24 @@ def test_a_spoilt_file_is_made_anew(qemu: str, tmp_path: Path, content: bytes) -
     file.write_bytes(content)
     capability._known.clear()
     assert probe(qemu, tmp_path).digest == first.digest
+
+
+PROBE = """
+import sys, time
+from pathlib import Path
+from anyvirt_qemu.capability import probe
+
+def slow(frame, event, arg):
+    if event == "call" and frame.f_code.co_name == "readline":
+        time.sleep(0.1)
+
+sys.setprofile(slow)
+probe(sys.argv[1], Path(sys.argv[2]))
+"""
+
+
+def test_answers_are_whole_however_slowly_they_are_read(qemu: str, tmp_path: Path) -> None:
+    subprocess.run([sys.executable, "-c", PROBE, qemu, tmp_path], check=True, timeout=60)
 
 
 def test_a_full_or_missing_cache_costs_time_only(qemu: str, tmp_path: Path) -> None:

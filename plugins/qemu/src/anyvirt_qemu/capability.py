@@ -212,7 +212,8 @@ def _ask(binary: str, folder: Path, accel: str) -> dict[str, Any]:
             sock.close()
             try:
                 with Monitor(run.place("probe"), binary, greeting=PATIENCE) as monitor:
-                    answers = monitor.execute_many([*QUERIES.values(), Command("quit")])
+                    answers = monitor.execute_many(list(QUERIES.values()))
+                    monitor.execute("quit")  # apart: what is not read by then, QEMU takes with it
             except VirtError as error:
                 if child.wait(1.0) is None:
                     raise

@@ -108,7 +108,8 @@ def _asked(binary: str, folder: Path, drivers: list[str]) -> dict[str, list[str]
             sock.close()
             try:
                 with Monitor(run.place("probe"), binary, greeting=PATIENCE) as monitor:
-                    answers = monitor.execute_many([*commands, Command("quit")])
+                    answers = monitor.execute_many(commands)
+                    monitor.execute("quit")  # apart: what is not read by then, QEMU takes with it
             except VirtError as error:
                 if child.wait(1.0) is None:
                     raise
