@@ -75,6 +75,7 @@ def problems(
     :param cache: folder for what QEMU says of its devices, where some of that is taken from it.
     """
     from anyvirt_qemu import config, defaults, preflight
+    from anyvirt_qemu.beside import Program
     from anyvirt_qemu.plan import Paths, Storage
 
     given = parse(path.read_bytes(), Domain)
@@ -87,9 +88,17 @@ def problems(
     )
     try:
         domain = defaults.complete(given, caps, Random(1).randbytes)
+        place = "/usr/libexec/virtiofsd"  # the one that came with QEMU 7.2, wherever it is
+        virtiofsd = Program(place, frozenset({"--fd", "--thread-pool-size"}))
         chains: dict[str, Any] = {disk.target or "": () for disk in domain.disks}
         plan = config.plan(
-            domain, caps, places, accelerator="tcg", chains=chains, storage=Storage(overlays="/overlays")
+            domain,
+            caps,
+            places,
+            accelerator="tcg",
+            chains=chains,
+            storage=Storage(overlays="/overlays"),
+            programs={"virtiofsd": virtiofsd, f"virtiofsd {place}": virtiofsd},
         )
     except Invalid as error:
         return list(error.problems)
