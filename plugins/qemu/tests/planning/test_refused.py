@@ -52,3 +52,8 @@ def test_threads_for_io_are_refused_by_a_qemu_without_them(
     text = guest(extra="<iothreads>2</iothreads>")
     found = problems(planned, text, caps=caps(lacking=frozenset({"iothread"})))
     assert "no object iothread" in found["/iothreads"].text
+
+
+def test_the_speaker_of_the_machine_is_no_device_and_not_refused(planned: Planned, guest: Guest) -> None:
+    argv = planned(guest("<sound model='pcspk'/>")).argv
+    assert "isa-pcspk.audiodev=audio1" in argv

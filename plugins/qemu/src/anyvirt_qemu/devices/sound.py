@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from anyvirt.api import Sound
+from anyvirt.api import Sound, meaningless
 
 from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import audio
@@ -24,6 +24,7 @@ def sound(b: Build, x: Sound) -> None:
         return
     back = audio.chosen(b, b.domain, x)
     if model == "pcspk":  # the machine has it
+        meaningless(x, "alias")
         b.option("-global", f"isa-pcspk.audiodev={back}")
         return
     options: dict[str, Any] = {"driver": b.has(x, "model", driver), "id": x.alias}
