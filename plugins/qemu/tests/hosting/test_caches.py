@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from anyvirt.api import Failed
+from anyvirt.api import Deadline, Failed, Interrupted, within
 from anyvirt_host.local import resctrl
 from anyvirt_qemu.hosting import caches
 from anyvirt_qemu.tuning import CacheUse, Tuning
@@ -82,6 +83,22 @@ def test_bits_of_others_are_left_alone(host: tuple[Path, Path]) -> None:
     with pytest.raises(Failed, match="nobody uses"):
         resctrl.make("new", [resctrl.Part(3, 0, "both", 2 * MIB)], (), str(root), str(cpus))
     assert not (root / "new").exists()
+
+
+def test_whoever_divides_caches_is_waited_for_until_the_deadline(host: tuple[Path, Path]) -> None:
+    held = os.open(host[0], os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        with within(Deadline(0.1)), pytest.raises(Interrupted, match="waiting for whoever divides caches"):
+            resctrl.make("new", [], (), str(host[0]), str(host[1]))
+    finally:
+        os.close(held)
+
+
+def test_a_group_that_does_not_go_is_told_of(host: tuple[Path, Path]) -> None:
+    made = group(host[0], "anyvirt-u-r-0")
+    with pytest.raises(Failed, match="cannot give the parts"):
+        resctrl.remove(str(made))
 
 
 @pytest.mark.parametrize(

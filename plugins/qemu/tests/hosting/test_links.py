@@ -183,6 +183,24 @@ def test_what_a_guest_changes_on_devices_that_stay_is_as_before_when_it_has_ende
     assert kernel(*wire, own) == before
 
 
+def test_a_route_that_was_there_before_the_guest_stays(scene: Scene, own: str) -> None:
+    run("ip", "addr", "add", "192.0.2.97/28", "dev", own)
+    run("ip", "route", "add", "198.51.100.0/24", "via", "192.0.2.98", "dev", own)
+    before = kernel(own)
+    text = (
+        "<interface type='ethernet'><source><ip address='192.0.2.97' prefix='28'/>"
+        "<route address='198.51.100.0' prefix='24' gateway='192.0.2.98'/>"
+        "<route address='203.0.113.0' prefix='24' gateway='192.0.2.99'/>"
+        f"</source><target dev='{own}' managed='no'/><model type='virtio'/></interface>"
+    )
+    with scene.open() as connection:
+        guest = connection.domain_define(scene.xml("guest", text))
+        guest.start()
+        assert kernel(own)[own]["routes"] == ["192.0.2.96/28", "198.51.100.0/24", "203.0.113.0/24"]
+        guest.destroy()
+    assert kernel(own) == before
+
+
 def test_killed_before_any_step_a_start_leaves_no_device_and_no_setting_behind(
     scene: Scene, wire: tuple[str, str], own: str, programs: Callable[[], list[str]]
 ) -> None:
