@@ -1,0 +1,162 @@
+"""What a kind of pool has to know: ``Backend``; one file each, found by the pool's type."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
+
+from anyvirt.api import Invalid, Problem
+
+if TYPE_CHECKING:
+    from anyvirt.api import Pool, Progress, Run
+
+    from anyvirt_host.storage.site import Live
+    from anyvirt_host.storage.wish import Wish
+
+KINDS: Final = {"dir": "folder_pool", "fs": "fs_pool"}
+
+
+class Room(NamedTuple):
+    """Bytes of a pool: all, and what is left."""
+
+    capacity: int
+    available: int
+
+
+class Found(NamedTuple):
+    """A name in a pool.
+
+    :param odd: why it is no volume, such as ``a socket``; empty for one.
+    """
+
+    name: str
+    odd: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """What the host knows of a volume without opening it.
+
+    :param type: file, block or dir.
+    :param allocation: bytes that it takes, as ``du`` counts.
+    :param physical: its last offset, or the size of the device.
+    :param times: atime, mtime and ctime, ns since 1970.
+    """
+
+    type: str
+    inode: int
+    allocation: int
+    physical: int
+    mode: int
+    owner: int
+    group: int
+    times: tuple[int, int, int]
+
+
+class Draft(Protocol):
+    """A volume that is being made, where no listing shows it, until ``publish``.
+
+    ``inode`` is what it will be told by.
+    """
+
+    inode: int
+
+    def fill(self, wish: Wish) -> Generator[Progress, None, None]:
+        """Give it its content; every step is short.
+
+        :raises Failed: (``file.no-space``) there is no room for it.
+        """
+        ...
+
+    def publish(self) -> None:
+        """Give it its name, on the disk when this returns.
+
+        :raises Exists: something has that name now.
+        """
+        ...
+
+    def drop(self) -> None:
+        """Remove it, under whatever name it is; nothing happens where it is gone."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it, whatever became of it."""
+        ...
+
+
+class Backend(Protocol):
+    """A kind of pool. What it does to a pool happens under that pool's lock; reads take none."""
+
+    def live(self, pool: Pool) -> Live:
+        """What has to be known of the pool while it is active; reads its definition only.
+
+        :raises Invalid: what the definition lacks, or asks for and cannot have.
+        """
+        ...
+
+    def build(self, live: Live, pool: Pool, *, overwrite: bool = False) -> None:
+        """Make what the pool is to be in: a folder, a file system."""
+        ...
+
+    def start(self, live: Live) -> None:
+        """Make its volumes reachable; twice does no harm."""
+        ...
+
+    def stop(self, live: Live) -> None:
+        """Let go of it; twice does no harm."""
+        ...
+
+    def delete(self, live: Live) -> None:
+        """Remove what ``build`` made, where it is empty."""
+        ...
+
+    def room(self, live: Live) -> Room:
+        """How large it is, and how much is left."""
+        ...
+
+    def names(self, live: Live) -> Iterator[Found]:
+        """Everything in it, without opening anything."""
+        ...
+
+    def look(self, live: Live, name: str) -> Sight | None:
+        """A volume; None where there is none of that name."""
+        ...
+
+    def head(self, live: Live, name: str, count: int) -> bytes:
+        """The first bytes of a volume's image."""
+        ...
+
+    def draft(self, live: Live, name: str, mark: str) -> Draft:
+        """Begin a volume; ``mark`` tells it from others that are being made."""
+        ...
+
+    def making(self, live: Live) -> int:
+        """How many volumes are being made by processes that live."""
+        ...
+
+    def sweep(self, live: Live, mark: str = "") -> list[str]:
+        """Remove what killed makers left behind, or one of them; a sentence each."""
+        ...
+
+    def in_use(self, live: Live, name: str) -> bool:
+        """Whether some QEMU has the image open."""
+        ...
+
+    def remove(self, live: Live, name: str) -> None:
+        """Remove a volume and its content."""
+        ...
+
+
+def backend_of(kind: str, run: Run) -> Backend:
+    """The back-end of a type of pool.
+
+    :raises Invalid: (``unsupported.config``) there is none.
+    """
+    home = KINDS.get(kind)
+    if home is None:
+        way_out = "libvirt has no back-end for it either" if kind == "sheepdog" else f"there are {', '.join(KINDS)}"
+        text = f"there is no back-end for pools of the type {kind!r}"
+        raise Invalid([Problem("unsupported.config", "/@type", None, text, way_out)])
+    return cast("Backend", import_module(f"anyvirt_host.storage.{home}").backend(run))

@@ -1,0 +1,66 @@
+"""A volume's description, made of what is known of it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from anyvirt.api import Permissions, Timestamps, Volume, VolumeBackingStore, VolumeFormat, VolumeTarget, VolumeType
+
+from anyvirt_host.storage.header import backing_path
+
+if TYPE_CHECKING:
+    from anyvirt_host.storage.backend import Sight
+    from anyvirt_host.storage.header import Header
+    from anyvirt_host.storage.site import Declared
+
+
+def described(path: str, sight: Sight, said: Declared | None, header: Header | None) -> Volume:
+    """The description.
+
+    :param said: what it was declared as; None for what was found.
+    :param header: of a volume that was made as qcow2; None where it has none, or none that can be.
+    """
+    kind = VolumeFormat.DIR if sight.type == "dir" else VolumeFormat(said.format) if said else VolumeFormat.RAW
+    target = VolumeTarget(
+        path=path,
+        format=kind,
+        permissions=Permissions(mode=sight.mode, owner=sight.owner, group=sight.group),
+        timestamps=Timestamps(
+            **{name: _seconds(at) for name, at in zip(("atime", "mtime", "ctime"), sight.times, strict=True)}
+        ),
+    )
+    plainly = said is None or kind is VolumeFormat.RAW
+    capacity = sight.physical if plainly else header.size if header else None
+    if header:
+        target = target.replace(
+            compat="0.10" if header.version == 2 else "1.1",
+            cluster_size=header.cluster,
+            lazy_refcounts=header.lazy,
+            extended_l2=header.extended_l2,
+        )
+    return Volume(
+        type=VolumeType(sight.type),
+        name=os.path.basename(path),
+        key=path,
+        capacity=capacity,
+        allocation=sight.allocation,
+        physical=sight.physical,
+        target=target,
+        backing_store=_below(path, said, header),
+    )
+
+
+def _below(path: str, said: Declared | None, header: Header | None) -> VolumeBackingStore | None:
+    """The image below: what was declared, as long as the header tells of the same one."""
+    if header is None or not header.backing:
+        return None
+    below = backing_path(header.backing, os.path.dirname(path)) or header.backing
+    known = said is not None and said.backing == below
+    word = said.backing_format if said and known else header.backing_format
+    known_word = word in VolumeFormat._value2member_map_
+    return VolumeBackingStore(path=below, format=VolumeFormat(word) if known_word else None)
+
+
+def _seconds(nanoseconds: int) -> str:
+    return f"{nanoseconds // 10**9}.{nanoseconds % 10**9:09d}"

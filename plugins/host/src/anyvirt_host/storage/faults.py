@@ -1,0 +1,73 @@
+"""What the operating system and its tools say of storage, as coded errors with a way out."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+from anyvirt.api import Denied, Exists, Failed, Invalid, NotFound, Output, Unsupported, VirtError
+
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT)
+_DENIED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+# What brings a tool, where its name does not say so.
+_PACKAGES: Final = {
+    "qemu-img": "qemu-utils (Debian, Ubuntu), qemu-img (Fedora)",
+    "fallocate": "util-linux",
+    "mount": "mount (Debian, Ubuntu), util-linux (Fedora)",
+    "umount": "mount (Debian, Ubuntu), util-linux (Fedora)",
+    "truncate": "coreutils",
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.xfs": "xfsprogs",
+    "mkfs.btrfs": "btrfs-progs",
+}
+
+
+@contextmanager
+def named(path: str) -> Iterator[None]:
+    """What goes wrong inside is told of ``path``."""
+    try:
+        yield
+    except OSError as error:
+        raise coded(error, path) from error
+
+
+def coded(error: OSError, path: str) -> VirtError:
+    """The coded error for one of the operating system at ``path``."""
+    words = error.strerror or str(error)
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return NotFound(path, "file")
+    if error.errno == errno.EEXIST:
+        return Exists("file", path)
+    if error.errno in _DENIED:
+        return Denied(f"{path!r}: {words}", hint="check owner and mode, and those of its folders")
+    if error.errno == errno.ELOOP:
+        return Denied(f"{path!r} is a symbolic link, which is not followed here")
+    if error.errno == errno.ENOTEMPTY:
+        return Invalid(f"{path!r} is not empty", hint="remove what is in it first")
+    failed = Failed(f"{path!r}: {words}", native={"errno": errno.errorcode.get(error.errno or 0, "?"), "path": path})
+    if error.errno in _FULL:
+        failed.code, failed.hint = "file.no-space", "free space there; nothing was left half-made"
+    return failed
+
+
+def done(out: Output, path: str) -> Output:
+    """What a tool left, if it was content; its usual complaints in their own codes."""
+    said = out.err.decode("utf-8", "replace")
+    if out.code:
+        for number in (*_FULL, *_DENIED):
+            if os.strerror(number) in said:
+                raise coded(OSError(number, os.strerror(number)), path)
+    return out.ok()
+
+
+@contextmanager
+def needing(tool: str) -> Iterator[None]:
+    """Name the package where the tool is missing."""
+    try:
+        yield
+    except Unsupported as error:
+        error.hint = f"install {_PACKAGES.get(tool, tool)}"
+        raise

@@ -1,0 +1,133 @@
+"""Pools of the type dir: a folder that is there, and the images in it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Final
+
+from anyvirt.api import Invalid, Problem, Run, heeded, meaningless, unheeded
+
+from anyvirt_host.storage.backend import Backend, Found, Room, Sight
+from anyvirt_host.storage.faults import named
+from anyvirt_host.storage.folder import FileDraft, Folder
+from anyvirt_host.storage.site import Live
+
+if TYPE_CHECKING:
+    from anyvirt.api import Pool
+
+MODE: Final = 0o711  # of a folder that is built, where its definition says nothing else
+
+
+class FolderPool:
+    """The folder is the pool: starting looks whether it is there, stopping does nothing to it."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+
+    def live(self, pool: Pool) -> Live:
+        """The folder of the definition."""
+        asked = heeded(pool)
+        path, problems = target_of(asked)
+        problems += unheeded(asked, "storage")
+        if problems:
+            raise Invalid(problems)
+        return Live("dir", path)
+
+    def build(self, live: Live, pool: Pool, *, overwrite: bool = False) -> None:  # noqa: ARG002 - nothing is lost by it
+        """Make the folder where it is missing."""
+        make_folder(live.path, pool)
+
+    def start(self, live: Live) -> None:
+        """See that the folder is there."""
+        self._folder(live).check()
+
+    def stop(self, live: Live) -> None:
+        """Nothing: the folder stays."""
+
+    def delete(self, live: Live) -> None:
+        """Remove the folder, which has to be empty."""
+        with named(live.path):
+            os.rmdir(live.path)
+
+    def room(self, live: Live) -> Room:
+        """What its file system has."""
+        return self._folder(live).room()
+
+    def names(self, live: Live) -> Iterator[Found]:
+        """What is in the folder."""
+        return self._folder(live).names()
+
+    def look(self, live: Live, name: str) -> Sight | None:
+        """One of them."""
+        return self._folder(live).look(name)
+
+    def head(self, live: Live, name: str, count: int) -> bytes:
+        """The first bytes of one."""
+        return self._folder(live).head(name, count)
+
+    def draft(self, live: Live, name: str, mark: str) -> FileDraft:
+        """Begin one."""
+        return self._folder(live).draft(name, mark)
+
+    def making(self, live: Live) -> int:
+        """How many somebody is at."""
+        return sum(held for _, held in self._folder(live).drafts())
+
+    def sweep(self, live: Live, mark: str = "") -> list[str]:
+        """Remove what killed makers left."""
+        return self._folder(live).sweep(mark)
+
+    def in_use(self, live: Live, name: str) -> bool:
+        """Whether some QEMU has it open."""
+        return self._folder(live).in_use(name)
+
+    def remove(self, live: Live, name: str) -> None:
+        """Remove one."""
+        self._folder(live).remove(name)
+
+    def _folder(self, live: Live) -> Folder:
+        return Folder(live.path, self.run)
+
+
+def target_of(asked: Pool) -> tuple[str, list[Problem]]:
+    """The folder that a pool's volumes are in, and what is wrong with it."""
+    meaningless(asked, "type", "name", "uuid", "capacity", "allocation", "available")
+    if asked.permissions:
+        meaningless(asked.permissions, "mode", "owner", "group")
+    given = asked.target or ""
+    path = given.rstrip("/") or given
+    if not given:
+        text = "a pool needs a place on the host"
+        hint = "such as <target><path>/srv/images</path></target>"
+        return "", [Problem("config.missing", "/target/path", None, text, hint)]
+    if not path.startswith("/") or os.path.normpath(path) != path:
+        text = f"{given!r} is no absolute path without detours"
+        return path, [Problem("config.invalid", "/target/path", None, text, "write it in full")]
+    return path, []
+
+
+def make_folder(path: str, pool: Pool) -> None:
+    """Make a folder and what leads to it, with the mode and the owner that the pool's definition says.
+
+    One that is there stays as it is.
+    """
+    rights = pool.permissions
+    mode = MODE if rights is None or rights.mode is None else rights.mode
+    with named(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        try:
+            os.mkdir(path, 0o700)
+        except FileExistsError:
+            if not os.path.isdir(path):
+                raise
+            return
+        if rights:
+            owner = -1 if rights.owner is None else rights.owner
+            os.chown(path, owner, -1 if rights.group is None else rights.group)
+        os.chmod(path, mode & 0o7777)
+
+
+def backend(run: Run) -> Backend:
+    """The back-end."""
+    return FolderPool(run)

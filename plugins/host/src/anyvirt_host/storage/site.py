@@ -1,0 +1,126 @@
+"""Where the service is at home: its definitions, its locks, and the host's programs."""
+
+from __future__ import annotations
+
+import json
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from hashlib import sha256
+from typing import Any, Final, Protocol
+
+from anyvirt.api import NotFound, Ref, Row, Run, Store, WrongState
+
+_DECLARED: Final = "declared"
+
+
+class Locks(Protocol):
+    """One lock per pool, for all threads and processes."""
+
+    def hold(self, key: str, purpose: str, *, wait: float | None = None) -> AbstractContextManager[Any]:
+        """Hold it inside the block.
+
+        :raises Busy: somebody kept it until the deadline.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Live:
+    """An active pool as it was started; what is defined later counts from its next start.
+
+    :param type: what it is made of, as its definition says.
+    :param path: the folder that its volumes are in.
+    :param source: what it was made of there, such as a device; empty where that is the folder itself.
+    """
+
+    type: str
+    path: str
+    source: str = ""
+    boot: str = ""
+
+    @classmethod
+    def of(cls, text: str, boot: str) -> Live | None:
+        """What ``text`` tells; None for an inactive pool, and for one that another boot had started."""
+        if not text:
+            return None
+        found = cls(**json.loads(text))
+        return found if found.boot == boot else None
+
+    @property
+    def text(self) -> str:
+        """It as the store keeps it."""
+        return json.dumps(asdict(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What was said of a volume when it was made.
+
+    :param inode: of the file that it was said of; another file of that name is another volume.
+    :param backing: path of the image below, and its format.
+    """
+
+    path: str
+    inode: int
+    format: str
+    backing: str = ""
+    backing_format: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """The store is the only truth about pools; the folders are the only truth about volumes.
+
+    :param boot: a pool that another boot started is inactive.
+    """
+
+    store: Store
+    locks: Locks
+    boot: str
+    run: Run
+
+    def row(self, ref: Ref) -> Row:
+        """The pool's row.
+
+        :raises NotFound: there is no such pool.
+        """
+        found = self.store.get_many("pool", [ref.key])
+        if not found:
+            raise NotFound(ref)
+        return found[0]
+
+    def live(self, ref: Ref, operation: str) -> Live:
+        """The pool, which has to be active.
+
+        :raises NotFound: there is no such pool.
+        :raises WrongState: it is not active.
+        """
+        row = self.row(ref)
+        found = Live.of(row.run, self.boot)
+        if found is None:
+            raise WrongState("inactive", ["active"], operation, what=pool_ref(row), hint="start it first")
+        return found
+
+    def declared(self, path: str, inode: int) -> Declared | None:
+        """What was said of the file that is at ``path`` now; None where nobody made it through this service."""
+        found = self.store.blob("volume", _ref(path), _DECLARED)
+        kept = Declared(**json.loads(found)) if found else None
+        return kept if kept and (kept.path, kept.inode) == (path, inode) else None
+
+    def declare(self, said: Declared) -> None:
+        """Keep what is said of a volume; on the disk when this returns."""
+        self.store.set_blob("volume", _ref(said.path), _DECLARED, json.dumps(asdict(said)).encode())
+
+    def forget(self, path: str) -> None:
+        """Keep nothing of a volume any more."""
+        self.store.set_blob("volume", _ref(path), _DECLARED, None)
+
+
+def pool_ref(row: Row) -> Ref:
+    """A pool's handle is its UUID."""
+    return Ref("pool", row.uuid, name=row.name, uuid=row.uuid)
+
+
+def _ref(path: str) -> str:
+    # of a fixed length: a path, quoted as the name of a file, may be too long for one
+    return sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:32]

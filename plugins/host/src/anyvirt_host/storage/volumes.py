@@ -1,0 +1,216 @@
+"""Hooks of volumes: the folder says which there are, the store what they were made as."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from anyvirt.api import (
+    Answer,
+    Busy,
+    Document,
+    Exists,
+    Invalid,
+    NotFound,
+    Progress,
+    Ref,
+    Undo,
+    VirtError,
+    VolumeInfo,
+    current,
+    impl,
+    phase,
+)
+
+from anyvirt_host.storage.backend import Backend, Sight
+from anyvirt_host.storage.header import HEAD, backing_path, looks_like, qcow2
+from anyvirt_host.storage.pools import Pools
+from anyvirt_host.storage.site import Declared, Live
+
+if TYPE_CHECKING:
+    from anyvirt.api import Volume
+
+    from anyvirt_host.storage.header import Header
+
+T = TypeVar("T")
+RAW: Final = "raw"
+
+
+class Volumes(Pools):
+    """A volume's handle is its path; what is never declared is raw, whatever its first bytes say."""
+
+    @impl
+    def pool_volumes(self, ref: Ref) -> Iterator[Ref]:
+        live = self.site.live(ref, "listing its volumes")
+        pool = Ref("pool", ref.key, name=ref.name, uuid=ref.uuid or ref.key)
+        names = sorted(found.name for found in self.backend(live).names(live) if not found.odd)
+        return (Ref("volume", f"{live.path}/{name}", pool, name=name) for name in names)
+
+    @impl
+    def volume_config(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[Document[Volume]]]]:
+        return self._volumes(refs, self._described)
+
+    @impl
+    def volume_info(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[VolumeInfo]]]:
+        return self._volumes(refs, self._sizes)
+
+    @impl
+    def volume_path(self, ref: Ref) -> str:
+        live = self._home(ref)
+        self._seen(ref, live)
+        return ref.key
+
+    @impl
+    def volume_create(self, pool: Ref, config: Document[Volume]) -> Generator[Progress, None, Ref]:
+        from anyvirt_host.storage.wish import wish
+
+        wanted = wish(config.model)
+        live = self.site.live(pool, "making a volume")
+        backend, name = self.backend(live), wanted.name
+        path, mark = f"{live.path}/{name}", os.urandom(6).hex()
+        ref = Ref("volume", path, Ref("pool", pool.key, name=pool.name, uuid=pool.uuid), name=name)
+        with Undo() as undo:
+            with self.site.locks.hold(pool.key, "volume"):
+                if self.site.live(pool, "making a volume") != live:
+                    raise Busy(pool, purpose="another place than before", hint="try again")
+                _free(backend, live, name)
+                phase("make", pool=pool.key, volume=name, mark=mark)
+                draft = backend.draft(live, name, mark)
+            undo.callback(draft.close)
+            undo.callback(draft.drop)
+            for progress in draft.fill(wanted):
+                current().check("volume_create")
+                yield progress
+            with self.site.locks.hold(pool.key, "volume"):
+                _free(backend, live, name)  # before what was said of another one is replaced
+                phase("publish", path=path)
+                undo.callback(self._forget, path, draft.inode)
+                said = Declared(path, draft.inode, wanted.format, wanted.backing, wanted.backing_format)
+                self.site.declare(said)
+                draft.publish()
+            undo.keep()
+            draft.close()
+        return ref
+
+    @impl
+    def volume_delete(self, ref: Ref) -> None:
+        live = self._home(ref)
+        assert ref.parent is not None
+        with self.site.locks.hold(ref.parent.key, "delete"):
+            sight, backend = self._seen(ref, live), self.backend(live)
+            name = os.path.basename(ref.key)
+            if sight.type == "file":
+                above = self._above(live, backend, ref.key)
+                if above:
+                    names = ", ".join(above)
+                    raise Busy(ref, holder=names, purpose="their own content", hint=f"delete {names} first")
+                if backend.in_use(live, name):
+                    raise Busy(ref, holder="a QEMU that has it open", hint="stop the guest first")
+            backend.remove(live, name)
+            self._forget(ref.key, sight.inode)
+
+    def _volumes(
+        self, refs: Sequence[Ref], ask: Callable[[Ref, Live, Sight], Answer[T]]
+    ) -> Iterator[tuple[Ref, Answer[T]]]:
+        """What ``ask`` says of each volume; an error of one is that one's answer."""
+        for ref in refs:
+            try:
+                live = self._home(ref)
+                answer = ask(ref, live, self._seen(ref, live))
+            except VirtError as error:
+                answer = Answer(error=error)
+            yield ref, answer
+
+    def _home(self, ref: Ref) -> Live:
+        """The pool that a volume is in; it has to be active."""
+        if ref.parent is None:
+            raise NotFound(ref)
+        try:
+            return self.site.live(ref.parent, "this")
+        except NotFound:
+            raise NotFound(ref) from None
+
+    def _seen(self, ref: Ref, live: Live) -> Sight:
+        """A volume, which has to be there, in that pool and nowhere else."""
+        folder, _, name = ref.key.rpartition("/")
+        sight = self.backend(live).look(live, name) if folder == live.path else None
+        if sight is None:
+            raise NotFound(ref)
+        return sight
+
+    def _sizes(self, ref: Ref, live: Live, sight: Sight) -> Answer[VolumeInfo]:
+        capacity, wrong = self._capacity(ref.key, live, sight)
+        return Answer(VolumeInfo(sight.type, capacity, sight.allocation, sight.physical), wrong)
+
+    def _capacity(self, path: str, live: Live, sight: Sight) -> tuple[int | None, VirtError | None]:
+        """What a guest sees of it; None, and why, where its header does not tell."""
+        said = self.site.declared(path, sight.inode) if sight.type == "file" else None
+        if said is None or said.format == RAW:
+            return sight.physical, None
+        try:
+            return self._header(path, live).size, None
+        except VirtError as error:
+            return None, error
+
+    def _header(self, path: str, live: Live) -> Header:
+        """The header of a volume that was made as qcow2."""
+        try:
+            return qcow2(self.backend(live).head(live, os.path.basename(path), HEAD))
+        except Invalid as error:
+            raise Invalid(f"{path}: {error.message}", hint=error.hint) from None
+
+    def _described(self, ref: Ref, live: Live, sight: Sight) -> Answer[Document[Volume]]:
+        from anyvirt_host.storage.describe import described
+
+        path = ref.key
+        said = self.site.declared(path, sight.inode) if sight.type == "file" else None
+        header, notes = None, []
+        if said is not None and said.format != RAW:
+            try:
+                header = self._header(path, live)
+            except VirtError as error:
+                notes.append(error.message)
+        elif said is None and sight.type == "file":
+            seeming = looks_like(self.backend(live).head(live, os.path.basename(path), 16))
+            if seeming:
+                notes.append(
+                    f"{path} looks like {seeming}, and nobody declared it: it is taken for raw, as a guest may have"
+                    " written that"
+                )
+        return Answer(Document(model=described(path, sight, said, header), notes=notes))
+
+    def _above(self, live: Live, backend: Backend, path: str) -> list[str]:
+        """The volumes of the pool whose backing file a path is, by name.
+
+        Headers of what nobody declared count here, too: to keep an image that may be needed is the safe side.
+        """
+        found = []
+        for one in backend.names(live):
+            its = f"{live.path}/{one.name}"
+            if one.odd or its == path:
+                continue
+            sight = backend.look(live, one.name)
+            if sight is None or sight.type != "file":
+                continue
+            said = self.site.declared(its, sight.inode)
+            if said is not None and said.format == RAW:
+                continue  # what a guest wrote into it has no say
+            try:
+                head = backend.head(live, one.name, HEAD)
+                below = backing_path(qcow2(head).backing, live.path)
+            except VirtError:
+                below = ""
+            if path in (below, said.backing if said else ""):
+                found.append(one.name)
+        return sorted(found)
+
+    def _forget(self, path: str, inode: int) -> None:
+        if self.site.declared(path, inode) is not None:
+            self.site.forget(path)
+
+
+def _free(backend: Backend, live: Live, name: str) -> None:
+    """Refuse a name that a volume has."""
+    if backend.look(live, name) is not None:
+        raise Exists("volume", name, holder=f"a volume in {live.path}", hint="choose another name, or delete it")
