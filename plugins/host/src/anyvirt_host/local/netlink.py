@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import errno
 import fcntl
+import ipaddress
 import os
 import socket
 import struct
@@ -222,6 +223,19 @@ def remove_address(name: str, address: str, prefix: int, peer: str | None = None
     words = {"local": address, "address": peer or address, "prefixlen": prefix}
     with _netlink() as ip, _told(name, f"taking the address {address} from {name}", gone=True):
         ip.addr("del", index=_index(ip, name), **words)
+
+
+def has_route(name: str, network: str, gateway: str | None = None, metric: int | None = None) -> bool:
+    """Whether a network's packets go through a device already, in just this way."""
+    wanted = ipaddress.ip_network(network, strict=False)
+    family = socket.AF_INET if wanted.version == 4 else socket.AF_INET6
+    with _netlink() as ip, _told(name, f"asking for the routes through {name}"):
+        for route in ip.get_routes(oif=_index(ip, name), family=family):
+            to = f"{route.get_attr('RTA_DST') or wanted.network_address}/{route['dst_len']}"
+            same = ipaddress.ip_network(to, strict=False) == wanted
+            if same and route.get_attr("RTA_GATEWAY") == gateway and metric in {None, route.get_attr("RTA_PRIORITY")}:
+                return True
+    return False
 
 
 def add_route(name: str, network: str, gateway: str | None = None, metric: int | None = None) -> None:

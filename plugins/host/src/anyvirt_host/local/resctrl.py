@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from anyvirt.api import Denied, Failed
+from anyvirt.api import Denied, Failed, current
 
 ROOT: Final = "/sys/fs/resctrl"
 CACHES: Final = "/sys/devices/system/cpu"
 SUFFIX: Final = {"both": "", "code": "CODE", "data": "DATA"}
+NAP: Final = 0.01
 OURS: Final = frozenset({"info", "mon_groups", "mon_data"})
 Schemata = Mapping[str, Mapping[int, int]]
 
@@ -113,9 +115,17 @@ def join(folder: str, threads: Iterable[int]) -> None:
 
 
 def remove(folder: str) -> None:
-    """Give the parts back; a group that is gone is no error."""
-    with suppress(FileNotFoundError):
+    """Give the parts back; a group that is gone is no error.
+
+    :raises Failed: the kernel refuses.
+    """
+    try:
         os.rmdir(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        words = {"errno": error.errno, "text": error.strerror}
+        raise Failed(f"cannot give the parts of {folder} back: {error.strerror}", native=words) from error
 
 
 def schemata(text: str) -> Schemata:
@@ -168,10 +178,19 @@ def _sizes(folder: str) -> dict[tuple[int, int], int]:
 
 @contextmanager
 def _locked(root: str) -> Iterator[None]:
-    """The lock that everybody who divides caches holds meanwhile."""
+    """The lock that everybody who divides caches holds meanwhile.
+
+    :raises Interrupted: somebody has it until the deadline.
+    """
     fd = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        while True:
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                current().check("waiting for whoever divides caches")
+                time.sleep(NAP)
         yield
     finally:
         os.close(fd)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
-from anyvirt.api import VirtError
+from anyvirt.api import Failed, VirtError
 
 from anyvirt_qemu.guest import STATUS
 
@@ -69,5 +69,8 @@ def take_back(place: RunDir, left: Iterable[Mapping[str, Any]]) -> None:
             import_module(f"{__name__}.{name}").take_back(place, entry)
         except VirtError as error:
             failed = failed or error
+        except OSError as error:
+            native = {"errno": error.errno, "text": error.strerror, "entry": dict(entry)}
+            failed = failed or Failed(f"cannot take back {entry['kind']}: {error}", native=native)
     if failed is not None:
         raise failed

@@ -171,7 +171,7 @@ def _addresses(ready: Preparation, name: str, ends: Ends, *, stays: bool) -> Non
             ready.leave("ip-address", name=name, **words)
         netlink.add_address(name, one.address, one.prefix, one.peer)
     for way in ends.routes:
-        if stays:
+        if stays and not netlink.has_route(name, way.network, way.gateway, way.metric):
             ready.leave("route", name=name, network=way.network, gateway=way.gateway, metric=way.metric)
         netlink.add_route(name, way.network, way.gateway, way.metric)
 

@@ -127,7 +127,7 @@ class Book:
     def leave(self, uuid: str | None) -> None:
         """A guest uses nothing any more; what nobody uses goes back to its owner. None: only what is of other boots.
 
-        :raises VirtError: something does not go back; the rest has.
+        :raises VirtError: something that it used does not go back; the rest has, and what has not stays in the book.
         """
         kept: list[Held] = []
         failed: VirtError | None = None
@@ -140,7 +140,8 @@ class Book:
                 give_back(one)
             except VirtError as error:
                 kept.append(replace(one, users={}))
-                failed = failed or error
+                if uuid is None or uuid in one.users:  # what others have left is for `settle` to tell
+                    failed = failed or error
         if kept != self.held:
             self.held = kept
             self.save()
@@ -160,6 +161,7 @@ class Book:
                 out.flush()
                 os.fsync(out.fileno())
             new.replace(self._folder / BOOK)
+            _kept(self._folder)
         except OSError as error:
             words = {"errno": error.errno, "text": error.strerror}
             raise Failed(f"cannot note whose files are: {error.strerror}", native=words) from error
@@ -188,6 +190,15 @@ def _three(values: Any) -> tuple[int, int, int]:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+
+
+def _kept(folder: Path) -> None:
+    """Have the disk keep names, too."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def folder(site: Site) -> Path:
