@@ -300,6 +300,48 @@ def test_the_reader_is_told_what_is_otherwise(line: str, note: str) -> None:
     assert any(note in one for one in notes)
 
 
+@pytest.mark.parametrize("words", ["-m -5", "-m 1Z", "-m size=,slots=2", "-smp 0", "-smp x", "-smp 2,cores=-1"])
+def test_what_qemu_would_not_take_is_not_taken_for_the_usual(words: str) -> None:
+    with pytest.raises(Invalid, match=f"{words.partition(' ')[0]} has "):
+        read(f"qemu-system-x86_64 {words}".encode())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "-object secret,id=s,data=a,,hunter2",
+        '-object \'{"qom-type":"secret","id":"s","data":"hunter2"}\'',
+        "-object 'secret,id=s,data=a hunter2'",
+        "-iscsi user=u,password=hunter2",
+        "-spice port=1,password=hunter2",
+        "-drive file=rbd:a/b:key=hunter2,odd=1",
+        "-drive file=ssh://u:hunter2@h/x,format=raw,odd=1",
+        "-device odd,password=hunter2,b=1",
+    ],
+)
+def test_passwords_are_in_no_note(words: str) -> None:
+    notes = read(f"qemu-system-x86_64 {words}".encode()).notes
+    assert notes
+    assert "hunter2" not in str(notes)
+
+
+def test_an_image_of_a_format_without_a_word_is_not_taken_for_raw() -> None:
+    for words in ("-hda /x.vhdx", "-drive file=/x,format=parallels"):
+        with pytest.raises(Invalid, match="for which a definition has no word"):
+            read(f"qemu-system-x86_64 {words}".encode())
+
+
+def test_an_encrypted_image_asks_for_its_secret() -> None:
+    words = "-object secret,id=s,data=hunter2 -drive file=/x.img,format=luks,key-secret=s,if=virtio"
+    document = read(f"qemu-system-x86_64 {words}".encode())
+    assert any("/x.img is encrypted with LUKS" in note for note in document.notes)
+    source = document.model.disks[0].source
+    assert source is not None
+    assert source.encryption is not None
+    assert (source.encryption.format, source.encryption.secrets[0].usage) == ("luks", "/x.img")
+    assert "hunter2" not in document.text
+
+
 def test_a_plans_line_comes_back_with_the_same_devices(document: Path, planned: Planned) -> None:
     accelerator = "kvm" if "type='kvm'" in document.read_text() else "tcg"
     plan = planned(document.read_text(), accelerator=accelerator)

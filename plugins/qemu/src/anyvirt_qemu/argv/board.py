@@ -38,7 +38,7 @@ from anyvirt.api import (
 
 from anyvirt_qemu.argv.draft import Draft
 from anyvirt_qemu.argv.draft import made as _made
-from anyvirt_qemu.argv.given import Given, number, off, on, size, words_of
+from anyvirt_qemu.argv.given import Given, number, off, on, size, unreadable, words_of
 from anyvirt_qemu.devices.cpu import HYPERV
 
 UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -237,6 +237,9 @@ def _written(d: Draft, changes: dict[str, Any], key: str, value: str) -> bool:
 
 def _topology(d: Draft, wanted: dict[str, Any], spec: CpuSpec | None) -> CpuSpec | None:
     found = {key: number(value) for key, value in wanted.items()}
+    for key, one in found.items():
+        if one is None or one < (key == "cpus"):
+            raise unreadable("smp", f"{key}={wanted[key]}", "no number of processors")
     sockets, dies, cores, threads = (found.get(key) or 0 for key in ("sockets", "dies", "cores", "threads"))
     most, first = found.get("maxcpus"), found.get("cpus")
     more = [key for key in wanted if key not in {"cpus", "maxcpus", "sockets", "dies", "cores", "threads"}]
@@ -268,7 +271,10 @@ def memory(d: Draft) -> None:
     for given in d.every("m"):
         given.done = True
         wanted |= given.options
-    d.fields["memory"] = size(wanted.get("size", ""), "m") or DEFAULT_MEMORY
+    amount = size(wanted.get("size", 0), "m")
+    if amount is None:
+        raise unreadable("m", wanted["size"], "no size")
+    d.fields["memory"] = amount or DEFAULT_MEMORY
     most = size(wanted["maxmem"], "m") if "maxmem" in wanted else None
     if most is not None:
         d.fields |= {"max_memory": most, "max_memory_slots": number(wanted.get("slots"))}

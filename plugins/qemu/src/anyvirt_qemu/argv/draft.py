@@ -17,6 +17,9 @@ ADDRESS: Final = re.compile(r"(?:0x)?([0-9a-fA-F]{1,2})(?:\.(?:0x)?([0-7]))?")
 CCW: Final = re.compile(r"([0-9a-f]{1,2})\.([0-3])\.([0-9a-f]{1,4})", re.IGNORECASE)
 UNWRITABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 ROOTS: Final = ("pci.0", "pcie.0", "pci", "pcie")
+# what nobody but the reader of the line is to see again: after a key, as JSON, within a URL
+SECRET: Final = re.compile(r"""((?:\b|-)(?:data|key|passw(?:or)?d)(?:=|"\s*:\s*"))(?:[^,":]|,,)+""")
+WITHIN_URL: Final = re.compile(r"(://[^/@:\s]*:)[^@/\s]*@")
 VARIANTS: Final = ("-non-transitional", "-transitional")
 TRANSPORTS: Final = ("-pci", "-ccw", "-device")
 # properties whose on and off are words, not switches
@@ -88,6 +91,7 @@ class Draft:
 
     def note(self, text: str) -> None:
         """Something that the reader is told, once."""
+        text = WITHIN_URL.sub(r"\1***@", text)
         if text not in self.notes:
             self.notes.append(text)
 
@@ -95,15 +99,15 @@ class Draft:
         """An option that no definition has words for: QEMU gets it as it stands."""
         given.done = True
         if any(UNWRITABLE.search(word) for word in given.words):
-            self.note(f"left out: {' '.join(given.words)!a} (it holds a character that XML cannot carry)")
+            self.note(f"left out: {shown(given)!a} (it holds a character that XML cannot carry)")
             return
         self.arguments += _later(given)
-        self.note(f"kept in qemu:commandline: {' '.join(given.words)}{f' ({why})' if why else ''}")
+        self.note(f"kept in qemu:commandline: {shown(given)}{f' ({why})' if why else ''}")
 
     def drop(self, given: Given, why: str) -> None:
         """An option that a definition cannot have."""
         given.done = True
-        self.note(f"left out: {' '.join(given.words)} ({why})")
+        self.note(f"left out: {shown(given)} ({why})")
 
     def add(self, field: str, x: Any, given: Given | None = None) -> None:
         """An element; properties of its device that nobody has taken are told to QEMU as overrides."""
@@ -178,6 +182,11 @@ class Draft:
             return None
         del given.options["bootindex"]
         return Boot(order=place or 1)
+
+
+def shown(given: Given) -> str:
+    """An option as it was written, without passwords."""
+    return " ".join(SECRET.sub(r"\1***", word) for word in given.words)
 
 
 def _later(given: Given) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from anyvirt.api import Invalid, Problem
+
 # flags without a value
 SWITCHES: Final = frozenset({
     "S", "h", "help", "version", "snapshot", "no-fd-bootchk", "no-acpi", "no-hpet", "no-reboot", "no-shutdown",
@@ -229,3 +231,8 @@ def size(value: Any, unit: str = "m") -> int | None:
     if found != found or found in (float("inf"), float("-inf")) or found < 0:  # noqa: PLR0124 - only NaN is not itself
         return None
     return int(found * (1 << UNITS[unit]))
+
+
+def unreadable(flag: str, text: object, what: str) -> Invalid:
+    """The error of an option with a value that QEMU would not take."""
+    return Invalid([Problem("config.invalid", "", None, f"-{flag} has {text}, which is {what}", "correct it")])

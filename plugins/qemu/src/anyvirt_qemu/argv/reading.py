@@ -86,7 +86,7 @@ def _managers(d: Draft) -> None:
         elif given.flag == "chardev" and given.id in monitors:
             given.done = True
             if given.id not in ours:
-                d.note(f"left out: {' '.join(given.words)} ({OWN['mon']})")
+                d.drop(given, OWN["mon"])
     for given in d.every("object"):
         if given.options.get("qom-type") == "secret":
             d.drop(given, "a definition names a secret by its UUID: make it with `anyvirt secret`")

@@ -14,18 +14,22 @@ from anyvirt.api import (
     Disk,
     DiskDriver,
     DriveAddress,
+    Encryption,
     Geometry,
+    Invalid,
+    Problem,
+    SecretRef,
     Source,
     SourceHost,
     UsbAddress,
 )
 
-from anyvirt_qemu.argv.draft import Draft, made, tuned, variant
+from anyvirt_qemu.argv.draft import Draft, made, shown, tuned, variant
 from anyvirt_qemu.argv.given import Given, nested, number, off, on, parsed, words_of
 
 LETTERS: Final = {"hda": 0, "hdb": 1, "hdc": 2, "hdd": 3}
 FORMATS: Final = frozenset({
-    "raw", "qcow2", "qcow", "qed", "vmdk", "vdi", "vpc", "vhdx", "bochs", "cloop", "dmg", "parallels", "luks",
+    "raw", "qcow2", "qcow", "qed", "vmdk", "vdi", "vpc", "bochs", "cloop", "dmg",
 })  # fmt: skip
 FILES: Final = {"file": "file", "host_device": "dev", "host_cdrom": "dev"}
 ENDINGS: Final = {"qcow2": "qcow2", "vmdk": "vmdk", "vdi": "vdi", "vhdx": "vhdx", "qed": "qed", "vhd": "vpc"}
@@ -139,7 +143,7 @@ def _rest(d: Draft, given: Given, x: Disk) -> None:
     given.done = True
     if given.options:
         left = ",".join(f"{key}={words_of(value)}" for key, value in given.options.items())
-        d.note(f"left out: {left} of -drive {given.text} (a disk has no word for it)")
+        d.note(f"left out: {left} of {shown(given)} (a disk has no word for it)")
     d.add("disks", x)
 
 
@@ -187,7 +191,7 @@ def _finish(d: Draft, back: Given) -> None:
         back.take(key)
     if back.flag == "drive" and back.options:
         left = ",".join(f"{key}={words_of(value)}" for key, value in back.options.items())
-        d.note(f"left out: {left} of -drive {back.text} (a disk has no word for it)")
+        d.note(f"left out: {left} of {shown(back)} (a disk has no word for it)")
 
 
 def _dressed(d: Draft, given: Given, x: Disk, names: Names) -> None:
@@ -284,15 +288,19 @@ def _seat(d: Draft, given: Given, bus: str) -> Any:
 def _disk(d: Draft, kind: Any, source: Source | None, format: str, bus: Any, device: Any) -> Disk:  # noqa: A002
     if source is not None and source.file is not None:
         source = source.replace(file=d.path(source.file))
-    if format and format not in FORMATS:
-        d.note(f"the image's format {format} has no word in a definition")
-        format = ""  # noqa: A001 - the same
+    name = (source.file or source.dev or source.name if source is not None else None) or "an image"
+    if format == "luks" and source is not None:
+        secret = SecretRef(type="passphrase", usage=name)
+        source, format = source.replace(encryption=Encryption(format="luks", secrets=(secret,))), "raw"  # noqa: A001
+        d.note(f"{name} is encrypted with LUKS: define a secret for the usage {name} with its passphrase")
     if not format and source is not None:
-        name = source.file or source.dev or source.name or "an image"
         ending = name.rpartition(".")[2].lower()
         format = ENDINGS.get(ending, "raw")  # noqa: A001
         if ending not in {"iso", "img", "raw"}:
             d.note(f"{name} has no format given, and is taken for {format}: nothing looks into images for it")
+    if format and format not in FORMATS:
+        text = f"{name} is of the format {format}, for which a definition has no word"
+        raise Invalid([Problem("config.invalid", "", None, text, "convert it (qemu-img convert -O qcow2)")])
     return Disk(
         type=kind,
         device=device,
@@ -324,6 +332,8 @@ def _behind(d: Draft, given: Given, bus: str, device: str) -> Disk | None:
         if source is None and path:
             return None
     given.take("if")
+    if source is not None and format == "luks":
+        given.take("key-secret")
     if given.options.get("media") is not None:
         device = "cdrom" if given.take("media") == "cdrom" else device
     x = _disk(d, kind, source, format, bus, device).replace(backing_store=backing)
