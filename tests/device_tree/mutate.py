@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from tests.device_tree.__main__ import SUFFIX, allowed, alone, grown
+from tests.device_tree.__main__ import LATEST, allowed, alone, grown
 from tests.device_tree.compare import differences
 from tests.device_tree.line import Option, fields, recorded, text
 from tests.device_tree.peer import Refused
@@ -120,7 +120,7 @@ def main() -> int:
     alone()
     told: dict[str, str] = {}
     missed: list[str] = []
-    paths = sorted(given.folder.glob(f"*{SUFFIX}"))
+    paths = sorted(given.folder.glob(f"*{LATEST.format('x86_64')}"))
     with tempfile.TemporaryDirectory(prefix="avt") as place:
         cache = Path(place) / "cache"
         cache.mkdir()
