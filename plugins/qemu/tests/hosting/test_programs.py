@@ -9,6 +9,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ import pytest
 from anyvirt.api import Connection, Failed, Host, Interrupted, Invalid, Settings, Uri, VirtError
 from anyvirt.testing import connected
 from anyvirt_qemu import connect_open
+from anyvirt_qemu.beside import StateUse
+from anyvirt_qemu.hosting import states
 from anyvirt_qemu.monitor import Monitor
 from anyvirt_qemu.site import Site
 from qemu_stage.scene import Scene
@@ -390,3 +393,12 @@ def test_a_guest_that_ends_by_itself_takes_its_programs_with_it(stage: Stage, tm
     guest.start()
     asked(site, guest.ref.key, "quit")
     stage.gone()  # nobody has settled it yet
+
+
+def test_guests_that_start_together_write_the_settings_of_one_authority(tmp_path: Path) -> None:
+    connection, site = Stage(tmp_path / "state").connect()
+    use = StateUse(folder="", package="", file="", make=(), config=str(tmp_path / "authority/setup.conf"))
+    with connection, ThreadPoolExecutor(4) as lanes:
+        done = [lanes.submit(states.configure, site, use) for _ in range(200)]
+    assert [one.exception() for one in done] == [None] * 200
+    assert sorted(path.name for path in (tmp_path / "authority").iterdir()) == ["authority.conf", "setup.conf"]

@@ -20,8 +20,10 @@ if TYPE_CHECKING:
     from anyvirt_qemu.beside import ProgramUse, StateUse
     from anyvirt_qemu.hosting import Preparation
     from anyvirt_qemu.run_dir import RunDir
+    from anyvirt_qemu.site import Site
 
 KIND: Final = "state"
+AUTHORITY: Final = "tpm-authority"
 NEW: Final = ".new"
 ENV: Final = "/usr/bin/env"
 GONE: Final = 10.0
@@ -44,7 +46,7 @@ def make(ready: Preparation, use: ProgramUse, secret: int) -> None:
         return
     new = place / NEW
     ready.leave(KIND, folder=str(new))
-    _configure(state)
+    configure(ready.site, state)
     if not place.is_dir():
         place.mkdir(0o700, parents=True)
     _sweep(new)
@@ -60,7 +62,11 @@ def make(ready: Preparation, use: ProgramUse, secret: int) -> None:
     _sweep(new)
 
 
-def _configure(state: StateUse) -> None:
+def configure(site: Site, state: StateUse) -> None:
+    """Write down for swtpm_setup where the authority is that signs certificates, one process at a time.
+
+    :raises Busy: another process does so until the deadline.
+    """
     if not state.config:
         return
     folder = Path(state.config).parent
@@ -69,11 +75,12 @@ def _configure(state: StateUse) -> None:
         lines = Path(installed.SETUP).read_text("utf-8", "replace").splitlines()
     except OSError:
         lines = []
-    for path, text in installed.authority(lines, folder).items():
-        new = f"{path}.new"
-        with open(new, "w", encoding="utf-8", opener=_only_ours) as out:
-            out.write(text)
-        os.replace(new, path)
+    with site.scope.locks.hold(AUTHORITY, "writing its settings"):
+        for path, text in installed.authority(lines, folder).items():
+            new = f"{path}.new"
+            with open(new, "w", encoding="utf-8", opener=_only_ours) as out:
+                out.write(text)
+            os.replace(new, path)
 
 
 def _only_ours(path: str, flags: int) -> int:
