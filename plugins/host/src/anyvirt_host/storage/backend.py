@@ -100,8 +100,8 @@ class Backend(Protocol):
         """Make what the pool is to be in: a folder, a file system."""
         ...
 
-    def start(self, live: Live) -> None:
-        """Make its volumes reachable; twice does no harm."""
+    def start(self, live: Live) -> Live:
+        """Make its volumes reachable, and give what is known of it from then on; twice does no harm."""
         ...
 
     def stop(self, live: Live) -> None:

@@ -12,16 +12,22 @@ from anyvirt.api import Denied, Exists, Failed, Invalid, NotFound, Output, Unsup
 
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _DENIED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
+_ROOT: Final = ("must be superuser", "only root can")
 # What brings a tool, where its name does not say so.
 _PACKAGES: Final = {
     "qemu-img": "qemu-utils (Debian, Ubuntu), qemu-img (Fedora)",
     "fallocate": "util-linux",
     "mount": "mount (Debian, Ubuntu), util-linux (Fedora)",
+    "findmnt": "util-linux",
+    "losetup": "mount (Debian, Ubuntu), util-linux (Fedora)",
+    "blkid": "util-linux",
     "umount": "mount (Debian, Ubuntu), util-linux (Fedora)",
     "truncate": "coreutils",
+    "mkfs.ext2": "e2fsprogs",
+    "mkfs.ext3": "e2fsprogs",
     "mkfs.ext4": "e2fsprogs",
     "mkfs.xfs": "xfsprogs",
-    "mkfs.btrfs": "btrfs-progs",
+    "mkfs.vfat": "dosfstools",
 }
 
 
@@ -56,6 +62,8 @@ def coded(error: OSError, path: str) -> VirtError:
 def done(out: Output, path: str) -> Output:
     """What a tool left, if it was content; its usual complaints in their own codes."""
     said = out.err.decode("utf-8", "replace")
+    if out.code and any(word in said for word in _ROOT):
+        raise Denied(f"{path!r}: {out.tool} takes root", hint="use storage:///system as root")
     if out.code:
         for number in (*_FULL, *_DENIED):
             if os.strerror(number) in said:

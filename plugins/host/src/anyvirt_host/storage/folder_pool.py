@@ -38,9 +38,10 @@ class FolderPool:
         """Make the folder where it is missing."""
         make_folder(live.path, pool)
 
-    def start(self, live: Live) -> None:
+    def start(self, live: Live) -> Live:
         """See that the folder is there."""
-        self._folder(live).check()
+        self.folder(live).check()
+        return live
 
     def stop(self, live: Live) -> None:
         """Nothing: the folder stays."""
@@ -52,41 +53,42 @@ class FolderPool:
 
     def room(self, live: Live) -> Room:
         """What its file system has."""
-        return self._folder(live).room()
+        return self.folder(live).room()
 
     def names(self, live: Live) -> Iterator[Found]:
         """What is in the folder."""
-        return self._folder(live).names()
+        return self.folder(live).names()
 
     def look(self, live: Live, name: str) -> Sight | None:
         """One of them."""
-        return self._folder(live).look(name)
+        return self.folder(live).look(name)
 
     def head(self, live: Live, name: str, count: int) -> bytes:
         """The first bytes of one."""
-        return self._folder(live).head(name, count)
+        return self.folder(live).head(name, count)
 
     def draft(self, live: Live, name: str, mark: str) -> FileDraft:
         """Begin one."""
-        return self._folder(live).draft(name, mark)
+        return self.folder(live).draft(name, mark)
 
     def making(self, live: Live) -> int:
         """How many somebody is at."""
-        return sum(held for _, held in self._folder(live).drafts())
+        return sum(held for _, held in self.folder(live).drafts())
 
     def sweep(self, live: Live, mark: str = "") -> list[str]:
         """Remove what killed makers left."""
-        return self._folder(live).sweep(mark)
+        return self.folder(live).sweep(mark)
 
     def in_use(self, live: Live, name: str) -> bool:
         """Whether some QEMU has it open."""
-        return self._folder(live).in_use(name)
+        return self.folder(live).in_use(name)
 
     def remove(self, live: Live, name: str) -> None:
         """Remove one."""
-        self._folder(live).remove(name)
+        self.folder(live).remove(name)
 
-    def _folder(self, live: Live) -> Folder:
+    def folder(self, live: Live) -> Folder:
+        """The folder that the volumes are in."""
         return Folder(live.path, self.run)
 
 

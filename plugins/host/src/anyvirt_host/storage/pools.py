@@ -71,7 +71,7 @@ class Pools:
             backend = self._backend(str(model.type or ""))
             live = replace(backend.live(model), boot=self.site.boot)
             self._alone(row, live)
-            backend.start(live)
+            live = backend.start(live)
             try:
                 self.site.store.set_run("pool", ref.key, live.text)
             except VirtError:
@@ -86,7 +86,7 @@ class Pools:
             backend = self.backend(live)
             try:
                 making = backend.making(live)
-            except NotFound:  # the place itself is gone
+            except (NotFound, WrongState):  # the place itself is gone
                 making = 0
             if making:
                 raise Busy(

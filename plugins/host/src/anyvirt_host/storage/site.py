@@ -31,12 +31,16 @@ class Live:
     :param type: what it is made of, as its definition says.
     :param path: the folder that its volumes are in.
     :param source: what it was made of there, such as a device; empty where that is the folder itself.
+    :param format: of what is on the source, where that was said.
+    :param device: number of the file system that was mounted; 0 where the pool has none of its own.
     """
 
     type: str
     path: str
     source: str = ""
     boot: str = ""
+    format: str = ""
+    device: int = 0
 
     @classmethod
     def of(cls, text: str, boot: str) -> Live | None:

@@ -1,0 +1,123 @@
+"""Pools of the type fs: a file system on a device or in an image file, mounted while the pool is active."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from anyvirt.api import Busy, Exists, Invalid, Output, Problem, Run, WrongState, heeded, unheeded
+
+from anyvirt_host.storage.backend import Backend
+from anyvirt_host.storage.faults import done, named, needing
+from anyvirt_host.storage.folder import Folder
+from anyvirt_host.storage.folder_pool import FolderPool, make_folder, target_of
+from anyvirt_host.storage.site import Live
+
+if TYPE_CHECKING:
+    from anyvirt.api import Pool
+
+# What comes with the image is somebody else's: no devices, no set-uid programs, nothing to run.
+OPTIONS: Final = "nodev,nosuid,noexec"
+QUIET: Final = {"ext2": ("-q", "-F"), "ext3": ("-q", "-F"), "ext4": ("-q", "-F"), "xfs": ("-q", "-f"), "vfat": ()}
+_BUSY: Final = 32  # status of umount where the kernel refuses
+_NOTHING: Final = 2  # blkid's status where it knows nothing of what is there
+
+
+class FsPool(FolderPool):
+    """The mounted file system is the pool; a plain image file is mounted through a loop device."""
+
+    def live(self, pool: Pool) -> Live:
+        """Folder, device and format of the definition."""
+        asked = heeded(pool)
+        path, problems = target_of(asked)
+        devices = asked.source.devices if asked.source else ()
+        device = devices[0].path or "" if len(devices) == 1 else ""
+        kind = str(asked.source.format or "") if asked.source else ""
+        if not device.startswith("/"):
+            text = "a pool of the type fs needs one device, or image file, by its absolute path"
+            hint = "such as <source><device path='/dev/sdb1'/></source>"
+            problems.append(Problem("config.missing", "/source/device", None, text, hint))
+        problems += unheeded(asked, "storage")
+        if problems:
+            raise Invalid(problems)
+        return Live("fs", path, device, format="" if kind == "auto" else kind)
+
+    def build(self, live: Live, pool: Pool, *, overwrite: bool = False) -> None:
+        """Make the file system and its mount point.
+
+        :raises Exists: something is on the device, and it is not to be overwritten.
+        """
+        words = QUIET.get(live.format)
+        if words is None:
+            text = f"file systems of the format {live.format or 'auto'!r} are not made here"
+            hint = f"say which: {', '.join(QUIET)}"
+            raise Invalid([Problem("unsupported.config", "/source/format/@type", None, text, hint)])
+        found = self._tool("blkid", "-p", "-o", "export", live.source, content=(0, _NOTHING))
+        if found.code == 0 and not overwrite:
+            kinds = [
+                line.partition("=")[2] for line in found.text.splitlines() if line.startswith(("TYPE=", "PTTYPE="))
+            ]
+            raise Exists("file", live.source, holder=", ".join(kinds) or "something", hint="overwrite it if it may go")
+        self._tool(f"mkfs.{live.format}", *words, live.source)
+        make_folder(live.path, pool)
+
+    def start(self, live: Live) -> Live:
+        """Mount it, unless it is."""
+        Folder(live.path, self.run).check()
+        source = self._mounted(live.path)
+        if source and not self._same(source, live.source):
+            raise Busy(live.path, holder=source, purpose="a mount", hint=f"umount {live.path}, or use another folder")
+        if not source:
+            kind = ("-t", live.format) if live.format else ()
+            self._tool("mount", *kind, "-o", OPTIONS, live.source, live.path)
+        with named(live.path):
+            return replace(live, device=os.stat(live.path).st_dev)
+
+    def stop(self, live: Live) -> None:
+        """Unmount it, unless somebody did."""
+        source = self._mounted(live.path)
+        if source and self._same(source, live.source):
+            out = self._tool("umount", live.path, content=(0, _BUSY))
+            if b"busy" in out.err:
+                raise Busy(live.path, holder="whoever has a file open there", hint=f"fuser -vm {live.path} tells")
+            done(out, live.path)
+
+    def folder(self, live: Live) -> Folder:
+        """The root of the file system, which has to be the one that was mounted.
+
+        :raises WrongState: somebody unmounted it: what is seen there now is another folder.
+        """
+        with named(live.path):
+            there = os.stat(live.path).st_dev
+        if there != live.device:
+            raise WrongState("unmounted", ["mounted"], "this", what=live.path, kind="pool", hint="stop it and start it")
+        return Folder(live.path, self.run)
+
+    def _mounted(self, path: str) -> str:
+        """What is mounted there; empty where nothing is."""
+        out = self._tool("findmnt", "--json", "--output", "SOURCE", "--mountpoint", path, content=(0, 1))
+        rows: list[dict[str, Any]] = json.loads(out.text or "{}").get("filesystems", [])
+        return str(rows[-1]["source"]) if rows else ""
+
+    def _same(self, source: str, device: str) -> bool:
+        """Whether a mount is of that device, or of that image through a loop device."""
+        if os.path.realpath(source) == os.path.realpath(device):
+            return True
+        if not source.startswith("/dev/loop"):
+            return False
+        out = self._tool("losetup", "--json", "--list", "--output", "BACK-FILE", source, content=(0, 1))
+        rows: list[dict[str, Any]] = json.loads(out.text or "{}").get("loopdevices", [])
+        return any(os.path.realpath(str(row["back-file"])) == os.path.realpath(device) for row in rows)
+
+    def _tool(self, *argv: str, content: tuple[int, ...] = (0,)) -> Output:
+        """Run a tool; ``content`` are the statuses with which it is."""
+        with needing(argv[0]):
+            out = self.run(*argv)
+        return out if out.code in content else done(out, argv[-1])
+
+
+def backend(run: Run) -> Backend:
+    """The back-end."""
+    return FsPool(run)
