@@ -48,7 +48,7 @@ def blockers(domain: Domain, plan: Plan) -> Iterator[Problem]:
             text = taken(node.path, writes=writes, shared=shared, uuid=str(domain.uuid))
             if text:
                 hint = "stop that guest, or give each an image of its own"
-                yield Problem("resource.busy", _place(disk, depth), None, text, hint)
+                yield Problem("resource.busy", image_place(disk, depth), None, text, hint)
     nvram = domain.os.nvram if domain.os else None
     text = taken(nvram, writes=True, shared=False, uuid=str(domain.uuid)) if nvram else ""
     if text:
@@ -57,7 +57,8 @@ def blockers(domain: Domain, plan: Plan) -> Iterator[Problem]:
         )
 
 
-def _place(disk: Disk, depth: int) -> str:
+def image_place(disk: Disk, depth: int = 0) -> str:
+    """The path of what names an image of a disk: its own, or one that far below."""
     if depth:
         return f"/devices/disk[{disk.target}]" + "/backingStore" * depth
     return f"/devices/disk[{disk.target}]/source/@{'dev' if disk.type == 'block' else 'file'}"

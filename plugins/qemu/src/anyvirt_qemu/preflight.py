@@ -45,7 +45,7 @@ def chains(domain: Domain) -> tuple[dict[str, tuple[NodeUse, ...]], list[Problem
             # blockers tells more of a file that is missing or closed to this user
             found[disk.target or ""] = (NodeUse("", "file", path, form),)
             if error.code not in {"file.not-found", "denied"} or os.access(path, os.R_OK, effective_ids=True):
-                problems.append(Problem(error.code, _source(disk), None, error.message, error.hint))
+                problems.append(Problem(error.code, occupied.image_place(disk), None, error.message, error.hint))
     return found, problems
 
 
@@ -155,10 +155,6 @@ def _variables(plan: Plan) -> Iterator[Problem]:
                 yield Problem("file.not-found", "/os/nvram", None, text, "write <nvram template='...'/>")
 
 
-def _source(disk: Disk) -> str:
-    return f"/devices/disk[{disk.target}]/source/@{'dev' if disk.type == 'block' else 'file'}"
-
-
 def _images(domain: Domain, plan: Plan, rights: Rights) -> Iterator[Problem]:
     by_target = {disk.target: disk for disk in domain.disks}
     seen: dict[tuple[int, int], str] = {}
@@ -169,7 +165,7 @@ def _images(domain: Domain, plan: Plan, rights: Rights) -> Iterator[Problem]:
         for depth, node in enumerate(use.nodes[1:] if made else use.nodes):
             if not node.path.startswith("/"):
                 continue  # not a file of this host
-            place = _source(disk) if depth == 0 else f"/devices/disk[{use.target}]" + "/backingStore" * depth
+            place = occupied.image_place(disk, depth)
             writes = depth == 0 and not disk.readonly
             wrong = list(_file(rights, place, node.path, write=writes))
             yield from wrong
@@ -221,5 +217,5 @@ def _devices(plan: Plan) -> Iterator[Problem]:
         wrong = OURS.reach(path, write=True)
         if wrong is not None:
             place = next((found for word, found in PLACES.items() if word in path), "/devices")
-            hint = f"modprobe {MODULES.get(path, 'its module')}" if wrong[0] == "file.not-found" else wrong[2]
-            yield Problem(wrong[0], place, None, wrong[1], hint)
+            hint = f"modprobe {MODULES.get(path, 'its module')}" if wrong.code == "file.not-found" else wrong.hint
+            yield Problem(wrong.code, place, None, wrong.text, hint)

@@ -412,7 +412,9 @@ def give_back(held: Held) -> None:
         return
     try:
         found = os.fstat(fd)
-        same = found.st_ino == held.number
+        # numbers of devices are given anew by each boot
+        there = held.device == found.st_dev or held.boot != ProcessId.own().boot
+        same = there and found.st_ino == held.number
         if same and (found.st_uid, found.st_gid) in {held.now[:2], held.was[:2]}:
             _set(fd, held.was, held.path, acl=bytes.fromhex(held.acl))
     finally:
