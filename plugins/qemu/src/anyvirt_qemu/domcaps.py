@@ -50,7 +50,7 @@ from anyvirt_qemu.host_cpu import HostCpu
 from anyvirt_qemu.machines import family
 from anyvirt_qemu.plan import Machine
 
-ANY: Final = ("host", "max")  # models that are modes of their own
+ANY: Final = ("host", "max", "base")  # models that are modes of their own, and one that has nothing
 # object of QEMU -> what a definition calls it; those that QEMU itself asks the host for are not here
 SECURED: Final = {"sev-snp-guest": "sev-snp", "s390-pv-guest": "s390-pv", "tdx-guest": "tdx"}
 KIB: Final = 1 << 10
