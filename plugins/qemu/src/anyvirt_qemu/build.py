@@ -78,6 +78,7 @@ class Build:
         self.warnings: list[str] = []
         self.problems: list[Problem] = []
         self.refused: set[str] = set()
+        self.unread: set[str] = set()  # elements that were left half read
         self.boot: dict[str, int] = {}
         self.storage = Storage()
         self.known: Mapping[str, Program] = {}
@@ -215,6 +216,7 @@ class Build:
         try:
             yield
         except Unsafe as unsafe:
+            self.unread.add(path_of(x))
             self.problem(x, "", str(unsafe), "take the character out")
 
     def step(self, command: str, arguments: Mapping[str, Any]) -> None:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from anyvirt.api import Domain, Invalid, Nvram, PciAddress, Problem, heeded, meaningless, plain, unheeded
+from anyvirt.api import Domain, Invalid, Nvram, PciAddress, Problem, heeded, meaningless, path_of, plain, unheeded
 
 from anyvirt_qemu import unfit
 from anyvirt_qemu.build import DRIVER, Build
@@ -169,8 +169,10 @@ def _machine(domain: Domain, caps: Caps) -> Machine:
 
 
 def _unheeded(b: Build, view: Domain) -> list[Problem]:
-    """What nobody read; of an element that was refused, its own problem says enough."""
-    within = tuple(f"{path}/" for path in b.refused if path)
+    """What nobody read; of an element that was refused, or left half read, its own problem says enough."""
+    if path_of(view) in b.unread:
+        return []
+    within = tuple(f"{path}/" for path in b.refused | b.unread if path)
     return [problem for problem in unheeded(view, DRIVER) if not problem.path.startswith(within)]
 
 

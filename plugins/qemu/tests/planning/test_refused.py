@@ -57,3 +57,11 @@ def test_threads_for_io_are_refused_by_a_qemu_without_them(
 def test_the_speaker_of_the_machine_is_no_device_and_not_refused(planned: Planned, guest: Guest) -> None:
     argv = planned(guest("<sound model='pcspk'/>")).argv
     assert "isa-pcspk.audiodev=audio1" in argv
+
+
+def test_what_was_not_read_behind_a_text_that_qemu_cannot_take_is_not_told(planned: Planned, guest: Guest) -> None:
+    serial = "<serial type='file'><source path='/a&#10;b'/><target type='isa-serial' port='0'/></serial>"
+    assert list(problems(planned, guest(serial))) == ["/devices/serial[0]"]
+    text = guest().replace("<os>", "<os><kernel>/k</kernel><cmdline>a\x7fb</cmdline>")
+    (problem,) = problems(planned, text).values()
+    assert "control character" in problem.text
