@@ -26,7 +26,7 @@ def litter(connection: Connection, pool_xml: Callable[[str], str], tmp_path: Pat
     def leave() -> Callable[[], bool]:
         connection.pool_define(pool_xml("contract-litter")).start()
         left = tmp_path / "pool/.anyvirt-0123456789ab.new"
-        left.touch()
+        left.mkdir()
         return lambda: not left.exists()
 
     return leave

@@ -83,7 +83,8 @@ def test_what_a_killed_maker_left_is_told_of_and_removed_by_recovery(
     storage: Connection, pool: Pool, place: Path
 ) -> None:
     left = place / ".anyvirt-00ff.new"
-    left.write_bytes(b"half")
+    left.mkdir()
+    (left / "image").write_bytes(b"half")
     assert [str(left) in note for note in pool.config().notes] == [True]
     assert pool.volumes() == ()
     assert [str(left) in said for said in storage.recover()] == [True]
@@ -95,7 +96,8 @@ def test_a_volume_that_was_linked_and_not_yet_tidied_is_whole(
     storage: Connection, pool: Pool, make: Make, place: Path
 ) -> None:
     made = make("disk")
-    (place / ".anyvirt-00ff.new").hardlink_to(place / "disk")
+    (place / ".anyvirt-00ff.new").mkdir()
+    (place / ".anyvirt-00ff.new/image").hardlink_to(place / "disk")
     storage.recover()
     assert [one.name for one in place.iterdir()] == ["disk"]
     assert made.info().capacity == 1 << 20
@@ -148,3 +150,31 @@ def test_a_backing_file_that_is_missing_or_none_makes_no_volume(
             storage.volume_create(pool, described("disk", None, "qcow2", below)).wait(20)
         assert str(below) in refused.value.message
         assert list(place.iterdir()) == []
+
+
+def test_what_was_said_of_a_volume_that_is_gone_is_forgotten_where_it_was(
+    storage: Connection, pool: Pool, make: Make, place: Path, tmp_path: Path
+) -> None:
+    make("disk")
+    place.rename(tmp_path / "unmounted")
+    place.mkdir()
+    assert storage.recover() == ()
+    place.rmdir()
+    (tmp_path / "unmounted").rename(place)
+    assert len(kept(storage)) == 1
+    (place / "disk").unlink()
+    assert ["disk" in said for said in storage.recover()] == [True]
+    assert kept(storage) == []
+
+
+@needs_qemu_img
+def test_a_later_file_with_the_inode_of_an_earlier_one_is_another(
+    storage: Connection, pool: Pool, make: Make, place: Path
+) -> None:
+    made = make("disk", 8 << 20, "qcow2")
+    site = service_of(storage).site
+    (said,) = site.all_declared()
+    site.declare(replace(said, generation=said.generation + 1))
+    assert made.info().capacity == (place / "disk").stat().st_size
+    site.declare(said)
+    assert made.info().capacity == 8 << 20

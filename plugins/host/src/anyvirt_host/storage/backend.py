@@ -58,10 +58,11 @@ class Sight:
 class Draft(Protocol):
     """A volume that is being made, where no listing shows it, until ``publish``.
 
-    ``inode`` is what it will be told by.
+    ``inode`` and ``generation`` are what it will be told by.
     """
 
     inode: int
+    generation: int
 
     def fill(self, wish: Wish) -> Generator[Progress, None, None]:
         """Give it its content; every step is short.
@@ -138,6 +139,14 @@ class Backend(Protocol):
 
     def sweep(self, live: Live, mark: str = "") -> list[str]:
         """Remove what killed makers left behind, or one of them; a sentence each."""
+        ...
+
+    def home(self, live: Live) -> str:
+        """What tells the place of the volumes from another that stands there, such as a bare mount point."""
+        ...
+
+    def generation(self, live: Live, name: str) -> int:
+        """What tells a volume from a later one with its inode; 0 where nothing does."""
         ...
 
     def in_use(self, live: Live, name: str) -> bool:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from anyvirt_host.storage.wish import Wish
 
 END: Final = ".new"
+IMAGE: Final = "image"
+_GETVERSION: Final = 0x80087601  # FS_IOC_GETVERSION
 _PART: Final = 256 << 20  # bytes that are set aside in one step
 _PARTS: Final = 64
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -142,9 +144,20 @@ class Folder:
                 continue
             path = f"{self.path}/{HIDDEN}{left}{END}"
             with named(path):
-                os.unlink(path)
+                _clear(path)
             said.append(f"{path}: removed, a killed process was making a volume")
         return said
+
+    def home(self) -> str:
+        """What tells this folder from one that stands in its place while its file system is not mounted."""
+        with named(self.path):
+            found = os.stat(self.path)
+        return f"{found.st_dev}:{found.st_ino}"
+
+    def generation(self, name: str) -> int:
+        """What tells a file from a later one with its inode; 0 where the file system has no such number."""
+        with self._image(name) as fd:
+            return _generation(fd)
 
     def _odd(self, entry: os.DirEntry[str]) -> str | None:
         """Why it is no volume; empty for one, None for what nobody needs to hear of."""
@@ -194,18 +207,25 @@ class Folder:
 
 
 class FileDraft:
-    """A file under a hidden name; this process holds it, so that others see that somebody is at it."""
+    """A file in a hidden folder; this process holds that, so that others see that somebody is at it.
+
+    A tool that outlives this process finds no folder to make its file in, once recovery has removed it.
+    """
 
     def __init__(self, folder: str, name: str, mark: str, dirfd: int, run: Run) -> None:
         self._folder, self._name, self._run = folder, name, run
         self._hidden = f"{HIDDEN}{mark}{END}"
-        self.path = f"{folder}/{self._hidden}"
+        self._place = f"{folder}/{self._hidden}"
+        self.path = f"{self._place}/{IMAGE}"
         self._wish: Wish | None = None
-        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with named(self.path):
-            self._fd = os.open(self._hidden, flags, 0o600, dir_fd=dirfd)
-        fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with named(self._place):
+            os.mkdir(self._hidden, 0o700, dir_fd=dirfd)
+            self._held = os.open(self._hidden, _FOLDER | os.O_NOFOLLOW, dir_fd=dirfd)
+            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            self._fd = os.open(IMAGE, flags, 0o600, dir_fd=self._held)
         self.inode = os.fstat(self._fd).st_ino
+        self.generation = _generation(self._fd)
 
     def fill(self, wish: Wish) -> Generator[Progress, None, None]:
         """Give it its content."""
@@ -237,28 +257,30 @@ class FileDraft:
         try:
             with named(f"{self._folder}/{self._name}"):
                 self._link(fd)
-                with suppress(FileNotFoundError):
-                    os.unlink(self._hidden, dir_fd=fd)
+                _clear(self._place)
                 os.fsync(fd)
         finally:
             os.close(fd)
 
     def drop(self) -> None:
         """Remove it, also what has its name already."""
-        for path in (self.path, f"{self._folder}/{self._name}"):
-            with named(path), suppress(FileNotFoundError):
-                if os.lstat(path).st_ino == self.inode:
-                    os.unlink(path)
+        path = f"{self._folder}/{self._name}"
+        with named(path), suppress(FileNotFoundError):
+            if os.lstat(path).st_ino == self.inode:
+                os.unlink(path)
+        with named(self._place):
+            _clear(self._place)
 
     def close(self) -> None:
         """Let go of it."""
-        if self._fd >= 0:
-            os.close(self._fd)
-        self._fd = -1
+        for fd in (self._fd, self._held):
+            if fd >= 0:
+                os.close(fd)
+        self._fd = self._held = -1
 
     def _link(self, fd: int) -> None:
         try:
-            os.link(self._hidden, self._name, src_dir_fd=fd, dst_dir_fd=fd, follow_symlinks=False)
+            os.link(IMAGE, self._name, src_dir_fd=self._held, dst_dir_fd=fd, follow_symlinks=False)
         except FileExistsError:
             raise _taken(self._name, self._folder) from None
         except OSError as error:
@@ -267,7 +289,7 @@ class FileDraft:
             # vfat and its like have no hard links; ours are kept away by the pool's lock
             if os.path.lexists(f"{self._folder}/{self._name}"):
                 raise _taken(self._name, self._folder) from None
-            os.rename(self._hidden, self._name, src_dir_fd=fd, dst_dir_fd=fd)
+            os.rename(IMAGE, self._name, src_dir_fd=self._held, dst_dir_fd=fd)
 
     def _raw(self, wish: Wish) -> Generator[Progress, None, None]:
         size, aside = wish.capacity or 0, wish.allocation
@@ -328,7 +350,7 @@ def _taken(name: str, folder: str) -> Exists:
 
 def _held(name: str, folder: int) -> bool:
     try:
-        fd = os.open(name, _LOOK, dir_fd=folder)
+        fd = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
     except OSError:
         return False
     try:
@@ -338,6 +360,29 @@ def _held(name: str, folder: int) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def _clear(place: str) -> None:
+    """Remove a hidden folder and the image in it."""
+    for last in (False, False, True):  # a tool that outlived its maker may be quick enough to put one there again
+        with suppress(FileNotFoundError):
+            os.unlink(f"{place}/{IMAGE}")
+        try:
+            os.rmdir(place)
+        except FileNotFoundError:
+            return
+        except OSError as error:
+            if last or error.errno != errno.ENOTEMPTY:
+                raise
+        else:
+            return
+
+
+def _generation(fd: int) -> int:
+    try:
+        return int(struct.unpack("q", fcntl.ioctl(fd, _GETVERSION, bytes(8)))[0])
+    except OSError:
+        return 0
 
 
 def _device_size(number: int) -> int:

@@ -79,6 +79,14 @@ class FolderPool:
         """Remove what killed makers left."""
         return self.folder(live).sweep(mark)
 
+    def home(self, live: Live) -> str:
+        """What tells the folder from another in its place."""
+        return self.folder(live).home()
+
+    def generation(self, live: Live, name: str) -> int:
+        """What tells a file from a later one."""
+        return self.folder(live).generation(name)
+
     def in_use(self, live: Live, name: str) -> bool:
         """Whether some QEMU has it open."""
         return self.folder(live).in_use(name)

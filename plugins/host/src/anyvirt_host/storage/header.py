@@ -88,7 +88,7 @@ def backing_path(name: str, folder: str) -> str:
     if name.startswith("json:"):
         try:
             name = _filename(json.loads(name[5:]))
-        except ValueError:
+        except (ValueError, RecursionError):
             return ""
     name = name.removeprefix("file:")
     return os.path.normpath(os.path.join(folder, name)) if name else ""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
 from anyvirt.api import JobRecord, NotFound, Ref, VirtError, impl
@@ -24,6 +24,7 @@ class Service(Volumes):
             with self.site.locks.hold(row.uuid, "recover"), suppress(VirtError):
                 # A pool that is out of reach keeps nobody from recovering the others.
                 said += self.backend(live).sweep(live)
+                said += self._forgotten(live)
         return said
 
     @impl
@@ -43,6 +44,16 @@ class Service(Volumes):
         if whole:
             return f"volume {name}: it had been made"
         return f"volume {name}: " + ("removed, it was not finished" if removed else "nothing of it was there")
+
+    def _forgotten(self, live: Live) -> Iterator[str]:
+        """Forget what was said of volumes that are gone, as long as it is their folder that is seen there now."""
+        backend = self.backend(live)
+        home = backend.home(live)
+        for kept in self.site.all_declared():
+            folder, _, name = kept.path.rpartition("/")
+            if folder == live.path and kept.home == home and backend.look(live, name) is None:
+                self.site.forget(kept.path)
+                yield f"volume {name}: what was said of it is forgotten, it is gone"
 
 
 class Alone(Service):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from hashlib import sha256
@@ -60,13 +61,17 @@ class Live:
 class Declared:
     """What was said of a volume when it was made.
 
-    :param inode: of the file that it was said of; another file of that name is another volume.
+    :param inode: of the file that it was said of, with the ``generation`` that tells it from a later file with that
+        inode; another file of that name is another volume.
+    :param home: what tells its folder from another one in that place.
     :param backing: path of the image below, and its format.
     """
 
     path: str
     inode: int
     format: str
+    generation: int = 0
+    home: str = ""
     backing: str = ""
     backing_format: str = ""
 
@@ -110,6 +115,11 @@ class Site:
         found = self.store.blob("volume", _ref(path), _DECLARED)
         kept = Declared(**json.loads(found)) if found else None
         return kept if kept and (kept.path, kept.inode) == (path, inode) else None
+
+    def all_declared(self) -> Iterator[Declared]:
+        """What was said of every volume."""
+        for found in self.store.blobs("volume", _DECLARED).values():
+            yield Declared(**json.loads(found))
 
     def declare(self, said: Declared) -> None:
         """Keep what is said of a volume; on the disk when this returns."""

@@ -86,8 +86,8 @@ class Volumes(Pools):
                 _free(backend, live, name)  # before what was said of another one is replaced
                 phase("publish", path=path)
                 undo.callback(self._forget, path, draft.inode)
-                said = Declared(path, draft.inode, wanted.format, wanted.backing, wanted.backing_format)
-                self.site.declare(said)
+                told = (draft.inode, wanted.format, draft.generation, backend.home(live))
+                self.site.declare(Declared(path, *told, wanted.backing, wanted.backing_format))
                 draft.publish()
             undo.keep()
             draft.close()
@@ -114,9 +114,11 @@ class Volumes(Pools):
         self, refs: Sequence[Ref], ask: Callable[[Ref, Live, Sight], Answer[T]]
     ) -> Iterator[tuple[Ref, Answer[T]]]:
         """What ``ask`` says of each volume; an error of one is that one's answer."""
+        homes: dict[Ref | None, Live] = {}  # a look into the store for each pool, not for each volume
         for ref in refs:
             try:
-                live = self._home(ref)
+                live = homes.get(ref.parent) or self._home(ref)
+                homes[ref.parent] = live
                 answer = ask(ref, live, self._seen(ref, live))
             except VirtError as error:
                 answer = Answer(error=error)
@@ -145,13 +147,21 @@ class Volumes(Pools):
 
     def _capacity(self, path: str, live: Live, sight: Sight) -> tuple[int | None, VirtError | None]:
         """What a guest sees of it; None, and why, where its header does not tell."""
-        said = self.site.declared(path, sight.inode) if sight.type == "file" else None
+        said = self._said(path, live, sight)
         if said is None or said.format == RAW:
             return sight.physical, None
         try:
             return self._header(path, live).size, None
         except VirtError as error:
             return None, error
+
+    def _said(self, path: str, live: Live, sight: Sight) -> Declared | None:
+        """What was said of the file that is there now; None where nothing was."""
+        said = self.site.declared(path, sight.inode) if sight.type == "file" else None
+        if said is None or said.format == RAW:  # nothing is opened for what would be raw anyway
+            return said
+        now = self.backend(live).generation(live, os.path.basename(path))
+        return said if now == said.generation else None
 
     def _header(self, path: str, live: Live) -> Header:
         """The header of a volume that was made as qcow2."""
@@ -164,7 +174,7 @@ class Volumes(Pools):
         from anyvirt_host.storage.describe import described
 
         path = ref.key
-        said = self.site.declared(path, sight.inode) if sight.type == "file" else None
+        said = self._said(path, live, sight)
         header, notes = None, []
         if said is not None and said.format != RAW:
             try:
@@ -193,7 +203,7 @@ class Volumes(Pools):
             sight = backend.look(live, one.name)
             if sight is None or sight.type != "file":
                 continue
-            said = self.site.declared(its, sight.inode)
+            said = self._said(its, live, sight)
             if said is not None and said.format == RAW:
                 continue  # what a guest wrote into it has no say
             try:
