@@ -242,7 +242,7 @@ def test_firmware_variables_stay_where_that_is_wanted(guests: Guests, tmp_path: 
 def test_the_state_of_a_tpm_stays_where_that_is_wanted(guests: Guests, tmp_path: Path, keep: bool) -> None:
     domain = guests.stopped()
     (state,) = tmp_path.glob("state/*/qemu")
-    kept = state / "tpm" / domain.uuid / "2.0"
+    kept = state / "tpm" / domain.ref.key / "2.0"
     kept.mkdir(parents=True)  # as a start with an emulated TPM leaves it
     domain.undefine(keep_tpm=keep)
     assert kept.exists() is keep

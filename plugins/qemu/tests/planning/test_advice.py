@@ -42,9 +42,9 @@ def test_cpus_and_memory_are_of_the_nodes_that_numad_chooses(
 def test_memory_alone_may_be_left_to_numad(host: tuple[dict[str, str], str], complete: Callable[[str], Domain]) -> None:
     pinned = complete(AUTO.replace("placement='auto'>2", "cpuset='7'>2"))
     found = advice.given(pinned, *host)
-    assert found.vcpu_cpuset == {7}
+    assert found.vcpu_cpuset == frozenset({7})
     assert found.numatune is not None
-    assert found.numatune.nodeset == {1}
+    assert found.numatune.nodeset == frozenset({1})
 
 
 def test_without_numad_or_where_it_fails_nothing_is_chosen(

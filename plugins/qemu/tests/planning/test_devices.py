@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from anyvirt.api import Domain, Invalid, parse
 from anyvirt_qemu import defaults, preflight, serving
+from anyvirt_qemu.beside import USUAL, Program
 from anyvirt_qemu.plan import Plan, Serving
 
 Guest = Callable[..., str]
@@ -157,17 +158,31 @@ def test_programs_beside_qemu_are_planned_and_told_before_a_start(
         extra=SHARED,
     )
     plan = planned(text, caps=caps(binary="/bin/true"))
-    assert [(use.name, use.socket) for use in plan.programs] == [
-        ("passt", "/run/q/net0-passt.socket"),
-        ("swtpm", "/run/q/tpm0.sock"),
-        ("vhost-user-gpu", "/run/q/video0-gpu.sock"),
+    assert [(use.title, use.socket) for use in plan.programs] == [
+        ("passt-net0", ""),
+        ("swtpm-tpm0", "tpm0.sock"),
+        ("vhost-user-gpu-video0", ""),
     ]
-    assert made(plan, "-netdev", "id")["hostnet0"]["addr"] == {"type": "unix", "path": "/run/q/net0-passt.socket"}
-    assert "socket,id=chr-vu-video0,path=/run/q/video0-gpu.sock" in told(plan, "-chardev")
-    problems = {one.path: one for one in preflight.blockers(plan.domain, plan)}
+    numbers = {use.target: str(use.number) for use in plan.fds if use.kind == "pair"}
+    assert made(plan, "-netdev", "id")["hostnet0"]["addr"] == {"type": "fd", "str": numbers["passt-net0"]}
+    assert f"socket,id=chr-vu-video0,fd={numbers['vhost-user-gpu-video0']}" in told(plan, "-chardev")
+    assert "socket,id=chrtpm0,path=/run/q/tpm0.sock" in told(plan, "-chardev")
+
+
+def test_a_program_that_is_not_installed_is_told_with_its_package_before_a_start(
+    planned: Planned, guest: Guest, caps: Callable[..., Any]
+) -> None:
+    text = guest(
+        "<tpm><backend type='emulator' version='2.0'/></tpm>"
+        "<interface type='user'><mac address='52:54:00:00:00:01'/><backend type='passt'/></interface>"
+        "<video><model type='virtio'/><driver name='vhostuser'/></video>",
+        extra=SHARED,
+    )
+    programs = {name: Program(f"/nowhere/{name}", USUAL[name].can) for name in USUAL}
+    plan = planned(text, caps=caps(binary="/bin/true"), programs=programs)
+    problems = {one.path: one for one in preflight.blockers(plan.domain, plan) if "package" in one.text}
     assert set(problems) == {"/devices/interface[52:54:00:00:00:01]", "/devices/tpm[0]", "/devices/video[0]"}
-    assert "package swtpm" in problems["/devices/tpm[0]"].text
-    assert all(one.hint for one in problems.values())
+    assert all("apt install" in one.hint and ", or " in one.hint for one in problems.values())
 
 
 def test_switches_in_other_programs_and_devices_that_speak_virtio(planned: Planned, guest: Guest) -> None:
