@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -90,7 +89,7 @@ def test_what_is_on_a_device_is_not_overwritten_unasked(
         backend.build(built, model)
     backend.build(built, model, overwrite=True)
     with pytest.raises(Invalid):
-        backend.build(replace(built, format="ufs"), model, overwrite=True)
+        backend.build(built._replace(format="ufs"), model, overwrite=True)
 
 
 def test_it_is_mounted_while_it_is_active_and_can_run_nothing(pool: Pool, target: Path, image: Path) -> None:

@@ -134,7 +134,7 @@ def test_a_tool_that_is_missing_is_told_of_with_its_package(
     def run(*argv: str, **_: Any) -> Any:
         raise Unsupported("this host", f"running {argv[0]!r}")
 
-    bare = Alone(replace(service_of(storage).site, run=run))
+    bare = Alone(lambda: replace(service_of(storage).site, run=run))
     with pytest.raises(Unsupported) as missing:
         list(bare.volume_create(pool.ref, described("disk", 1 << 20, kind)))
     assert package in missing.value.hint
@@ -174,7 +174,7 @@ def test_a_later_file_with_the_inode_of_an_earlier_one_is_another(
     made = make("disk", 8 << 20, "qcow2")
     site = service_of(storage).site
     (said,) = site.all_declared()
-    site.declare(replace(said, generation=said.generation + 1))
+    site.declare(said._replace(generation=said.generation + 1))
     assert made.info().capacity == (place / "disk").stat().st_size
     site.declare(said)
     assert made.info().capacity == 8 << 20

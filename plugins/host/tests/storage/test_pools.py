@@ -74,7 +74,9 @@ def test_two_pools_are_not_active_over_one_folder(storage: Connection, pool: Poo
 
 
 def test_a_pool_that_another_boot_started_is_inactive(storage: Connection, pool: Pool) -> None:
-    later = connected(Alone(replace(site_of(storage), boot="another")), "storage:///session", on=storage.session.host)
+    later = connected(
+        Alone(lambda: replace(site_of(storage), boot="another")), "storage:///session", on=storage.session.host
+    )
     assert not later.pool_info([pool])[pool.ref].get().active
     with pytest.raises(WrongState):
         later.pool_stop(pool)
@@ -139,7 +141,7 @@ def test_the_service_beside_a_driver_has_the_same_pools(storage: Connection, poo
     class Driver:
         """A hypervisor without storage of its own."""
 
-    beside = connected(Driver(), services=[("storage", Service(site_of(storage)))])
+    beside = connected(Driver(), services=[("storage", Service(lambda: site_of(storage)))])
     assert [one.ref for one in beside.pool_list()] == [pool.ref]
     assert "connect_alive" not in beside.supports
 

@@ -19,13 +19,13 @@ def connect_open(uri: Uri, host: Host) -> Alone:
         raise Invalid(f"{uri}: there is no such storage", hint="storage:///session and storage:///system are there")
     site = _site(uri, host)
     host.jobs = StoreBook(site.store)
-    return Alone(site)
+    return Alone(lambda: site)
 
 
 @impl
 def service_open(uri: Uri, host: Host) -> Service:
     """The same storage beside a hypervisor's driver: the same pools, under the same locks."""
-    return Service(_site(uri, host))
+    return Service(lambda: _site(uri, host))
 
 
 def _site(uri: Uri, host: Host) -> Site:

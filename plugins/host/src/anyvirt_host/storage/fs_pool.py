@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Busy, Exists, Invalid, Output, Problem, Run, WrongState, heeded, unheeded
@@ -73,7 +72,7 @@ class FsPool(FolderPool):
             kind = ("-t", live.format) if live.format else ()
             self._tool("mount", *kind, "-o", OPTIONS, live.source, live.path)
         with named(live.path):
-            return replace(live, device=os.stat(live.path).st_dev)
+            return live._replace(device=os.stat(live.path).st_dev)
 
     def stop(self, live: Live) -> None:
         """Unmount it, unless somebody did."""

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
-from functools import cache
+from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
-from uuid import uuid4
 
 from anyvirt.api import Answer, Busy, Document, NotFound, PoolInfo, Ref, Row, VirtError, WrongState, impl
 
@@ -23,13 +21,23 @@ T = TypeVar("T")
 class Pools:
     """A pool is a definition in the store and, while it is active, what it was started as."""
 
-    def __init__(self, site: Site) -> None:
-        self.site = site
-        self._backend = cache(lambda kind: backend_of(kind, site.run))
+    def __init__(self, opened: Callable[[], Site]) -> None:
+        self._opened = opened
+        self._backends: dict[str, Backend] = {}
+
+    @cached_property
+    def site(self) -> Site:
+        """Opened when it is first needed: most calls of a hypervisor's driver need no storage."""
+        return self._opened()
 
     def backend(self, live: Live) -> Backend:
         """What knows how to deal with such a pool."""
         return self._backend(live.type)
+
+    def _backend(self, kind: str) -> Backend:
+        if kind not in self._backends:
+            self._backends[kind] = backend_of(kind, self.site.run)
+        return self._backends[kind]
 
     @impl
     def pool_list(self) -> Iterator[Ref]:
@@ -49,6 +57,8 @@ class Pools:
         kind = str(model.type or "")
         self._backend(kind).live(model)
         if model.uuid is None:
+            from uuid import uuid4
+
             model = model.replace(uuid=str(uuid4()))
             config = Document(model=model)
         uuid = model.uuid or ""
@@ -69,7 +79,7 @@ class Pools:
             found: Document[Pool] = Document(row.xml or "")
             model = found.model
             backend = self._backend(str(model.type or ""))
-            live = replace(backend.live(model), boot=self.site.boot)
+            live = backend.live(model)._replace(boot=self.site.boot)
             self._alone(row, live)
             live = backend.start(live)
             try:

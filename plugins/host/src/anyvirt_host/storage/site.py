@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
-from hashlib import sha256
-from typing import Any, Final, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from anyvirt.api import NotFound, Ref, Row, Run, Store, WrongState
+from anyvirt.api import NotFound, Ref, WrongState
+
+if TYPE_CHECKING:
+    from anyvirt.api import Row, Run, Store
 
 _DECLARED: Final = "declared"
 
@@ -25,8 +27,7 @@ class Locks(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Live:
+class Live(NamedTuple):
     """An active pool as it was started; what is defined later counts from its next start.
 
     :param type: what it is made of, as its definition says.
@@ -54,11 +55,10 @@ class Live:
     @property
     def text(self) -> str:
         """It as the store keeps it."""
-        return json.dumps(asdict(self))
+        return json.dumps(self._asdict())
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
+class Declared(NamedTuple):
     """What was said of a volume when it was made.
 
     :param inode: of the file that it was said of, with the ``generation`` that tells it from a later file with that
@@ -76,7 +76,7 @@ class Declared:
     backing_format: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Site:
     """The store is the only truth about pools; the folders are the only truth about volumes.
 
@@ -123,7 +123,7 @@ class Site:
 
     def declare(self, said: Declared) -> None:
         """Keep what is said of a volume; on the disk when this returns."""
-        self.store.set_blob("volume", _ref(said.path), _DECLARED, json.dumps(asdict(said)).encode())
+        self.store.set_blob("volume", _ref(said.path), _DECLARED, json.dumps(said._asdict()).encode())
 
     def forget(self, path: str) -> None:
         """Keep nothing of a volume any more."""
@@ -136,5 +136,7 @@ def pool_ref(row: Row) -> Ref:
 
 
 def _ref(path: str) -> str:
+    from hashlib import sha256
+
     # of a fixed length: a path, quoted as the name of a file, may be too long for one
     return sha256(path.encode("utf-8", "surrogateescape")).hexdigest()[:32]

@@ -24,7 +24,6 @@ from anyvirt.api import (
 )
 
 from anyvirt_host.storage.backend import Backend, Sight
-from anyvirt_host.storage.header import HEAD, backing_path, looks_like, qcow2
 from anyvirt_host.storage.pools import Pools
 from anyvirt_host.storage.site import Declared, Live
 
@@ -165,6 +164,8 @@ class Volumes(Pools):
 
     def _header(self, path: str, live: Live) -> Header:
         """The header of a volume that was made as qcow2."""
+        from anyvirt_host.storage.header import HEAD, qcow2
+
         try:
             return qcow2(self.backend(live).head(live, os.path.basename(path), HEAD))
         except Invalid as error:
@@ -172,6 +173,7 @@ class Volumes(Pools):
 
     def _described(self, ref: Ref, live: Live, sight: Sight) -> Answer[Document[Volume]]:
         from anyvirt_host.storage.describe import described
+        from anyvirt_host.storage.header import looks_like
 
         path = ref.key
         said = self._said(path, live, sight)
@@ -195,6 +197,8 @@ class Volumes(Pools):
 
         Headers of what nobody declared count here, too: to keep an image that may be needed is the safe side.
         """
+        from anyvirt_host.storage.header import HEAD, backing_path, qcow2
+
         found = []
         for one in backend.names(live):
             its = f"{live.path}/{one.name}"
