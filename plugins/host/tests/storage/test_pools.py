@@ -1,17 +1,22 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from threading import Event
+from typing import Any
 
 import pytest
-from anyvirt.api import Busy, Connection, Document, Invalid, NotFound, Ref, Unsupported, WrongState
+from anyvirt.api import Busy, Connection, Document, Interrupted, Invalid, NotFound, Ref, Run, Unsupported, WrongState
 from anyvirt.api import Pool as Model
 from anyvirt.api import open as opened
 from anyvirt.client._generated_sync import Pool
 from anyvirt.testing import connected
 from anyvirt_host.storage.backend import backend_of
+from anyvirt_host.storage.folder import Folder
+from anyvirt_host.storage.folder_pool import FolderPool
 from anyvirt_host.storage.service import Alone, Service
 from anyvirt_host.storage.site import Live, Site
 
@@ -166,3 +171,40 @@ def test_a_pool_that_is_none_is_not_found(storage: Connection) -> None:
     for ask in (storage.pool_start, storage.pool_stop, storage.pool_undefine, storage.pool_volumes):
         with pytest.raises(NotFound):
             ask(gone)
+
+
+class Stuck(FolderPool):
+    """A folder whose server does not answer, in a pool of that name."""
+
+    def __init__(self, run: Run, ended: Event) -> None:
+        super().__init__(run)
+        self._ended = ended
+
+    def folder(self, live: Live) -> Folder:
+        if live.path.endswith("dead"):
+            self._ended.wait(20)
+        return super().folder(live)
+
+
+def test_a_pool_that_hangs_keeps_no_answer_of_another(
+    storage: Connection, tmp_path: Path, pool_xml: Xml, described: Callable[..., Document[Any]]
+) -> None:
+    ended = Event()
+    site = site_of(storage)
+    refs = []
+    for name in ("dead", "well"):
+        (tmp_path / name).mkdir()
+        pool = storage.pool_define(pool_xml(name, tmp_path / name))
+        pool.start()
+        refs.append(pool.ref)
+    volumes = [storage.volume_create(ref, described("disk")).wait(20) for ref in refs]
+    with connected(Alone(lambda: site, lambda _, run: Stuck(run, ended)), "storage:///session") as slow:
+        pools = slow.pool_info(refs, timeout=1.0)
+        sizes = slow.volume_info(volumes, timeout=1.0)
+        began = time.monotonic()
+        assert [volume.name for volume in slow.pool_volumes(refs[1])] == ["disk"]
+        assert time.monotonic() - began < 1.0
+        ended.set()
+    for dead, well in ((pools[refs[0]], pools[refs[1]]), (sizes[volumes[0]], sizes[volumes[1]])):
+        assert isinstance(dead.error, Interrupted)
+        assert well.error is None

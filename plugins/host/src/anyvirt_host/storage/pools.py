@@ -7,13 +7,13 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from anyvirt.api import Answer, Busy, Document, NotFound, PoolInfo, Ref, Row, VirtError, WrongState, impl
+from anyvirt.api import Answer, Busy, Document, NotFound, PoolInfo, Ref, Row, VirtError, WrongState, fan_out, impl
 
 from anyvirt_host.storage.backend import Backend, backend_of
 from anyvirt_host.storage.site import Live, Site, pool_ref
 
 if TYPE_CHECKING:
-    from anyvirt.api import Pool
+    from anyvirt.api import Pool, Run
 
 T = TypeVar("T")
 
@@ -21,8 +21,8 @@ T = TypeVar("T")
 class Pools:
     """A pool is a definition in the store and, while it is active, what it was started as."""
 
-    def __init__(self, opened: Callable[[], Site]) -> None:
-        self._opened = opened
+    def __init__(self, opened: Callable[[], Site], find: Callable[[str, Run], Backend] = backend_of) -> None:
+        self._opened, self._find = opened, find
         self._backends: dict[str, Backend] = {}
 
     @cached_property
@@ -36,7 +36,7 @@ class Pools:
 
     def _backend(self, kind: str) -> Backend:
         if kind not in self._backends:
-            self._backends[kind] = backend_of(kind, self.site.run)
+            self._backends[kind] = self._find(kind, self.site.run)
         return self._backends[kind]
 
     @impl
@@ -106,15 +106,15 @@ class Pools:
             self.site.store.set_run("pool", ref.key, "")
 
     def _answers(self, refs: Sequence[Ref], ask: Callable[[Row], T]) -> Iterator[tuple[Ref, Answer[T]]]:
-        """What ``ask`` says of each pool; an error of one is that one's answer."""
+        """What ``ask`` says of each pool; an error of one is that one's answer, and one that hangs keeps no other."""
         rows = {row.uuid: row for row in self.site.store.get_many("pool", [ref.key for ref in refs])}
-        for ref in refs:
-            answer: Answer[T]
-            try:
-                answer = Answer(ask(rows[ref.key])) if ref.key in rows else Answer(error=NotFound(ref))
-            except VirtError as error:
-                answer = Answer(error=error)
-            yield ref, answer
+
+        def answer(ref: Ref) -> T:
+            if ref.key not in rows:
+                raise NotFound(ref)
+            return ask(rows[ref.key])
+
+        return fan_out(refs, answer)
 
     def _info(self, row: Row) -> PoolInfo:
         live = Live.of(row.run, self.site.boot)

@@ -19,6 +19,7 @@ from anyvirt.api import (
     VirtError,
     VolumeInfo,
     current,
+    fan_out,
     impl,
     phase,
 )
@@ -112,12 +113,30 @@ class Volumes(Pools):
     def _volumes(
         self, refs: Sequence[Ref], ask: Callable[[Ref, Live, Sight], Answer[T]]
     ) -> Iterator[tuple[Ref, Answer[T]]]:
-        """What ``ask`` says of each volume; an error of one is that one's answer."""
-        homes: dict[Ref | None, Live] = {}  # a look into the store for each pool, not for each volume
+        """What ``ask`` says of each volume; an error of one is its own answer, and a pool that hangs keeps no other."""
+        pools: dict[Ref, list[Ref]] = {}
+        for ref in refs:
+            if ref.parent is None:
+                yield ref, Answer(error=NotFound(ref))
+            else:
+                pools.setdefault(ref.parent, []).append(ref)
+        if len(pools) == 1:
+            yield from self._of_one(next(iter(pools.values())), ask)
+            return
+        for pool, answers in fan_out(list(pools), lambda pool: list(self._of_one(pools[pool], ask))):
+            yield from answers.value or ((ref, Answer(error=answers.error)) for ref in pools[pool])
+
+    def _of_one(
+        self, refs: Sequence[Ref], ask: Callable[[Ref, Live, Sight], Answer[T]]
+    ) -> Iterator[tuple[Ref, Answer[T]]]:
+        """What ``ask`` says of volumes of one pool, which is looked up once."""
+        try:
+            live = self._home(refs[0])
+        except VirtError as error:
+            yield from ((ref, Answer(error=NotFound(ref) if isinstance(error, NotFound) else error)) for ref in refs)
+            return
         for ref in refs:
             try:
-                live = homes.get(ref.parent) or self._home(ref)
-                homes[ref.parent] = live
                 answer = ask(ref, live, self._seen(ref, live))
             except VirtError as error:
                 answer = Answer(error=error)
