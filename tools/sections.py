@@ -23,6 +23,7 @@ APART: Final = {
     "tests/unit/model": "models",
     "plugins/qemu/tests/planning": "qemu-devices",
     "plugins/qemu/tests/hosting": "qemu-devices",
+    "plugins/qemu/tests/probing": "qemu-devices",
 }
 # Labs whose time is another area's than the foundation's.
 LAB_AREAS: Final = {"boots": "qemu-devices", "machines": "qemu-devices"}

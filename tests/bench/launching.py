@@ -13,9 +13,10 @@ from typing import Any, Final
 
 import anyvirt
 from anyvirt.api import Domain, parse
-from anyvirt_qemu import capability, config, defaults
-from anyvirt_qemu.caps import Caps
-from anyvirt_qemu.plan import Paths
+from anyvirt_qemu.planning import config, defaults
+from anyvirt_qemu.planning.plan import Paths
+from anyvirt_qemu.probing import capability
+from anyvirt_qemu.probing.caps import Caps
 
 URI: Final = "qemu:///session"
 PROBES: Final = 3

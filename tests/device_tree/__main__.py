@@ -20,9 +20,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from anyvirt.api import VirtError
-from anyvirt_qemu.capability import probe
-from anyvirt_qemu.caps import Caps
 from anyvirt_qemu.devices.features import X86
+from anyvirt_qemu.probing.capability import probe
+from anyvirt_qemu.probing.caps import Caps
 
 from tests.device_tree.compare import differences, tree
 from tests.device_tree.line import Option, recorded, words

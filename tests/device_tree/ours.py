@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from anyvirt.api import Domain, parse
 from anyvirt_host.local import tap
-from anyvirt_qemu import config, defaults, firmwares
-from anyvirt_qemu.caps import Caps
-from anyvirt_qemu.plan import FdUse, NodeUse, Paths, Plan, Step
+from anyvirt_qemu.planning import config, defaults
+from anyvirt_qemu.planning.plan import FdUse, NodeUse, Paths, Plan, Step
+from anyvirt_qemu.probing.caps import Caps
+from anyvirt_qemu.readiness import firmwares
 
 from tests.device_tree import settings
 from tests.device_tree.line import Option, fields, options, text

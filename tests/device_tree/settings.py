@@ -6,8 +6,8 @@ import re
 from typing import Any, Final
 
 from anyvirt.api import Audio, Disk, Domain, Protocol, SourceHost, SourceType
-from anyvirt_qemu.filling import Policy
-from anyvirt_qemu.plan import Serving, Storage
+from anyvirt_qemu.planning.filling import Policy
+from anyvirt_qemu.planning.plan import Serving, Storage
 
 from tests.device_tree.line import Option, fields
 from tests.device_tree.world import World

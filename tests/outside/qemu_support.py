@@ -145,7 +145,7 @@ class Everything:
 
     def machine(self, name: str) -> Any:
         """The machine type of this name, whichever it is."""
-        from anyvirt_qemu.plan import Machine
+        from anyvirt_qemu.planning.plan import Machine
 
         name = ALIASES.get(name, name)
         bus: Any = next((bus for start, bus in BUSES.items() if start in name), "pci")
@@ -252,8 +252,8 @@ class Trial:
             outcome.refused[word] = words or "no golden definition has the element"
 
     def _plan(self, domain: Domain) -> None:
-        from anyvirt_qemu import config, defaults
-        from anyvirt_qemu.plan import NodeUse, Paths, Serving, Storage
+        from anyvirt_qemu.planning import config, defaults
+        from anyvirt_qemu.planning.plan import NodeUse, Paths, Serving, Storage
 
         given = domain.os or Os()
         arch = given.arch or "x86_64"

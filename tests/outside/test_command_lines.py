@@ -36,10 +36,10 @@ def plan(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Domain], Any]:
     binary = shutil.which("qemu-system-x86_64")
     if binary is None:
         pytest.skip("qemu-system-x86_64 is missing")
-    from anyvirt_qemu import config, defaults
-    from anyvirt_qemu.capability import probe
-    from anyvirt_qemu.caps import Caps
-    from anyvirt_qemu.plan import NodeUse, Paths, Storage
+    from anyvirt_qemu.planning import config, defaults
+    from anyvirt_qemu.planning.plan import NodeUse, Paths, Storage
+    from anyvirt_qemu.probing.capability import probe
+    from anyvirt_qemu.probing.caps import Caps
 
     caps = Caps(probe(binary, tmp_path_factory.mktemp("found")))
 

@@ -46,7 +46,7 @@ class Probed:
         return f"/usr/bin/qemu-system-{self.arch}"
 
     def machine(self, name: str) -> Any:
-        from anyvirt_qemu.plan import Machine
+        from anyvirt_qemu.planning.plan import Machine
 
         bus, cpu = MACHINES[self.arch]
         return Machine(name, bus, cpu=cpu)  # type: ignore[arg-type]
@@ -62,8 +62,8 @@ class Probed:
 
 def difference(expected: Path, given: Path, arch: str) -> str:
     """How a document comes out otherwise than libvirt has it, ``""`` where it does not."""
-    from anyvirt_qemu.defaults import complete
-    from anyvirt_qemu.filling import Policy
+    from anyvirt_qemu.planning.defaults import complete
+    from anyvirt_qemu.planning.filling import Policy
 
     policy = Policy(spare_ports=1, vnc_socket=False, usb_ports=None)
     there, domain = parse(expected.read_bytes(), Domain), parse(given.read_bytes(), Domain)

@@ -70,7 +70,7 @@ class Probed:
         return f"/usr/bin/qemu-system-{'i386' if self.arch == 'i686' else self.arch}"
 
     def machine(self, name: str) -> Any:
-        from anyvirt_qemu.plan import Machine
+        from anyvirt_qemu.planning.plan import Machine
 
         # the test's QEMU has no aliases: "pc" and "q35" are names of machines
         name = name or "pc"
@@ -122,8 +122,8 @@ def probed(case: Case, given: Domain) -> Probed:
 
 
 def completed(case: Case) -> Domain:
-    from anyvirt_qemu.defaults import complete
-    from anyvirt_qemu.filling import Policy
+    from anyvirt_qemu.planning.defaults import complete
+    from anyvirt_qemu.planning.filling import Policy
 
     given = parse(case.given.read_bytes(), Domain)
     policy = Policy(spare_ports=1, vnc_socket=False, usb_ports=None)
@@ -179,7 +179,7 @@ def test_definitions_are_completed_as_libvirt_completes_them(figure: Figure) -> 
 
 
 def test_completing_a_second_time_changes_nothing() -> None:
-    from anyvirt_qemu.defaults import complete
+    from anyvirt_qemu.planning.defaults import complete
 
     changed = {}
     for case in cases():
@@ -195,8 +195,8 @@ def test_completing_a_second_time_changes_nothing() -> None:
 
 def test_what_libvirt_has_completed_is_complete() -> None:
     """The output of libvirt, completed again, changes nowhere but in places that it leaves open."""
-    from anyvirt_qemu.defaults import complete
-    from anyvirt_qemu.filling import Policy
+    from anyvirt_qemu.planning.defaults import complete
+    from anyvirt_qemu.planning.filling import Policy
 
     policy = Policy(spare_ports=1, vnc_socket=False, usb_ports=None)
     changed = {}
@@ -248,9 +248,9 @@ def given(domain: Domain) -> Places:
 
 
 def test_devices_sit_where_libvirts_command_lines_have_them(figure: Figure) -> None:
-    from anyvirt_qemu.defaults import complete
-    from anyvirt_qemu.filling import Policy
-    from anyvirt_qemu.naming import named
+    from anyvirt_qemu.planning.defaults import complete
+    from anyvirt_qemu.planning.filling import Policy
+    from anyvirt_qemu.planning.naming import named
 
     names, failed = [], {}
     for path in sorted(INPUTS.glob(f"*{LATEST}.args")):

@@ -46,8 +46,8 @@ class Without:
 @pytest.fixture(scope="module")
 def probed(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Domain], Any]:
     """The QEMU of this machine that runs guests like this one."""
-    from anyvirt_qemu.capability import probe
-    from anyvirt_qemu.caps import Caps
+    from anyvirt_qemu.probing.capability import probe
+    from anyvirt_qemu.probing.caps import Caps
 
     cache = tmp_path_factory.mktemp("cache")
 
@@ -74,9 +74,10 @@ def problems(
 
     :param cache: folder for what QEMU says of its devices, where some of that is taken from it.
     """
-    from anyvirt_qemu import config, defaults, preflight
-    from anyvirt_qemu.beside import Program
-    from anyvirt_qemu.plan import Paths, Storage
+    from anyvirt_qemu.planning import config, defaults
+    from anyvirt_qemu.planning.beside import Program
+    from anyvirt_qemu.planning.plan import Paths, Storage
+    from anyvirt_qemu.readiness import preflight
 
     given = parse(path.read_bytes(), Domain)
     wrong = [*check(given), *(problem for problem in unknown(given) if problem.code == "xml.value")]
@@ -107,7 +108,7 @@ def problems(
 
 def unknown_properties(plan: Any, cache: Path, lacking: Sequence[str]) -> list[Problem]:
     """Properties that devices would not have, were they without some of theirs (``DRIVER.PROPERTY``)."""
-    from anyvirt_qemu import properties
+    from anyvirt_qemu.readiness import properties
 
     devices = properties.devices(plan)
     found = properties.known_of(plan.argv[0], cache, {str(one["driver"]) for one in devices})

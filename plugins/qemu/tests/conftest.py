@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 from anyvirt.api import ProcessId, unix
 from anyvirt_host.local.launch import Spec, launch
-from anyvirt_qemu import journal, run_dir
+from anyvirt_qemu import run_dir
+from anyvirt_qemu.qmp import journal
 from anyvirt_qemu.run_dir import RunDir
 
 GREETING = {"QMP": {"version": {"qemu": {"major": 7, "minor": 2, "micro": 0}, "package": ""}, "capabilities": []}}

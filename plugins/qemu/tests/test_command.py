@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from anyvirt.api import Failed, Invalid
-from anyvirt_qemu.command import Command, check, check_state
+from anyvirt_qemu.qmp.command import Command, check, check_state
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from anyvirt.testing import proves
 from anyvirt.testing.contract import *  # noqa: F403
 from anyvirt.testing.guests import Guests, GuestXml
 from anyvirt_qemu.guest import Run
-from anyvirt_qemu.monitor import Monitor
+from anyvirt_qemu.qmp.monitor import Monitor
 
 # PM1_EN = PWRBTN; print "up"; then for ever: a byte that came goes back; PWRBTN in PM1_STS is power-off; else sti, hlt
 CODE = bytes.fromhex(

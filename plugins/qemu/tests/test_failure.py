@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 from anyvirt.api import Busy, Denied, Failed, NotFound, Unsupported
-from anyvirt_qemu import failure
-from anyvirt_qemu.wire import Refusal
+from anyvirt_qemu.qmp import failure
+from anyvirt_qemu.qmp.wire import Refusal
 
 
 @pytest.mark.parametrize(

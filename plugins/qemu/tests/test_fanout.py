@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Busy, Deadline, Failed, Interrupted, Invalid, Unreachable, Unsupported, VirtError, within
-from anyvirt_qemu.command import Command
-from anyvirt_qemu.fanout import Answers, Target, ask_all
+from anyvirt_qemu.qmp.command import Command
+from anyvirt_qemu.qmp.fanout import Answers, Target, ask_all
 from anyvirt_qemu.run_dir import READERS, RunDir, reader_seat
 
 STATUS = Command("query-status")

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Deadline, Denied, Failed, Interrupted, NotFound, within
-from anyvirt_qemu import journal
-from anyvirt_qemu.journal import Entry, Reader, Tear
-from anyvirt_qemu.monitor import Monitor
-from anyvirt_qemu.wire import Event
+from anyvirt_qemu.qmp import journal
+from anyvirt_qemu.qmp.journal import Entry, Reader, Tear
+from anyvirt_qemu.qmp.monitor import Monitor
+from anyvirt_qemu.qmp.wire import Event
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Cancelled, Deadline, Failed, Interrupted, Invalid, NotFound, Unreachable, Unsupported, within
-from anyvirt_qemu.command import Command
-from anyvirt_qemu.monitor import Monitor
+from anyvirt_qemu.qmp.command import Command
+from anyvirt_qemu.qmp.monitor import Monitor
 
 MakePeer = Callable[..., tuple[Any, tuple[int, str]]]
 

@@ -13,7 +13,8 @@ from anyvirt.api import open as opened
 
 HEAVY = (
     *("lxml", "ssl", "asyncio", "rich", "typer", "anyvirt.model.domain"),
-    *("anyvirt_qemu.config", "anyvirt_qemu.devices", "anyvirt_qemu.preflight", "anyvirt_qemu.figures"),
+    *("anyvirt_qemu.planning.config", "anyvirt_qemu.devices"),
+    *("anyvirt_qemu.readiness.preflight", "anyvirt_qemu.figures"),
 )
 LISTED = """
 import sys

@@ -14,8 +14,8 @@ import anyvirt
 import pytest
 from anyvirt.api import Change, Connection, Lifecycle, Reason, State, Status, WrongState
 from anyvirt_qemu.guest import Record, Run, running, stopped
+from anyvirt_qemu.qmp.wire import Event
 from anyvirt_qemu.run_dir import RunDir
-from anyvirt_qemu.wire import Event
 
 GUEST = (
     "<domain type='qemu'><name>one</name><memory unit='MiB'>16</memory><os><type machine='q35'>hvm</type></os></domain>"

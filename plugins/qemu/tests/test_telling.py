@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from anyvirt.api import IoError, Lifecycle, Reason, Ref
 from anyvirt_qemu.guest import Record
-from anyvirt_qemu.telling import Teller, ended
-from anyvirt_qemu.wire import Event
+from anyvirt_qemu.qmp.telling import Teller, ended
+from anyvirt_qemu.qmp.wire import Event
 
 REF = Ref("domain", "7", name="one")
 DISK = {"alias": "virtio-disk0", "path": "/img", "format": "qcow2", "node": "n1", "protocol": "n1-file"}

@@ -6,7 +6,7 @@ import json
 
 import pytest
 from anyvirt.api import Failed
-from anyvirt_qemu.wire import LINE_MAX, Event, Greeting, Refusal, Reply, Wire
+from anyvirt_qemu.qmp.wire import LINE_MAX, Event, Greeting, Refusal, Reply, Wire
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from anyvirt.api import VirtError
-from anyvirt_qemu.monitor import Monitor
+from anyvirt_qemu.qmp.monitor import Monitor
 from qemu_stage.scene import Scene
 
 MEGABYTE = 1 << 20

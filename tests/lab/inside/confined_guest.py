@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from anyvirt.api import Document, Domain, Host, Settings, Uri, VirtError
-from anyvirt_qemu import apparmor, connect_open
+from anyvirt_qemu import connect_open
 from anyvirt_qemu.hosting import confined
-from anyvirt_qemu.monitor import Monitor
+from anyvirt_qemu.planning import apparmor
+from anyvirt_qemu.qmp.monitor import Monitor
 from anyvirt_qemu.run_dir import CONTROL
 
 SECTOR = bytes.fromhex("b0 75 ba f8 03 ee b0 70 ee fb f4 eb fd")  # prints "up" on the first serial port, and waits

@@ -28,7 +28,8 @@ from anyvirt.api import (
     without_passwords,
 )
 
-from anyvirt_qemu import nvram, tpm
+from anyvirt_qemu import tpm
+from anyvirt_qemu.readiness import nvram
 from anyvirt_qemu.site import KIND, STOPPED, document, lifecycle, ref_of
 
 if TYPE_CHECKING:
@@ -198,8 +199,8 @@ class Definitions:
 
         :raises Invalid: with every path that this driver cannot honour.
         """
-        from anyvirt_qemu.caps import Caps
-        from anyvirt_qemu.defaults import complete
+        from anyvirt_qemu.planning.defaults import complete
+        from anyvirt_qemu.probing.caps import Caps
 
         domain = config.model
         arch = domain.os.arch if domain.os is not None else None

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
         Stream,
     )
 
-    from anyvirt_qemu.asked import Questions
-    from anyvirt_qemu.hostfacts import HostFacts
+    from anyvirt_qemu.probing.asked import Questions
+    from anyvirt_qemu.probing.hostfacts import HostFacts
     from anyvirt_qemu.site import Site
 
 
@@ -49,7 +49,7 @@ class Distant:
 
     @impl
     def domain_console(self, ref: Ref, device: str | None, force: bool, readonly: bool, replay: bool) -> Stream:
-        from anyvirt_qemu.console import Consoles
+        from anyvirt_qemu.consoles.console import Consoles
 
         return Consoles(self._site).open(ref, device, force=force, readonly=readonly, replay=replay)
 
@@ -107,12 +107,12 @@ class Distant:
         return self._asked(emulator, arch, machine, virttype).compare(cpu)
 
     def _asked(self, emulator: str | None, arch: str | None, machine: str | None, virttype: str | None) -> Questions:
-        from anyvirt_qemu.asked import Questions
+        from anyvirt_qemu.probing.asked import Questions
 
         return Questions(self._site, emulator, arch, machine, virttype)
 
     @property
     def _host(self) -> HostFacts:
-        from anyvirt_qemu.hostfacts import HostFacts
+        from anyvirt_qemu.probing.hostfacts import HostFacts
 
         return HostFacts(self._site)

@@ -99,7 +99,7 @@ def _living(site: Site, row: Row | None, run: Run, *, ask: bool) -> str | None:
 
 
 def _go_on(run: Run) -> None:
-    from anyvirt_qemu.monitor import Monitor
+    from anyvirt_qemu.qmp.monitor import Monitor
     from anyvirt_qemu.run_dir import CONTROL
 
     assert run.record is not None

@@ -25,10 +25,10 @@ from anyvirt.api import (
 )
 from anyvirt_host.local import proc
 
-from anyvirt_qemu.command import Command
-from anyvirt_qemu.console_log import tidy
-from anyvirt_qemu.fanout import Answers, Target, ask_all
+from anyvirt_qemu.consoles.console_log import tidy
 from anyvirt_qemu.guest import Run, running
+from anyvirt_qemu.qmp.command import Command
+from anyvirt_qemu.qmp.fanout import Answers, Target, ask_all
 from anyvirt_qemu.site import KIND, STOPPED
 from anyvirt_qemu.summary import Summary, recall, summarise
 
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
     from anyvirt_qemu.blocks import Sizes
     from anyvirt_qemu.guest import Record
+    from anyvirt_qemu.qmp.wire import Event
     from anyvirt_qemu.site import Site
-    from anyvirt_qemu.wire import Event
 
 BLOCK: Final = (Command("query-block"), Command("query-blockstats"))
 # what QEMU calls a figure that the guest told -> what it is called here; a guest leaves out what it does not know

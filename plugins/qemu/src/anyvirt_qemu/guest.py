@@ -11,10 +11,10 @@ from typing import Any, Final, Literal, Self
 
 from anyvirt.api import Denied, NotFound, ProcessId, Reason, State, Status
 
-from anyvirt_qemu import journal
 from anyvirt_qemu.closing import Closing
+from anyvirt_qemu.qmp import journal
+from anyvirt_qemu.qmp.wire import Event
 from anyvirt_qemu.run_dir import RECORD, RunDir
-from anyvirt_qemu.wire import Event
 
 STATUS: Final = "status.json"
 LOG: Final = "qemu.log"

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import BlockInfo, Denied, Failed, Invalid, NotFound, Unsupported, VirtError
 
-from anyvirt_qemu.plan import NodeUse
+from anyvirt_qemu.planning.plan import NodeUse
 
 if TYPE_CHECKING:
     from anyvirt.api import Disk, Domain

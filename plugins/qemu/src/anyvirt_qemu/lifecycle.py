@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from anyvirt.api import Domain, LaunchPlan, Row
 
     from anyvirt_qemu.guest import Run
-    from anyvirt_qemu.plan import Plan
+    from anyvirt_qemu.planning.plan import Plan
 
 WAYS: Final = frozenset({ShutdownMode.ACPI, ShutdownMode.AGENT})
 
@@ -149,7 +149,7 @@ class Lifecycle(Definitions):
             raise Invalid(problems)
 
     def _shown(self, domain: Domain, paused: bool) -> LaunchPlan:
-        from anyvirt_qemu import dry_run
+        from anyvirt_qemu.readiness import dry_run
 
         planned, problems, accelerator = self._prepared(domain)
         if planned is None:
@@ -157,7 +157,7 @@ class Lifecycle(Definitions):
         return dry_run.shown(planned, accelerator, problems, paused=paused)
 
     def _prepared(self, domain: Domain) -> tuple[Plan | None, list[Problem], str]:
-        from anyvirt_qemu.preparing import prepare
+        from anyvirt_qemu.readiness.preparing import prepare
 
         return prepare(self._site, domain)
 
@@ -196,7 +196,7 @@ class Lifecycle(Definitions):
 
     def _command(self, run: Run, name: str, **arguments: Any) -> Any:
         assert run.record is not None
-        from anyvirt_qemu.monitor import Monitor
+        from anyvirt_qemu.qmp.monitor import Monitor
         from anyvirt_qemu.run_dir import CONTROL
 
         with Monitor(run.place.place(CONTROL), run.record.name) as monitor:
@@ -204,7 +204,7 @@ class Lifecycle(Definitions):
 
     def _through_agent(self, run: Run, mode: ShutdownMode | None, wish: str) -> bool:
         """Ask the guest's agent, where that is wanted or the guest has opened its channel; False where not."""
-        from anyvirt_qemu import agent
+        from anyvirt_qemu.qmp import agent
 
         if mode is ShutdownMode.ACPI:
             return False

@@ -7,9 +7,9 @@ from typing import Any, Final, Literal, cast
 
 from anyvirt.api import Domain, Element, Many, at
 
-from anyvirt_qemu.build import Build
-from anyvirt_qemu.options import jsonstr, word
-from anyvirt_qemu.plan import Caps
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.options import jsonstr, word
+from anyvirt_qemu.planning.plan import Caps
 
 URI: Final = "http://libvirt.org/schemas/domain/qemu/1.0"
 NUMBER: Final = re.compile(r"-?(0x[0-9a-fA-F]+|0|[1-9][0-9]*)", re.ASCII)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 
 from anyvirt.api import Deadline, Failed, ProcessId, Ref, VirtError, within
 
-from anyvirt_qemu import journal
 from anyvirt_qemu.closing import Closing
-from anyvirt_qemu.monitor import Monitor
+from anyvirt_qemu.qmp import journal
+from anyvirt_qemu.qmp.monitor import Monitor
+from anyvirt_qemu.qmp.wire import Event
 from anyvirt_qemu.run_dir import CONTROL
-from anyvirt_qemu.wire import Event
 
 if TYPE_CHECKING:
     from anyvirt_qemu.guest import Record, Run

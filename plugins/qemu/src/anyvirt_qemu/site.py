@@ -24,10 +24,10 @@ from anyvirt.api import (
 if TYPE_CHECKING:
     from anyvirt.api import Change, Domain, Lifecycle, Row, Scope, Store
 
-    from anyvirt_qemu.capability import Capability
     from anyvirt_qemu.configured import Configured
     from anyvirt_qemu.guest import Record, Run
     from anyvirt_qemu.macs import Macs
+    from anyvirt_qemu.probing.capability import Capability
 
 DRIVER: Final = "qemu"
 KIND: Final = "domain"
@@ -94,7 +94,7 @@ class Site:
 
         :raises Unsupported: it is not installed.
         """
-        from anyvirt_qemu import emulators
+        from anyvirt_qemu.probing import emulators
 
         wanted = arch or emulators.native()
         found = emulators.found(wanted, self.host.settings.child_env.get("PATH"))
@@ -105,7 +105,7 @@ class Site:
 
     def caps(self, binary: str | None = None) -> Capability:
         """What a QEMU binary can do; probed once and remembered on disk."""
-        from anyvirt_qemu.capability import probe
+        from anyvirt_qemu.probing.capability import probe
 
         path = binary or self.binary
         found = self._probed.get(path)

@@ -27,19 +27,21 @@ from anyvirt.api import (
 )
 from anyvirt_host.local.launch import Spec, launch
 
-from anyvirt_qemu import ending, failure, image, journal, reserves
-from anyvirt_qemu.command import Command
+from anyvirt_qemu import ending, image
 from anyvirt_qemu.guest import LOG, Record
 from anyvirt_qemu.hosting import Preparation, assigned, links, tuned
-from anyvirt_qemu.monitor import Monitor
-from anyvirt_qemu.reached import reached
+from anyvirt_qemu.qmp import failure, journal
+from anyvirt_qemu.qmp.command import Command
+from anyvirt_qemu.qmp.monitor import Monitor
+from anyvirt_qemu.readiness import reserves
+from anyvirt_qemu.readiness.reached import reached
 from anyvirt_qemu.run_dir import CONTROL, RECORD, RunDir
 from anyvirt_qemu.site import KIND, lifecycle
 
 if TYPE_CHECKING:
     from anyvirt.api import Domain, ProcessId, Row
 
-    from anyvirt_qemu.plan import Account, FdUse, Plan
+    from anyvirt_qemu.planning.plan import Account, FdUse, Plan
     from anyvirt_qemu.site import Site
 
 GREETING: Final = 30.0

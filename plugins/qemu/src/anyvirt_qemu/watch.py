@@ -27,18 +27,18 @@ from anyvirt.api import (
 )
 from anyvirt_host.local import follow
 
-from anyvirt_qemu import journal
 from anyvirt_qemu.closing import Closing
 from anyvirt_qemu.guest import stopped
+from anyvirt_qemu.qmp import journal
+from anyvirt_qemu.qmp.telling import Teller, ended
 from anyvirt_qemu.site import DRIVER, KIND, STOPPED, ref_of
-from anyvirt_qemu.telling import Teller, ended
 
 if TYPE_CHECKING:
     from anyvirt.api import ProcessId, Row
 
     from anyvirt_qemu.guest import Record, Run
+    from anyvirt_qemu.qmp.wire import Event as Word
     from anyvirt_qemu.site import Site
-    from anyvirt_qemu.wire import Event as Word
 
 KEPT: Final = 1000  # events of a run that are kept beyond its end
 PATIENCE: Final = 1.0  # for whoever ended a guest to say why

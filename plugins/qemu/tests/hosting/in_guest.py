@@ -14,7 +14,7 @@ from typing import Any
 
 from anyvirt_host.local import groups as host_groups
 from anyvirt_qemu.hosting import groups
-from anyvirt_qemu.tuning import LimitUse, Tuning
+from anyvirt_qemu.planning.tuning import LimitUse, Tuning
 
 TUNING = Tuning(
     limits=(

@@ -15,11 +15,11 @@ from anyvirt.api import Busy, Domain, Failed, parse
 from anyvirt.host import Host
 from anyvirt.settings import Settings
 from anyvirt.uri import Uri
-from anyvirt_qemu import attached, plugged, reserves
 from anyvirt_qemu.guest import Record
 from anyvirt_qemu.hosting import Preparation
 from anyvirt_qemu.hosting.assigned import CLAIMS, Sysfs, give_back, holder, take
-from anyvirt_qemu.plan import Account, AssignedUse, Plan
+from anyvirt_qemu.planning.plan import Account, AssignedUse, Plan
+from anyvirt_qemu.readiness import attached, plugged, reserves
 from anyvirt_qemu.run_dir import RunDir
 from anyvirt_qemu.site import Site
 

@@ -12,7 +12,7 @@ import pytest
 from anyvirt.api import Deadline, Failed, Interrupted, within
 from anyvirt_host.local import resctrl
 from anyvirt_qemu.hosting import caches
-from anyvirt_qemu.tuning import CacheUse, Tuning
+from anyvirt_qemu.planning.tuning import CacheUse, Tuning
 
 MIB = 1 << 20
 USE = CacheUse(frozenset({0, 2}), ((3, 0, "both", 2 * MIB),), ((0, 60),), "/cputune/cachetune[0]")

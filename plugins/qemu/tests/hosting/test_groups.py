@@ -14,7 +14,7 @@ from anyvirt.client._generated_sync import Domain
 from anyvirt_host.local.groups import Hierarchy, hierarchies
 from anyvirt_qemu.guest import Run
 from anyvirt_qemu.hosting import groups, threads
-from anyvirt_qemu.tuning import LimitUse, Tuning
+from anyvirt_qemu.planning.tuning import LimitUse, Tuning
 from qemu_stage.scene import Scene
 
 MIB = 1 << 20

@@ -18,7 +18,7 @@ from sector_stage import read_until
 PATIENCE = 150.0  # seconds; it takes 8 on a machine that has nothing else to do
 SCRIPT = Path(__file__).with_name("in_guest.py")
 LOADED = (
-    "import os, sys, json, threading, types, subprocess, contextlib, pathlib, anyvirt_qemu.tuning\n"
+    "import os, sys, json, threading, types, subprocess, contextlib, pathlib, anyvirt_qemu.planning.tuning\n"
     "import anyvirt_qemu.hosting.groups\n"
     "found = [getattr(x, name, None) for x in list(sys.modules.values()) for name in ('__file__', '__cached__')]\n"
     "print(json.dumps([sys.path, [x for x in found if x and os.path.isfile(x)]]))"

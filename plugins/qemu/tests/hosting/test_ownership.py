@@ -17,9 +17,9 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Connection, Denied, Invalid, State, VirtError, open  # noqa: A004
-from anyvirt_qemu import reserves
 from anyvirt_qemu.guest import Run
-from anyvirt_qemu.rights import LIST
+from anyvirt_qemu.readiness import reserves
+from anyvirt_qemu.readiness.rights import LIST
 from sector_stage import UP, boot_disk, read_until, sector_xml
 
 UID, GID, OTHER = 61234, 61235, 61236  # nobody has them

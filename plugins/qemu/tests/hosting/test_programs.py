@@ -18,9 +18,9 @@ import pytest
 from anyvirt.api import Connection, Failed, Host, Interrupted, Invalid, Settings, Uri, VirtError
 from anyvirt.testing import connected
 from anyvirt_qemu import connect_open
-from anyvirt_qemu.beside import StateUse
 from anyvirt_qemu.hosting import states
-from anyvirt_qemu.monitor import Monitor
+from anyvirt_qemu.planning.beside import StateUse
+from anyvirt_qemu.qmp.monitor import Monitor
 from anyvirt_qemu.site import Site
 from qemu_stage.scene import Scene
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from anyvirt.api import State
-from anyvirt_qemu.cabling import Ends, SwitchUse, TapUse, VlanUse
 from anyvirt_qemu.hosting import switches
+from anyvirt_qemu.planning.cabling import Ends, SwitchUse, TapUse, VlanUse
 from qemu_stage.scene import Scene
 
 FOLDERS = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/usr/lib/openvswitch-switch"

@@ -12,7 +12,7 @@ import pytest
 from anyvirt.api import Connection, Invalid, VirtError, open  # noqa: A004
 from anyvirt_qemu.guest import Run
 from anyvirt_qemu.hosting import threads
-from anyvirt_qemu.tuning import LimitUse, PinUse, ScheduleUse, Tuning
+from anyvirt_qemu.planning.tuning import LimitUse, PinUse, ScheduleUse, Tuning
 
 URI = "qemu:///system" if os.geteuid() == 0 else "qemu:///session"
 CPUS = sorted(os.sched_getaffinity(0))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from anyvirt.api import BlockInfo, Connection, NotFound
-from anyvirt_qemu.monitor import Monitor
+from anyvirt_qemu.qmp.monitor import Monitor
 from anyvirt_qemu.run_dir import CONTROL
 from anyvirt_qemu.site import Site
 from sector_stage import UP, read_until

@@ -26,8 +26,8 @@ from anyvirt.api import (
     open_async,
     within,
 )
-from anyvirt_qemu import console_log
-from anyvirt_qemu.console_log import ConsoleLog
+from anyvirt_qemu.consoles import console_log
+from anyvirt_qemu.consoles.console_log import ConsoleLog
 from anyvirt_qemu.site import Site
 from sector_stage import UP, read_until, until_state
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from anyvirt.api import Connection
 from anyvirt_qemu.guest import Run
-from anyvirt_qemu.monitor import Monitor
+from anyvirt_qemu.qmp.monitor import Monitor
 from anyvirt_qemu.run_dir import CONTROL
 from anyvirt_qemu.site import Site
 from sector_stage import UP, read_until

@@ -9,8 +9,8 @@ from xml.sax.saxutils import escape
 
 import pytest
 from anyvirt.api import Connection, Invalid, State, VirtError
-from anyvirt_qemu.command import Command
-from anyvirt_qemu.monitor import Monitor
+from anyvirt_qemu.qmp.command import Command
+from anyvirt_qemu.qmp.monitor import Monitor
 from anyvirt_qemu.run_dir import CONTROL
 from anyvirt_qemu.site import Site
 from hypothesis import HealthCheck, given, settings

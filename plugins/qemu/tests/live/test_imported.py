@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from anyvirt.api import Connection, State, convert, converted
-from anyvirt_qemu.monitor import Monitor
+from anyvirt_qemu.qmp.monitor import Monitor
 from anyvirt_qemu.run_dir import CONTROL
 from anyvirt_qemu.site import Site
 

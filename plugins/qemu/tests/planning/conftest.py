@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Domain, parse
-from anyvirt_qemu import config, defaults
-from anyvirt_qemu.machines import WIDER
-from anyvirt_qemu.plan import Machine, Paths, Plan, Serving, Storage
+from anyvirt_qemu.planning import config, defaults
+from anyvirt_qemu.planning.machines import WIDER
+from anyvirt_qemu.planning.plan import Machine, Paths, Plan, Serving, Storage
 
 PC = Machine("pc-i440fx-7.2", "pci", ram="pc.ram")
 Q35 = Machine("pc-q35-7.2", "pcie", 288, ram="pc.ram")

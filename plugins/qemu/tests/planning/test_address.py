@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Domain, DriveAddress, Invalid, PciAddress, UsbAddress
-from anyvirt_qemu.naming import named
+from anyvirt_qemu.planning.naming import named
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

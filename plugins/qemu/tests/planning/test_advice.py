@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from anyvirt.api import Domain
-from anyvirt_qemu import advice
-from anyvirt_qemu.plan import Plan
+from anyvirt_qemu.planning.plan import Plan
+from anyvirt_qemu.readiness import advice
 
 AUTO = (
     "<domain type='qemu'><name>one</name><memory unit='KiB'>65537</memory><vcpu placement='auto'>2</vcpu>"

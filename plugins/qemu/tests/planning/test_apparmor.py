@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from anyvirt_qemu import apparmor
 from anyvirt_qemu.hosting import confined
-from anyvirt_qemu.plan import Account, Plan, ProfileUse, Serving
+from anyvirt_qemu.planning import apparmor
+from anyvirt_qemu.planning.plan import Account, Plan, ProfileUse, Serving
 
 Planned = Callable[..., Plan]
 Guest = Callable[..., str]

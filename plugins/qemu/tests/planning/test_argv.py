@@ -18,8 +18,8 @@ from anyvirt_qemu.argv.given import Given, nested, options, parsed, size
 from anyvirt_qemu.argv.reading import read
 from anyvirt_qemu.argv.words import line_of, split
 from anyvirt_qemu.namespace import QemuCommandLine, QemuOverride
-from anyvirt_qemu.options import optstr
-from anyvirt_qemu.plan import Plan
+from anyvirt_qemu.planning.options import optstr
+from anyvirt_qemu.planning.plan import Plan
 from hypothesis import given
 from hypothesis import strategies as st
 

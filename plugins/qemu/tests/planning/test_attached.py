@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 from anyvirt.api import Problem
-from anyvirt_qemu import attached
-from anyvirt_qemu.plan import Paths, Plan
+from anyvirt_qemu.planning.plan import Paths, Plan
+from anyvirt_qemu.readiness import attached
 
 Guest = Callable[..., str]
 Planned = Callable[..., Plan]

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Invalid
-from anyvirt_qemu import installed
-from anyvirt_qemu.beside import USUAL, Program, ProgramUse
+from anyvirt_qemu.planning.beside import USUAL, Program, ProgramUse
+from anyvirt_qemu.readiness import installed
 
 Guest = Callable[..., str]
 Planned = Callable[..., Any]

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Domain, Invalid, parse
-from anyvirt_qemu.plan import FIRST_FD, Plan
+from anyvirt_qemu.planning.plan import FIRST_FD, Plan
+from anyvirt_qemu.planning.tuning import Tuning
 from anyvirt_qemu.run_dir import MONITORS
-from anyvirt_qemu.tuning import Tuning
 
 Guest = Callable[..., str]
 Planned = Callable[..., Plan]
@@ -145,7 +145,7 @@ def test_a_password_is_on_no_command_line_and_in_no_text(planned: Planned, guest
 def test_a_chain_that_was_found_is_used_and_one_that_was_not_looked_at_is_refused(
     planned: Planned, guest: Guest
 ) -> None:
-    from anyvirt_qemu.plan import NodeUse
+    from anyvirt_qemu.planning.plan import NodeUse
 
     text = guest("<disk type='file'><driver type='qcow2'/><source file='/top'/><target dev='vda'/></disk>")
     found = (NodeUse("", "file", "/top", "qcow2"), NodeUse("", "file", "/below", "raw"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Domain, Invalid, dump, parse
-from anyvirt_qemu.inactive import inactive
+from anyvirt_qemu.planning.inactive import inactive
 
 Caps = Callable[..., Any]
 Guest = Callable[..., str]

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Domain, Invalid, parse
-from anyvirt_qemu import defaults, preflight, serving
-from anyvirt_qemu.beside import USUAL, Program
-from anyvirt_qemu.plan import Plan, Serving
+from anyvirt_qemu.planning import defaults
+from anyvirt_qemu.planning.beside import USUAL, Program
+from anyvirt_qemu.planning.plan import Plan, Serving
+from anyvirt_qemu.readiness import preflight, serving
 
 Guest = Callable[..., str]
 Planned = Callable[..., Plan]

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Invalid
-from anyvirt_qemu.plan import NodeUse, Plan, Storage
+from anyvirt_qemu.planning.plan import NodeUse, Plan, Storage
 
 Guest = Callable[..., str]
 Planned = Callable[..., Plan]

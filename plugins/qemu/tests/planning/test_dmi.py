@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 from anyvirt.api import Domain, Invalid, Smbios, parse
-from anyvirt_qemu import dmi
-from anyvirt_qemu.plan import Plan
+from anyvirt_qemu.planning.plan import Plan
+from anyvirt_qemu.readiness import dmi
 
 GUEST = """<domain type='qemu'><name>g</name><memory>65536</memory>
   <sysinfo type='smbios'><system><entry name='serial'>own</entry></system></sysinfo>

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 from anyvirt.api import LaunchPlan, Problem
-from anyvirt_qemu import dry_run
-from anyvirt_qemu.plan import Account, AssignedUse, FileUse, Plan
+from anyvirt_qemu.planning.plan import Account, AssignedUse, FileUse, Plan
+from anyvirt_qemu.readiness import dry_run
 
 Guest = Callable[..., str]
 Planned = Callable[..., Plan]

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from anyvirt.api import Domain, Invalid, check, parse
 from anyvirt_qemu.namespace import URI
-from anyvirt_qemu.plan import Caps, Plan
+from anyvirt_qemu.planning.plan import Caps, Plan
 
 Planned = Callable[..., Plan]
 

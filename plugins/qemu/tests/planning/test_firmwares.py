@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Domain, Invalid
-from anyvirt_qemu import firmwares
-from anyvirt_qemu.firmwares import Firmware
-from anyvirt_qemu.plan import Machine, Plan
+from anyvirt_qemu.planning.plan import Machine, Plan
+from anyvirt_qemu.readiness import firmwares
+from anyvirt_qemu.readiness.firmwares import Firmware
 
 Q35 = Machine("pc-q35-7.2", "pcie")
 PC = Machine("pc-i440fx-7.2", "pci")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from anyvirt_qemu import hugepages
+from anyvirt_qemu.readiness import hugepages
 
 
 def test_mounts_are_told_by_the_size_of_their_pages(tmp_path: Path) -> None:

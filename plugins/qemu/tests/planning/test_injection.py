@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Domain, Element, Invalid, dump, parse, unknown
-from anyvirt_qemu.options import Unsafe, jsonstr, optstr
-from anyvirt_qemu.plan import Plan
+from anyvirt_qemu.planning.options import Unsafe, jsonstr, optstr
+from anyvirt_qemu.planning.plan import Plan
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from anyvirt.api import Domain, parse
-from anyvirt_qemu import media
+from anyvirt_qemu.readiness import media
 
 Guest = Callable[..., str]
 DISK = (

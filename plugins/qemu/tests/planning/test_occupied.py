@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anyvirt_qemu import occupied
-from anyvirt_qemu.plan import Plan
+from anyvirt_qemu.planning.plan import Plan
+from anyvirt_qemu.readiness import occupied
 
 Guest = Callable[..., str]
 Planned = Callable[..., Plan]

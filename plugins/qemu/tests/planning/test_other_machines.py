@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from anyvirt.api import CcwAddress, Domain, Invalid, MmioAddress, PciAddress, SpaprAddress, assign, parse
-from anyvirt_qemu import address, emulators, machines
-from anyvirt_qemu.plan import Machine, Plan
+from anyvirt_qemu.planning import address, machines
+from anyvirt_qemu.planning.plan import Machine, Plan
+from anyvirt_qemu.probing import emulators
 
 Caps = Callable[..., Any]
 Complete = Callable[..., Domain]

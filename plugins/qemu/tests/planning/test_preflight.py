@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from anyvirt.api import Domain, Problem
 from anyvirt_host.local import tap
-from anyvirt_qemu import preflight, servers
-from anyvirt_qemu.plan import Plan
-from anyvirt_qemu.rights import Rights
+from anyvirt_qemu.planning.plan import Plan
+from anyvirt_qemu.readiness import preflight, servers
+from anyvirt_qemu.readiness.rights import Rights
 
 Guest = Callable[..., str]
 Planned = Callable[..., Plan]

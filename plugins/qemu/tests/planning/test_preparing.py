@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from anyvirt.api import Connection, Invalid
 from anyvirt.api import open as opened
-from anyvirt_qemu.capability import probe
-from anyvirt_qemu.caps import Caps
+from anyvirt_qemu.probing.capability import probe
+from anyvirt_qemu.probing.caps import Caps
 
 Guest = Callable[..., str]
 BOTH = """<disk type='file'><source file='{folder}/none'/><target dev='vda' bus='virtio'/></disk>

@@ -16,12 +16,13 @@ import pytest
 from anyvirt.api import Interrupted, NotFound, ProcessId, Unreachable, VirtError, unix
 from anyvirt_host.local import tap
 from anyvirt_host.local.launch import Spec, launch
-from anyvirt_qemu import emulators, failure, journal
-from anyvirt_qemu.capability import probe
-from anyvirt_qemu.caps import Caps
-from anyvirt_qemu.command import Command
-from anyvirt_qemu.monitor import Monitor
-from anyvirt_qemu.plan import FdUse, Paths, Plan
+from anyvirt_qemu.planning.plan import FdUse, Paths, Plan
+from anyvirt_qemu.probing import emulators
+from anyvirt_qemu.probing.capability import probe
+from anyvirt_qemu.probing.caps import Caps
+from anyvirt_qemu.qmp import failure, journal
+from anyvirt_qemu.qmp.command import Command
+from anyvirt_qemu.qmp.monitor import Monitor
 from anyvirt_qemu.run_dir import RunDir
 
 IMAGES = (

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Invalid, Problem
-from anyvirt_qemu.plan import Plan
+from anyvirt_qemu.planning.plan import Plan
 
 Guest = Callable[..., str]
 Planned = Callable[..., Plan]

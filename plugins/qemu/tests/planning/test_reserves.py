@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from anyvirt_qemu import reserves
-from anyvirt_qemu.plan import Plan
+from anyvirt_qemu.planning.plan import Plan
+from anyvirt_qemu.readiness import reserves
 
 Planned = Callable[..., Plan]
 Guest = Callable[..., str]

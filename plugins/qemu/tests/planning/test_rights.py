@@ -13,8 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from anyvirt_qemu.plan import Account, FileUse
-from anyvirt_qemu.rights import LIST, Mode, Rights
+from anyvirt_qemu.planning.plan import Account, FileUse
+from anyvirt_qemu.readiness.rights import LIST, Mode, Rights
 
 UID, GID, MORE, OTHER = 61234, 61235, 61236, 61237
 WHO = Account(UID, GID, (GID, MORE), "somebody")

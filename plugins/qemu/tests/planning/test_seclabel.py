@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Domain, Invalid, heeded, parse
-from anyvirt_qemu import account
 from anyvirt_qemu.configured import Configured
 from anyvirt_qemu.devices.seclabel import host_labels
-from anyvirt_qemu.inactive import inactive
-from anyvirt_qemu.plan import Account, NodeUse, Plan, Serving
+from anyvirt_qemu.planning.inactive import inactive
+from anyvirt_qemu.planning.plan import Account, NodeUse, Plan, Serving
+from anyvirt_qemu.readiness import account
 
 Planned = Callable[..., Plan]
 Guest = Callable[..., str]

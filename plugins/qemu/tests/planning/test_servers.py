@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Domain, Problem
-from anyvirt_qemu import servers
-from anyvirt_qemu.plan import Account, Plan
-from anyvirt_qemu.rights import Rights
+from anyvirt_qemu.planning.plan import Account, Plan
+from anyvirt_qemu.readiness import servers
+from anyvirt_qemu.readiness.rights import Rights
 
 Guest = Callable[..., str]
 Ask = Callable[..., dict[str, Problem]]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from anyvirt.api import Domain, Problem, parse
-from anyvirt_qemu import soundness
-from anyvirt_qemu.plan import NodeUse
+from anyvirt_qemu.planning.plan import NodeUse
+from anyvirt_qemu.readiness import soundness
 
 IMG = shutil.which("qemu-img")
 needs_img = pytest.mark.skipif(not IMG, reason="qemu-img is not installed")
@@ -92,8 +92,8 @@ SEALED = """
 import subprocess, sys
 from pathlib import Path
 from anyvirt.api import Disk, DiskDriver
-from anyvirt_qemu import soundness
-from anyvirt_qemu.plan import NodeUse
+from anyvirt_qemu.readiness import soundness
+from anyvirt_qemu.planning.plan import NodeUse
 place = Path(sys.argv[1])
 for words in (["-t", "tmpfs", "none", place], ["-o", "remount,ro", place]):
     if words[0] == "-o":

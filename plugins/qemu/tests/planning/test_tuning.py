@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from anyvirt.api import Domain, Invalid
 from anyvirt_qemu import configured
-from anyvirt_qemu.plan import Plan
-from anyvirt_qemu.preparing import partitioned
-from anyvirt_qemu.tuning import CacheUse, LimitUse, PinUse, ScheduleUse, Tuning
+from anyvirt_qemu.planning.plan import Plan
+from anyvirt_qemu.planning.tuning import CacheUse, LimitUse, PinUse, ScheduleUse, Tuning
+from anyvirt_qemu.readiness.preparing import partitioned
 
 Planned = Callable[..., Plan]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 from anyvirt.api import Invalid
-from anyvirt_qemu.plan import Plan
+from anyvirt_qemu.planning.plan import Plan
 
 Guest = Callable[..., str]
 Planned = Callable[..., Plan]
@@ -116,7 +116,7 @@ FRAMES = [
 def test_parts_of_the_machine_that_do_not_go_together_are_refused(
     planned: Planned, guest: Guest, extra: str, path: str, right: str
 ) -> None:
-    from anyvirt_qemu.plan import Paths
+    from anyvirt_qemu.planning.plan import Paths
 
     places = Paths(guest="/run/q", nvram="/n", memory="/ram", hugepages={2 << 20: "/huge"})
     with pytest.raises(Invalid) as refusal:

@@ -12,10 +12,10 @@ from anyvirt_qemu.argv import board, chars, network, parts, screens, storage
 from anyvirt_qemu.argv.draft import Draft
 from anyvirt_qemu.argv.given import Given, options, words_of
 from anyvirt_qemu.argv.words import line_of
-from anyvirt_qemu.capability import ARCHES
-from anyvirt_qemu.emulators import native
 from anyvirt_qemu.namespace import QemuArgument, QemuCommandLine, QemuOverride, QemuVariable
-from anyvirt_qemu.plan import JOURNAL
+from anyvirt_qemu.planning.plan import JOURNAL
+from anyvirt_qemu.probing.capability import ARCHES
+from anyvirt_qemu.probing.emulators import native
 from anyvirt_qemu.run_dir import MONITORS
 
 PROGRAM: Final = re.compile(r"qemu-system-([a-z0-9_]+)")

@@ -8,12 +8,14 @@ from typing import Any, Final
 
 from anyvirt.api import CpuMode, Domain, Settings, Unsupported
 
-from anyvirt_qemu import defaults, emulators, firmwares, host_cpu
-from anyvirt_qemu.capability import probe
-from anyvirt_qemu.caps import Caps
-from anyvirt_qemu.config import plan
-from anyvirt_qemu.dry_run import shown
-from anyvirt_qemu.plan import NodeUse, Paths, Storage
+from anyvirt_qemu.planning import defaults
+from anyvirt_qemu.planning.config import plan
+from anyvirt_qemu.planning.plan import NodeUse, Paths, Storage
+from anyvirt_qemu.probing import emulators, host_cpu
+from anyvirt_qemu.probing.capability import probe
+from anyvirt_qemu.probing.caps import Caps
+from anyvirt_qemu.readiness import firmwares
+from anyvirt_qemu.readiness.dry_run import shown
 
 RUN: Final = "/RUN"
 PLACES: Final = {

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from anyvirt.api import Audio, AudioStream, Domain
 
-from anyvirt_qemu.build import Build
-from anyvirt_qemu.options import jsonstr
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.options import jsonstr
 
 DRIVERS: Final = {"file": "wav", "pulseaudio": "pa"}
 # fields of a direction that only some back ends have, and what QEMU calls them

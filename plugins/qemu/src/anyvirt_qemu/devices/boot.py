@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from anyvirt.api import Domain, FwCfg, Os, Smbios, meaningless
 
-from anyvirt_qemu.build import Build
-from anyvirt_qemu.options import optstr
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.options import optstr
 
 TABLES: Final = {"slic": "SLIC"}
 CONFIG_NAME: Final = re.compile(r"opt/[\x21-\x7e]{1,51}", re.ASCII)

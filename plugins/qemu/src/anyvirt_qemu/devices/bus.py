@@ -7,9 +7,9 @@ from urllib.parse import quote
 
 from anyvirt.api import Graphics, path_of
 
-from anyvirt_qemu.beside import FIRST_FD, EndUse, ProgramUse
-from anyvirt_qemu.build import Build
-from anyvirt_qemu.plan import BUS
+from anyvirt_qemu.planning.beside import FIRST_FD, EndUse, ProgramUse
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.plan import BUS
 
 FOLDER, CONFIG = FIRST_FD, FIRST_FD + 1
 # whoever may open the socket may say and hear everything; nothing is started for a name

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from anyvirt.api import BackingStore, Disk, Encryption, Source, meaningless, plain
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import source as storage
 from anyvirt_qemu.devices.secret import secret
-from anyvirt_qemu.plan import NodeUse, OverlayUse
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.plan import NodeUse, OverlayUse
 
 # what a definition calls a format -> QEMU's driver for it
 FORMATS: Final = {

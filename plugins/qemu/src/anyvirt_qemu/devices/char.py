@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from anyvirt.api import Channel, ChannelTarget, Console, IsaAddress, Parallel, Serial, meaningless, plain
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import backend
 from anyvirt_qemu.devices.common import Located, pci, register, usb, virtio_serial
-from anyvirt_qemu.options import jsonstr
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.options import jsonstr
 
 NAME: Final = re.compile(r"[^\x00-\x1f\x7f]{1,255}")
 SERIALS: Final = {

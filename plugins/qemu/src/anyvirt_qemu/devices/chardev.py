@@ -8,9 +8,9 @@ from typing import Any, Final, Protocol
 
 from anyvirt.api import CharSource, meaningless, path_of
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.secret import private
-from anyvirt_qemu.plan import ConsoleUse
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.plan import ConsoleUse
 
 SOCKET_MAX: Final = 107
 PORT_MAX: Final = 65535

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from anyvirt.api import Clock, Timer, meaningless
 
-from anyvirt_qemu.build import Build
+from anyvirt_qemu.planning.build import Build
 
 ZONE: Final = re.compile(r"[A-Za-z0-9_+-]+(/[A-Za-z0-9_+-]+)*", re.ASCII)
 

@@ -17,7 +17,7 @@ from anyvirt.api import (
     plain,
 )
 
-from anyvirt_qemu.build import Build
+from anyvirt_qemu.planning.build import Build
 
 SUBSYSTEMS: Final = 0xFE
 

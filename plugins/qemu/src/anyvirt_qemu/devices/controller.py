@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from anyvirt.api import Controller, ControllerTarget, Disk, DriveAddress, PciAddress, meaningless, plain
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.common import bootindex, controller_id, iothread, pci, register, tuned, usb, virtio
+from anyvirt_qemu.planning.build import Build
 
 ROOTS: Final = ("pci-root", "pcie-root")
 PCI: Final = {

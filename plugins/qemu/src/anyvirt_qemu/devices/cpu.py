@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from anyvirt.api import Clock, CpuSpec, Domain, Features, HyperV, KvmFeatures, Timer, Topology, meaningless, plain
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.features import X86
+from anyvirt_qemu.planning.build import Build
 
 VENDOR: Final = re.compile(r"[A-Za-z0-9 ._!*-]{1,12}", re.ASCII)
 FLAGS: Final = {"force": "on", "require": "on", "optional": "on", "disable": "off", "forbid": "off"}

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from anyvirt.api import Disk, DiskDriver, DriveAddress, meaningless, plain
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import chain, vhost
 from anyvirt_qemu.devices.common import bootindex, controller_id, controller_model, iothread, tuned, usb, virtio
-from anyvirt_qemu.plan import DiskUse
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.plan import DiskUse
 
 SERIAL: Final = re.compile(r"[A-Za-z0-9_ .+:/@-]{1,247}", re.ASCII)
 PARTITION: Final = re.compile(r"(hd|sd|vd|xvd)[a-z]+[0-9]+", re.ASCII)

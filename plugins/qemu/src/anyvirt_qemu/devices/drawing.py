@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from anyvirt.api import Video, path_of
 
-from anyvirt_qemu.beside import FIRST_FD, EndUse, ProgramUse
-from anyvirt_qemu.build import Build
+from anyvirt_qemu.planning.beside import FIRST_FD, EndUse, ProgramUse
+from anyvirt_qemu.planning.build import Build
 
 
 def drawing(b: Build, x: Video) -> str:

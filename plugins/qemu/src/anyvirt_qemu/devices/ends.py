@@ -8,8 +8,8 @@ from typing import Final
 
 from anyvirt.api import Interface, Ip, Rate, Route, Vlan, meaningless
 
-from anyvirt_qemu.build import Build
-from anyvirt_qemu.cabling import AddressUse, Ends, Limit, RouteUse, SwitchUse, VlanUse
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.cabling import AddressUse, Ends, Limit, RouteUse, SwitchUse, VlanUse
 
 # libvirt hands these units to tc, for which a kilobyte a second is 1000 bytes, and a kilobyte at once 1024
 KBPS: Final = 1000

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from anyvirt.api import Clock, Domain, Features, KvmFeatures, meaningless
 
-from anyvirt_qemu.build import Build
-from anyvirt_qemu.machines import GIC2_CPUS, family
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.machines import GIC2_CPUS, family
 
 X86: Final = ("x86_64", "i686")
 MIB: Final = 1 << 20

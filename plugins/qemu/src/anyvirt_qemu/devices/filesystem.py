@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from anyvirt.api import Filesystem, meaningless
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import vhost
 from anyvirt_qemu.devices.common import bootindex, tuned, virtio
+from anyvirt_qemu.planning.build import Build
 
 ACCESS: Final = {"passthrough": "passthrough", "mapped": "mapped", "squash": "none"}
 

@@ -6,10 +6,10 @@ from typing import Any
 
 from anyvirt.api import Domain, Os, SourceType, meaningless
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import source as storage
 from anyvirt_qemu.devices.features import X86
-from anyvirt_qemu.plan import CopyUse
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.plan import CopyUse
 
 
 def firmware(b: Build, domain: Domain) -> dict[str, Any]:

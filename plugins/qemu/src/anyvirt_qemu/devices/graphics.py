@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from anyvirt.api import Domain, Graphics, Listen, meaningless
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import audio
 from anyvirt_qemu.devices.chardev import credentials, socket_path
-from anyvirt_qemu.options import jsonstr, optstr
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.options import jsonstr, optstr
 
 LOWEST: Final = 5900
 HIGHEST: Final = 65535

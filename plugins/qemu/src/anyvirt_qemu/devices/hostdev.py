@@ -16,11 +16,11 @@ from anyvirt.api import (
     path_of,
 )
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import ends
 from anyvirt_qemu.devices import source as storage
 from anyvirt_qemu.devices.common import bootindex, controller_id, controller_model, pci, rom, subchannel, usb, virtio
-from anyvirt_qemu.plan import AssignedUse
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.plan import AssignedUse
 
 MEDIATED: Final = "/sys/bus/mdev/devices"
 VHOST_SCSI: Final = "/dev/vhost-scsi"

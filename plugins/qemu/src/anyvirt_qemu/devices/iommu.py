@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from anyvirt.api import Domain, Iommu, meaningless, plain
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.common import pci
-from anyvirt_qemu.machines import family
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.machines import family
 
 SMMU: Final = "smmuv3"
 

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from anyvirt.api import Interface, InterfaceSource, PortForward, meaningless, path_of
 
-from anyvirt_qemu.build import Build
-from anyvirt_qemu.cabling import MacvtapUse, TapUse
 from anyvirt_qemu.devices import ends
 from anyvirt_qemu.devices.chardev import again, socket_path
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.cabling import MacvtapUse, TapUse
 
 PATTERN: Final = "anyv%d"
 MACVTAP: Final = "macvtap%d"

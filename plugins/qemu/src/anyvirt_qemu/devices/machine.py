@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from anyvirt.api import Clock, Domain, Features, Os
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import boot, clock, cpu, features, firmware, iommu, memory, numa, protection
+from anyvirt_qemu.planning.build import Build
 
 REBOOT: Final = {"restart": "reset", "destroy": "shutdown"}
 PANIC: Final = {"destroy": "shutdown", "preserve": "pause", "restart": "pause"}

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from anyvirt.api import DimmAddress, Domain, MemoryBacking, MemoryDevice, NumaTune, meaningless, plain
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.common import virtio
+from anyvirt_qemu.planning.build import Build
 
 KIB: Final = 1 << 10
 MIB: Final = 1 << 20

@@ -6,9 +6,9 @@ from typing import Final
 
 from anyvirt.api import Crypto, Domain, Hub, Memballoon, Panic, Rng, Vsock, Watchdog, meaningless
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import backend
 from anyvirt_qemu.devices.common import pci, tuned, usb, virtio
+from anyvirt_qemu.planning.build import Build
 
 WATCHDOG_ACTIONS: Final = {
     **{action: action for action in ("reset", "shutdown", "poweroff", "pause", "none", "inject-nmi")},

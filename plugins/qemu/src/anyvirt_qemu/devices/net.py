@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from anyvirt.api import Interface, InterfaceDriver, Offloads, meaningless, plain
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import hostdev, link
 from anyvirt_qemu.devices.common import bootindex, pci, register, rom, tuned, usb, virtio
+from anyvirt_qemu.planning.build import Build
 
 VIRTIO: Final = frozenset({"virtio", "virtio-transitional", "virtio-non-transitional"})
 MODELS: Final = {

@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from anyvirt.api import Cell, CpuSpec, Domain, meaningless, plain
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import memory, tuning
+from anyvirt_qemu.planning.build import Build
 
 LEVELS: Final = ("memory", "first-level", "second-level", "third-level")
 POLICIES: Final = {"none": "none", "writeback": "write-back", "writethrough": "write-through"}

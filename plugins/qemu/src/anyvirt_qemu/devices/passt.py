@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from anyvirt.api import Interface, PortForward, meaningless, path_of
 
-from anyvirt_qemu.beside import FIRST_FD, EndUse, ProgramUse
-from anyvirt_qemu.build import Build
+from anyvirt_qemu.planning.beside import FIRST_FD, EndUse, ProgramUse
+from anyvirt_qemu.planning.build import Build
 
 CONNECTION: Final = FIRST_FD
 EVERY: Final = "1-65535"

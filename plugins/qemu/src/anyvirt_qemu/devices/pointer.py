@@ -6,8 +6,8 @@ from typing import Final
 
 from anyvirt.api import Input
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.common import tuned, usb, virtio
+from anyvirt_qemu.planning.build import Build
 
 USB: Final = {"tablet": "usb-tablet", "mouse": "usb-mouse", "keyboard": "usb-kbd"}
 

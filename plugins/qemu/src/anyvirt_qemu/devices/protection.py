@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from anyvirt.api import Domain, S390Launch, SevLaunch
 
-from anyvirt_qemu.build import Build
+from anyvirt_qemu.planning.build import Build
 
 IDENT: Final = "lsec0"
 MISSING: Final = "cbitpos and reducedPhysBits are needed, and only a host with SEV can tell them"

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from anyvirt.api import CcidAddress, Redirdev, RedirRule, Smartcard, meaningless
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import backend
 from anyvirt_qemu.devices.common import bootindex, controller_id, usb
+from anyvirt_qemu.planning.build import Build
 
 DATABASE: Final = "/etc/pki/nssdb"
 CERTIFICATES: Final = 3

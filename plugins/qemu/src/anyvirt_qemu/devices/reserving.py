@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from anyvirt.api import Reservations, path_of
 
-from anyvirt_qemu.beside import FIRST_FD, EndUse, ProgramUse
-from anyvirt_qemu.build import Build
+from anyvirt_qemu.planning.beside import FIRST_FD, EndUse, ProgramUse
+from anyvirt_qemu.planning.build import Build
 
 
 def reserving(b: Build, x: Reservations, socket: str) -> str:

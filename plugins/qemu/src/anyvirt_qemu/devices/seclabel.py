@@ -19,9 +19,9 @@ from anyvirt.api import (
     plain,
 )
 
-from anyvirt_qemu import apparmor
-from anyvirt_qemu.build import Build
-from anyvirt_qemu.plan import Account, DiskUse, FileUse, ProfileUse
+from anyvirt_qemu.planning import apparmor
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.plan import Account, DiskUse, FileUse, ProfileUse
 
 CHARS: Final = ("serials", "parallels", "consoles", "channels", "smartcards", "redirdevs", "rngs")
 VARIABLES: Final = '"node-name":"pflash1-proto"'

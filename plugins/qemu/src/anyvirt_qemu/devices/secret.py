@@ -6,7 +6,7 @@ from typing import Any
 
 from anyvirt.api import SecretRef, meaningless
 
-from anyvirt_qemu.build import Build
+from anyvirt_qemu.planning.build import Build
 
 
 def credential(b: Build, auth: Any, name: str) -> tuple[str | None, str | None]:

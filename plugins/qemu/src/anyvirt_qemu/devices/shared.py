@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from anyvirt.api import Shmem, meaningless
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import connection, socket_path
 from anyvirt_qemu.devices.common import pci
+from anyvirt_qemu.planning.build import Build
 
 NAME: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}", re.ASCII)
 SIZE: Final = 4 << 20

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 from anyvirt.api import Sound, meaningless
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import audio
 from anyvirt_qemu.devices.common import pci, usb
+from anyvirt_qemu.planning.build import Build
 
 PCI: Final = {"ich6": "intel-hda", "ich7": "intel-hda", "ich9": "ich9-intel-hda", "ac97": "AC97", "es1370": "ES1370"}
 OTHERS: Final = {"sb16": "sb16", "usb": "usb-audio", "pcspk": "isa-pcspk"}

@@ -10,10 +10,10 @@ from urllib.parse import quote
 
 from anyvirt.api import Disk, Encryption, Reservations, Source, SourceHost, meaningless, path_of, plain
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import credentials
 from anyvirt_qemu.devices.secret import credential, private, secret
-from anyvirt_qemu.plan import AssignedUse
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.plan import AssignedUse
 
 Node = dict[str, Any]
 CDROM: Final = re.compile(r"/dev/(sr\d+|cdrom|scd\d+)", re.ASCII)

@@ -7,8 +7,8 @@ from typing import Final
 
 from anyvirt.api import Tpm, meaningless, path_of
 
-from anyvirt_qemu.beside import FIRST_FD, EndUse, ProgramUse, StateUse
-from anyvirt_qemu.build import Build
+from anyvirt_qemu.planning.beside import FIRST_FD, EndUse, ProgramUse, StateUse
+from anyvirt_qemu.planning.build import Build
 
 PACKAGE: Final = "swtpm"
 TOOLS: Final = "swtpm-tools"

@@ -6,9 +6,9 @@ from typing import Final
 
 from anyvirt.api import Tpm, meaningless
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import connection, socket_path
 from anyvirt_qemu.devices.common import register
+from anyvirt_qemu.planning.build import Build
 
 MODELS: Final = ("tpm-tis", "tpm-crb", "tpm-spapr")
 PROXY: Final = "spapr-tpm-proxy"

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 from anyvirt.api import BlkioTune, CpuTune, Domain, MemTune, Resource, meaningless, path_of, plain
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import memory
-from anyvirt_qemu.tuning import CacheUse, LimitUse, PinUse, ScheduleUse, Tuning
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.tuning import CacheUse, LimitUse, PinUse, ScheduleUse, Tuning
 
 NUMAD: Final = "install numad, which chooses (on Debian and Ubuntu: apt install numad), or choose yourself"
 # a name of a group that is no file of the kernel's in it, and no way out of it

@@ -7,8 +7,8 @@ from typing import Any
 
 from anyvirt.api import Disk, meaningless, plain
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices.chardev import again
+from anyvirt_qemu.planning.build import Build
 
 
 def block(b: Build, x: Disk) -> dict[str, Any]:

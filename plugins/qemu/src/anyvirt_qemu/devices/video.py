@@ -6,10 +6,10 @@ from typing import Any, Final
 
 from anyvirt.api import PciAddress, Video, meaningless
 
-from anyvirt_qemu.build import Build
 from anyvirt_qemu.devices import vhost
 from anyvirt_qemu.devices.common import pci, tuned, virtio
-from anyvirt_qemu.machines import family
+from anyvirt_qemu.planning.build import Build
+from anyvirt_qemu.planning.machines import family
 
 MIB: Final = 1 << 20
 CARDS: Final = {

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from anyvirt.api import Filesystem, FilesystemBinary, meaningless, path_of
 
-from anyvirt_qemu.beside import FIRST_FD, EndUse, Program, ProgramUse
-from anyvirt_qemu.build import Build
+from anyvirt_qemu.planning.beside import FIRST_FD, EndUse, Program, ProgramUse
+from anyvirt_qemu.planning.build import Build
 
 PACKAGE: Final = "virtiofsd"
 OLD_PACKAGE: Final = "qemu-system-common"

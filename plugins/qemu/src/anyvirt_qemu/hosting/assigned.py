@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Busy, Denied, Failed
 
-from anyvirt_qemu.plan import FileUse
+from anyvirt_qemu.planning.plan import FileUse
 
 if TYPE_CHECKING:
     from anyvirt_qemu.hosting import Preparation
-    from anyvirt_qemu.plan import AssignedUse, Plan
+    from anyvirt_qemu.planning.plan import AssignedUse, Plan
     from anyvirt_qemu.run_dir import RunDir
     from anyvirt_qemu.site import Site
 

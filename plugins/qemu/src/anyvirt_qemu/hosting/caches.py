@@ -11,8 +11,8 @@ from anyvirt_host.local.resctrl import Part
 
 if TYPE_CHECKING:
     from anyvirt_qemu.hosting import Preparation
+    from anyvirt_qemu.planning.tuning import CacheUse, Tuning
     from anyvirt_qemu.run_dir import RunDir
-    from anyvirt_qemu.tuning import CacheUse, Tuning
 
 
 def blockers(tuning: Tuning, root: str = resctrl.ROOT, caches: str = resctrl.CACHES) -> Iterator[Problem]:

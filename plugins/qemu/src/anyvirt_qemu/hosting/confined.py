@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Failed, Problem
 
-from anyvirt_qemu import apparmor
+from anyvirt_qemu.planning import apparmor
 
 if TYPE_CHECKING:
     from anyvirt_qemu.hosting import Preparation
-    from anyvirt_qemu.plan import Plan
+    from anyvirt_qemu.planning.plan import Plan
     from anyvirt_qemu.run_dir import RunDir
     from anyvirt_qemu.site import Site
 

@@ -15,8 +15,8 @@ from anyvirt_host.local.groups import Hierarchy, Limit
 
 if TYPE_CHECKING:
     from anyvirt_qemu.hosting import Preparation
+    from anyvirt_qemu.planning.tuning import LimitUse, Tuning
     from anyvirt_qemu.run_dir import RunDir
-    from anyvirt_qemu.tuning import LimitUse, Tuning
 
 USUAL: Final = "/machine"
 # these stand at the root under their own names; libvirt marks all others

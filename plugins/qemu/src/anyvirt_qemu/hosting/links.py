@@ -16,9 +16,9 @@ from anyvirt_host.local.child import Child
 from anyvirt_qemu.hosting import switches
 
 if TYPE_CHECKING:
-    from anyvirt_qemu.cabling import Ends, Limit, MacvtapUse, TapUse
     from anyvirt_qemu.hosting import Preparation
-    from anyvirt_qemu.plan import Plan
+    from anyvirt_qemu.planning.cabling import Ends, Limit, MacvtapUse, TapUse
+    from anyvirt_qemu.planning.plan import Plan
     from anyvirt_qemu.run_dir import RunDir
 
 NET: Final = Path("/sys/class/net")

@@ -21,11 +21,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Busy, Denied, Failed, NotFound, Problem, ProcessId, VirtError, current
 
-from anyvirt_qemu.rights import LIST, Mode, sealed
+from anyvirt_qemu.readiness.rights import LIST, Mode, sealed
 
 if TYPE_CHECKING:
     from anyvirt_qemu.hosting import Preparation
-    from anyvirt_qemu.plan import Account, FileUse, Plan
+    from anyvirt_qemu.planning.plan import Account, FileUse, Plan
     from anyvirt_qemu.run_dir import RunDir
     from anyvirt_qemu.site import Site
 

@@ -18,13 +18,13 @@ from typing import TYPE_CHECKING, Any, Final
 from anyvirt.api import Busy, Denied, Failed, Interrupted, ProcessId, Unreachable, VirtError, current, left, unix
 from anyvirt_host.local.launch import Spec, launch
 
-from anyvirt_qemu import failure
 from anyvirt_qemu.hosting import states
+from anyvirt_qemu.qmp import failure
 
 if TYPE_CHECKING:
-    from anyvirt_qemu.beside import EndUse, ProgramUse
     from anyvirt_qemu.hosting import Preparation
-    from anyvirt_qemu.plan import Plan
+    from anyvirt_qemu.planning.beside import EndUse, ProgramUse
+    from anyvirt_qemu.planning.plan import Plan
     from anyvirt_qemu.run_dir import RunDir
 
 KIND: Final = "program"

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any, Final
 from anyvirt.api import Busy, Failed, NotFound, ProcessId
 from anyvirt_host.local.child import Child
 
-from anyvirt_qemu import failure, installed
+from anyvirt_qemu.qmp import failure
+from anyvirt_qemu.readiness import installed
 
 if TYPE_CHECKING:
-    from anyvirt_qemu.beside import ProgramUse, StateUse
     from anyvirt_qemu.hosting import Preparation
+    from anyvirt_qemu.planning.beside import ProgramUse, StateUse
     from anyvirt_qemu.run_dir import RunDir
     from anyvirt_qemu.site import Site
 

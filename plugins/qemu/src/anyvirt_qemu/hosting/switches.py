@@ -14,8 +14,8 @@ from anyvirt.api import Failed, VirtError
 from anyvirt_host.local.child import Child
 
 if TYPE_CHECKING:
-    from anyvirt_qemu.cabling import TapUse, VlanUse
     from anyvirt_qemu.hosting import Preparation
+    from anyvirt_qemu.planning.cabling import TapUse, VlanUse
     from anyvirt_qemu.run_dir import RunDir
 
 PROGRAM: Final = "ovs-vsctl"

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import Denied, Failed, Problem, VirtError
 
-from anyvirt_qemu.advice import numbers
-from anyvirt_qemu.command import Command
+from anyvirt_qemu.qmp.command import Command
+from anyvirt_qemu.readiness.advice import numbers
 
 if TYPE_CHECKING:
-    from anyvirt_qemu.monitor import Monitor
-    from anyvirt_qemu.tuning import Tuning
+    from anyvirt_qemu.planning.tuning import Tuning
+    from anyvirt_qemu.qmp.monitor import Monitor
 
 POLICIES: Final = {
     "batch": os.SCHED_BATCH,

@@ -10,8 +10,8 @@ if TYPE_CHECKING:
     from anyvirt.api import Problem, ProcessId
 
     from anyvirt_qemu.hosting import Preparation
-    from anyvirt_qemu.monitor import Monitor
-    from anyvirt_qemu.tuning import Tuning
+    from anyvirt_qemu.planning.tuning import Tuning
+    from anyvirt_qemu.qmp.monitor import Monitor
 
 
 def blockers(tuning: Tuning, env: Mapping[str, str]) -> list[Problem]:

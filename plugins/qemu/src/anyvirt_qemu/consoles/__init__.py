@@ -1,0 +1,1 @@
+"""Consoles of guests: who writes, who reads, what is kept."""

@@ -1,0 +1,1 @@
+"""What a QEMU binary and this host can do, found out once and kept."""

@@ -1,0 +1,1 @@
+"""Conversations with QEMU: commands, answers, events, its journal and its agent."""
