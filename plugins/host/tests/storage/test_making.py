@@ -8,7 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anyvirt.api import Busy, Cancelled, Connection, Document, Exists, Failed, Unsupported, VirtError, Volume
+from anyvirt.api import (
+    Busy,
+    Cancelled,
+    Connection,
+    Document,
+    Exists,
+    Failed,
+    Invalid,
+    NotFound,
+    Unsupported,
+    VirtError,
+    Volume,
+)
 from anyvirt.client._generated_sync import Pool
 from anyvirt_host.storage.service import Alone, Service
 
@@ -178,3 +190,37 @@ def test_a_later_file_with_the_inode_of_an_earlier_one_is_another(
     assert made.info().capacity == (place / "disk").stat().st_size
     site.declare(said)
     assert made.info().capacity == 8 << 20
+
+
+@needs_qemu_img
+def test_an_image_that_names_what_it_stands_on_by_its_own_word_is_nothing_to_stand_on(
+    storage: Connection, pool: Pool, place: Path, make: Make, described: Describe, tmp_path: Path
+) -> None:
+    make("base", 8 << 20, "qcow2")
+    make("middle", None, "qcow2", below=place / "base")
+    assert make("top", None, "qcow2", below=place / "middle").info().capacity == 8 << 20
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(4096))
+    found = place / "found"
+    lie = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(secret), "-F", "raw", str(found)]
+    subprocess.run(lie, check=True)
+    with pytest.raises(Invalid, match="secret"):
+        storage.volume_create(pool, described("fooled", None, "qcow2", found)).wait(20)
+    (place / "link").symlink_to(place / "base")
+    with pytest.raises(NotFound):
+        storage.volume_create(pool, described("fooled", None, "qcow2", place / "link")).wait(20)
+    assert not (place / "fooled").exists()
+
+
+@needs_qemu_img
+def test_an_image_below_that_is_deleted_meanwhile_leaves_no_volume_without_it(
+    storage: Connection, pool: Pool, place: Path, make: Make, described: Describe
+) -> None:
+    base = make("base", 8 << 20, "qcow2")
+    making = service_of(storage).volume_create(pool.ref, described("top", None, "qcow2", place / "base"))
+    next(making)
+    base.delete()
+    with pytest.raises(NotFound):
+        list(making)
+    assert list(place.iterdir()) == []
+    assert kept(storage) == []

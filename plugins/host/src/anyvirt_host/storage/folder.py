@@ -218,12 +218,18 @@ class FileDraft:
         self._place = f"{folder}/{self._hidden}"
         self.path = f"{self._place}/{IMAGE}"
         self._wish: Wish | None = None
+        self._fd = self._held = -1
         with named(self._place):
             os.mkdir(self._hidden, 0o700, dir_fd=dirfd)
-            self._held = os.open(self._hidden, _FOLDER | os.O_NOFOLLOW, dir_fd=dirfd)
-            fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._fd = os.open(IMAGE, flags, 0o600, dir_fd=self._held)
+            try:
+                self._held = os.open(self._hidden, _FOLDER | os.O_NOFOLLOW, dir_fd=dirfd)
+                fcntl.flock(self._held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+                self._fd = os.open(IMAGE, flags, 0o600, dir_fd=self._held)
+            except OSError:
+                _clear(self._place)
+                self.close()
+                raise
         self.inode = os.fstat(self._fd).st_ino
         self.generation = _generation(self._fd)
 
@@ -236,8 +242,6 @@ class FileDraft:
         if wish.format == "raw":
             yield from self._raw(wish)
         else:
-            if wish.backing:
-                _check_backing(wish.backing)
             with needing("qemu-img"):
                 self._tool("qemu-img", *qcow2_words(wish), self.path, *_size(wish))
         with named(self.path):
@@ -249,6 +253,8 @@ class FileDraft:
     def publish(self) -> None:
         """Give it its name, its mode and its owner."""
         assert self._wish is not None
+        if self._wish.backing:
+            _check_backing(self._wish.backing)
         with named(self.path):
             os.fchmod(self._fd, self._wish.mode)
             if self._wish.owner != (-1, -1):
@@ -327,7 +333,8 @@ def qcow2_words(wish: Wish) -> list[str]:
         options["extended_l2"] = "on"
     if wish.allocation:
         options["preallocation"] = "falloc"
-    below = ["-b", wish.backing, "-F", wish.backing_format] if wish.backing else []
+    # Nothing below is opened: what an image says that it stands on is its own word.
+    below = ["-u", "-b", wish.backing, "-F", wish.backing_format] if wish.backing else []
     # Everything in the comma-separated word is a number or a word of ours.
     return ["create", "-q", "-f", "qcow2", *below, "-o", ",".join(f"{key}={value}" for key, value in options.items())]
 
@@ -337,11 +344,9 @@ def _size(wish: Wish) -> list[str]:
 
 
 def _check_backing(path: str) -> None:
+    """See that an image below is there still."""
     with named(path):
-        kind = os.stat(path).st_mode
-    if not stat.S_ISREG(kind) and not stat.S_ISBLK(kind):
-        text = f"{path!r} is neither a file nor a device"
-        raise Invalid([Problem("config.invalid", "/backingStore/path", None, text, "name an image")])
+        os.lstat(path)
 
 
 def _taken(name: str, folder: str) -> Exists:

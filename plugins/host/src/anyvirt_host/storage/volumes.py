@@ -67,6 +67,10 @@ class Volumes(Pools):
 
         wanted = wish(config.model)
         live = self.site.live(pool, "making a volume")
+        if wanted.backing:
+            from anyvirt_host.storage.below import settled
+
+            wanted = settled(wanted, self.site)
         backend, name = self.backend(live), wanted.name
         path, mark = f"{live.path}/{name}", os.urandom(6).hex()
         ref = Ref("volume", path, Ref("pool", pool.key, name=pool.name, uuid=pool.uuid), name=name)
