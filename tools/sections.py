@@ -9,7 +9,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # Lane-seconds for all sections of an area together, and wall clock for the whole.
-BUDGETS: Final = {"foundation": 360, "house": 120, "models": 120, "qemu-devices": 300}
+BUDGETS: Final = {"foundation": 360, "house": 120, "models": 120, "qemu-devices": 300, "storage": 300}
 WALL: Final = 1800
 # A section that takes longer than this hangs. The Debian lab installs two machines from the network.
 LIMIT: Final = 600
@@ -25,7 +25,8 @@ APART: Final = {
     "plugins/qemu/tests/hosting": "qemu-devices",
     "plugins/qemu/tests/probing": "qemu-devices",
 }
-# Labs whose time is another area's than the foundation's.
+# Plug-ins and labs whose time is another area's than the foundation's.
+PLUGIN_AREAS: Final = {"host": "storage"}
 LAB_AREAS: Final = {"boots": "qemu-devices", "machines": "qemu-devices"}
 # What is asked of the checkout as a whole and grows with it, whatever its parts are.
 HOUSE: Final = ("bootstrap", "runner", "downstream")
@@ -65,7 +66,8 @@ def labs() -> list[Section]:
 def _plugins() -> list[Section]:
     found = [path for path in sorted(ROOT.glob("plugins/*/tests")) if _has_tests(path)]
     found.sort(key=lambda path: path.parent.name != "qemu")
-    return [_pytest(path.parent.name, str(path.relative_to(ROOT))) for path in found]
+    areas = {path: PLUGIN_AREAS.get(path.parent.name, "foundation") for path in found}
+    return [_pytest(path.parent.name, str(path.relative_to(ROOT)), area=area) for path, area in areas.items()]
 
 
 def _labs(*, separate: bool = False) -> list[Section]:
