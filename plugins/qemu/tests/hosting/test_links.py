@@ -9,13 +9,16 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from anyvirt.api import Failed, Invalid, State
+from anyvirt.api import Exists, Failed, Invalid, State
 from anyvirt_host.local import netlink, tap
 from anyvirt_qemu.hosting import links
+from anyvirt_qemu.planning.cabling import MacvtapUse
 from qemu_stage.scene import Scene
 
 PATH = f"{os.environ.get('PATH', os.defpath)}:/usr/sbin:/sbin"
@@ -227,15 +230,55 @@ def test_killed_before_any_step_a_start_leaves_no_device_and_no_setting_behind(
 
 def test_a_device_of_the_same_name_that_another_made_is_left_alone(wire: tuple[str, str]) -> None:
     name = f"m{secrets.token_hex(4)}"
-    netlink.add_macvtap(name, wire[1], "bridge", "52:54:00:0a:0d:01")
+    index = netlink.unused()
+    netlink.add_macvtap(name, wire[1], "bridge", "52:54:00:0a:0d:01", index=index)
+    ours = {"kind": "macvtap", "name": name, "mac": "52:54:00:0a:0d:01", "index": index}
     try:
-        links.take_back(PLACE, {"kind": "macvtap", "name": name, "mac": "52:54:00:0a:0d:02"})
-        assert netlink.device(name) is not None
-        links.take_back(PLACE, {"kind": "macvtap", "name": name, "mac": "52:54:00:0a:0d:01"})
+        for other in ({"mac": "52:54:00:0a:0d:02"}, {"index": index + 1}):
+            links.take_back(PLACE, ours | other)
+            assert netlink.device(name) is not None
+        links.take_back(PLACE, ours)
         assert netlink.device(name) is None
-        links.take_back(PLACE, {"kind": "macvtap", "name": name, "mac": "52:54:00:0a:0d:01"})
+        links.take_back(PLACE, ours)
     finally:
         netlink.remove(name)
+
+
+def test_a_start_that_loses_its_name_to_another_device_leaves_that_alone(wire: tuple[str, str]) -> None:
+    name, mac = f"m{secrets.token_hex(4)}", "52:54:00:0a:0d:05"
+    left: list[dict[str, Any]] = []
+
+    def leave(kind: str, **what: Any) -> None:  # another is faster, and makes the very same
+        left.append({"kind": kind, **what})
+        netlink.add_macvtap(name, wire[1], "bridge", mac)
+
+    ready: Any = SimpleNamespace(leave=leave)
+    plan: Any = SimpleNamespace(taps=[], macvtaps=[MacvtapUse("net0", mac, name, wire[1], "bridge")])
+    try:
+        with ExitStack() as ours, pytest.raises(Exists):
+            links.connect(ready, plan, ours, {})
+        (entry,) = left
+        links.take_back(PLACE, entry)
+        assert netlink.device(name) is not None
+    finally:
+        netlink.remove(name)
+
+
+def test_a_queueing_discipline_of_the_owners_is_not_replaced(scene: Scene, own: str) -> None:
+    run("tc", "qdisc", "add", "dev", own, "root", "pfifo", "limit", "7")
+    before = run("tc", "qdisc", "show", "dev", own)
+    text = (
+        f"<interface type='ethernet'><target dev='{own}' managed='no'/><model type='virtio'/>"
+        "<bandwidth><inbound average='500'/></bandwidth></interface>"
+    )
+    with scene.open() as connection:
+        guest = connection.domain_define(scene.xml("guest", text))
+        with pytest.raises(Invalid) as caught:
+            guest.start()
+        (problem,) = caught.value.problems
+        assert problem.path.endswith("/bandwidth/inbound")
+        assert f"tc qdisc del dev {own} root" in problem.hint
+        assert run("tc", "qdisc", "show", "dev", own) == before
 
 
 def test_a_program_that_fails_ends_the_start_and_nothing_is_left(

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import ipaddress
 import os
+import secrets
 import socket
 import struct
 import time
@@ -26,6 +27,7 @@ CLASS: Final = 0x10001  # 1:1
 LEAF_HANDLE: Final = 0x20000  # 2:
 INGRESS: Final = 0xFFFF0000  # ffff:
 INGRESS_PARENT: Final = 0xFFFFFFF1
+ROOT_PARENT: Final = 0xFFFFFFFF
 ALL_PROTOCOLS: Final = 3
 PACKET_MAX: Final = 65536
 ALL_MULTI: Final = 0x200  # IFF_ALLMULTI
@@ -34,6 +36,7 @@ SIOCETHTOOL, GET_COALESCE, SET_COALESCE = 0x8946, 0xE, 0xF
 RX_FRAMES: Final = 2  # its place in struct ethtool_coalesce, of 23 numbers
 TUNSETIFF = 0x400454CA
 IFF_TAP, IFF_NO_PI, IFF_VNET_HDR, IFF_MULTI_QUEUE = 0x2, 0x1000, 0x4000, 0x100
+FAR: Final = 1 << 29  # the kernel counts indexes up from 1
 APPEARS: Final = 5.0  # seconds within which udev makes a node
 
 
@@ -71,17 +74,24 @@ def free(pattern: str) -> str:
     return next(name for number in range(1 << 16) if (name := pattern.replace("%d", str(number))) not in taken)
 
 
-def add_macvtap(name: str, parent: str, mode: str, mac: str) -> None:
+def unused() -> int:
+    """An index for a device to be made, by chance: the kernel is far from giving it to another by itself."""
+    return FAR + secrets.randbelow(FAR)
+
+
+def add_macvtap(name: str, parent: str, mode: str, mac: str, *, index: int | None = None) -> None:
     """Make a macvtap device beside a network card; it stays until it is removed.
 
     :param mode: ``vepa``, ``bridge``, ``private`` or ``passthrough``.
-    :raises Exists: there is a device of this name.
+    :param index: what it is known by as long as it is there; the kernel's next one where it is None.
+    :raises Exists: there is a device of this name, or of this index.
     :raises NotFound: there is no such card.
     :raises Denied: this user may not, or the card is taken (passthrough).
     """
     with _netlink() as ip, _told(name, f"making macvtap device {name} beside {parent}"):
         link = _index(ip, parent)
-        ip.link("add", ifname=name, kind="macvtap", link=link, macvtap_mode=MODES[mode], address=mac)
+        words = {} if index is None else {"index": index}
+        ip.link("add", ifname=name, kind="macvtap", link=link, macvtap_mode=MODES[mode], address=mac, **words)
 
 
 def remove(name: str) -> None:
@@ -200,6 +210,14 @@ def unlimit(name: str) -> None:
             if handle in {found for found, _ in there}:
                 words = {} if parent is None else {"parent": parent}
                 ip.tc("del", "htb" if parent is None else "ingress", index, handle=handle, **words)
+
+
+def disciplines(name: str) -> list[str]:
+    """Queueing disciplines that somebody has given a device, where our limits would be: ``root`` or ``ingress``."""
+    with _netlink() as ip, _told(name, f"asking {name} for its queueing disciplines"):
+        found = [qdisc for qdisc in ip.get_qdiscs(_index(ip, name)) if qdisc["handle"]]  # the kernel's own have none
+    places = {ROOT_PARENT: "root", INGRESS_PARENT: "ingress"}
+    return [places[qdisc["parent"]] for qdisc in found if qdisc["parent"] in places]
 
 
 def has_address(name: str, address: str) -> bool:

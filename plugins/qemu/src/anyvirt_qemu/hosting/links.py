@@ -64,7 +64,7 @@ def take_back(_place: RunDir, entry: Mapping[str, Any]) -> None:
     match entry["kind"]:
         case "macvtap":
             found = netlink.device(name)
-            if found is not None and found.kind == "macvtap" and found.mac == entry["mac"]:
+            if found is not None and _made(found, entry):
                 netlink.remove(name)
         case "card-address":
             found = netlink.device(name)
@@ -80,6 +80,11 @@ def take_back(_place: RunDir, entry: Mapping[str, Any]) -> None:
             netlink.coalesce(name, int(entry["before"]))
         case "script" if entry["down"]:
             _farewell(str(entry["down"]), name)
+
+
+def _made(found: netlink.Device, entry: Mapping[str, Any]) -> bool:
+    """Whether this is the macvtap of an entry; the first version wrote down no index."""
+    return found.kind == "macvtap" and found.mac == entry["mac"] and entry.get("index") in {None, found.index}
 
 
 def _tap(use: TapUse) -> tap.Tap:
@@ -114,9 +119,10 @@ def _macvtap(ready: Preparation, use: MacvtapUse) -> str:
             netlink.change(use.parent, mac=mac)
     for _ in range(TRIES):
         name = netlink.free(use.name)
-        ready.leave("macvtap", name=name, mac=mac)
+        index = netlink.unused()  # chosen beforehand: a device that another makes of this name and address has another
+        ready.leave("macvtap", name=name, mac=mac, index=index)
         try:
-            netlink.add_macvtap(name, use.parent, use.mode, mac)
+            netlink.add_macvtap(name, use.parent, use.mode, mac, index=index)
         except Exists:
             if name == use.name:
                 raise
@@ -147,7 +153,7 @@ def _equip(ready: Preparation, name: str, ends: Ends, *, stays: bool, beside: bo
             ready.leave("coalesce", name=name, before=netlink.coalescing(name))
         netlink.coalesce(name, ends.coalesce)
     _addresses(ready, name, ends, stays=stays)
-    if ends.script or ends.downscript:
+    if ends.script or ends.downscript:  # what a program was cut off from setting up is taken down, too
         ready.leave("script", name=name, down=ends.downscript)
     if ends.script:
         _run(ends.script, name)

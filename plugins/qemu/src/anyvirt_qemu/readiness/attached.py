@@ -14,7 +14,7 @@ from anyvirt_qemu.devices.link import VHOST_NET
 from anyvirt_qemu.hosting.assigned import NODES, VFIO, Sysfs, holder
 from anyvirt_qemu.hosting.switches import PACKAGE, PROGRAM, program
 from anyvirt_qemu.planning.cabling import Ends
-from anyvirt_qemu.readiness.rights import Rights
+from anyvirt_qemu.readiness.rights import OURS
 
 if TYPE_CHECKING:
     from anyvirt_qemu.planning.cabling import MacvtapUse, TapUse
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from anyvirt_qemu.site import Site
 
 NET: Final = Path("/sys/class/net")
-OURS: Final = Rights()
 ROOT_HINT: Final = "use type='user', let an administrator allow it, or use qemu:///system as root"
 # drivers that leave a device to nobody on the host
 IDLE: Final = frozenset({"", VFIO, "pci-stub"})
@@ -169,6 +168,25 @@ def _own_tap(use: TapUse, net: Path) -> Iterator[Problem]:
     if os.geteuid() != 0 and use.ends != Ends():
         text = f"user {OURS.user} may set nothing on {use.name} (right CAP_NET_ADMIN)"
         yield Problem("denied", use.place, None, text, "take such settings out, or use qemu:///system as root")
+    elif (use.ends.to_guest or use.ends.from_guest) and (NET / use.name).is_dir():
+        yield from _queued(use, (folder / "macvtap").is_dir())
+
+
+def _queued(use: TapUse, beside: bool) -> Iterator[Problem]:
+    """Queueing disciplines of the owner's, where limits would take their place.
+
+    :param beside: what the device sends is what the guest sends.
+    """
+    from anyvirt_host.local import netlink
+
+    sides = {"inbound": use.ends.to_guest, "outbound": use.ends.from_guest}
+    there = netlink.disciplines(use.name)
+    for word, limit in sides.items():
+        kind = "root" if (word == "inbound") is not beside else "ingress"
+        if limit is not None and kind in there:
+            text = f"{use.name} has a queueing discipline of its own ({kind}), which the limit would replace"
+            hint = f"take the limit out, or: tc qdisc del dev {use.name} {kind}"
+            yield Problem("resource.busy", f"{use.place}/bandwidth/{word}", None, text, hint)
 
 
 def _macvtap(use: MacvtapUse, net: Path) -> Iterator[Problem]:
