@@ -42,6 +42,8 @@ def test_virshs_words_convert_a_file_or_a_domain(cli: Any, tmp_path: Path) -> No
     file.write_text(cli("dumpxml", "web", "--format", "json").out)
     assert "<name>web</name>" in cli("domxml-from-native", "json", str(file)).out
     assert json.loads(cli("domxml-to-native", "json", "web").out)["name"] == "web"
+    for words in (("json", "--domain", "web"), ("--domain", "web", "json"), ("--format", "json", "--domain=web")):
+        assert json.loads(cli("domxml-to-native", *words).out)["name"] == "web"
     file.write_text(XML)
     assert json.loads(cli("domxml-to-native", "json", "--xml", str(file)).out)["name"] == "web"
     assert cli("domxml-to-native", "json").code == 2

@@ -74,7 +74,8 @@ def respelled(words: Sequence[str], table: Mapping[str, tuple[Any, ...]]) -> lis
     if path is None:
         return words
     params = [Param(*row) for row in Entry(*table[path]).params]
-    flags = {flag for param in params for flag in param.flags} | GLOBALS.keys()
+    flags = {flag: param.kind != "bool" for param in params for flag in param.flags}
+    flags |= {flag: wants for flag, (_, wants) in GLOBALS.items()}
     names = [_spelled(param) for param in params if not param.flags]
     given: dict[str, str] = {}
     rest: list[str] = []
@@ -87,7 +88,32 @@ def respelled(words: Sequence[str], table: Mapping[str, tuple[Any, ...]]) -> lis
                 rest.extend(tail)
             continue
         given[name] = value if equals else next(tail, "")
-    return [*words[:at], *(given[name] for name in names if name in given), *rest]
+    return [*words[:at], *_ordered(names, given, rest, flags), *rest]
+
+
+def _ordered(names: list[str], given: Mapping[str, str], rest: list[str], flags: Mapping[str, bool]) -> list[str]:
+    """Positional arguments up to the last that is given by its name; others are taken out of ``rest``."""
+    found: list[str] = []
+    last = max((names.index(name) for name in given), default=-1)
+    for name in names[: last + 1]:
+        place = None if name in given else _place(rest, flags)
+        if name in given:
+            found.append(given[name])
+        elif place is not None:
+            found.append(rest.pop(place))
+    return found
+
+
+def _place(words: list[str], flags: Mapping[str, bool]) -> int | None:
+    """Where the first positional argument stands; None where there is none."""
+    at = 0
+    while at < len(words):
+        if words[at] == "--":
+            return at + 1 if at + 1 < len(words) else None
+        if not words[at].startswith("-") or words[at] == "-":
+            return at
+        at += 2 if flags.get(words[at]) else 1
+    return None
 
 
 def _spelled(param: Param) -> str:
