@@ -325,6 +325,45 @@ def test_passwords_are_in_no_note(words: str) -> None:
     assert "hunter2" not in str(notes)
 
 
+@pytest.mark.parametrize(
+    ("words", "left"),
+    [
+        ("-iscsi user=u,password=a,,hunter2,timeout=3", ["-iscsi", "user=u,timeout=3"]),
+        ("-iscsi password=hunter2,user=u", ["-iscsi", "user=u"]),
+        ("--iscsi=password=hunter2,user=u", ["-iscsi", "user=u"]),
+        ("-global odd.password=hunter2", []),
+        ("-device odd,password=hunter2,b=1", ["-device", "odd,b=1"]),
+        ('-device \'{"driver":"odd","b":{"passwd":"hunter2"}}\'', ["-device", '{"driver":"odd","b":{}}']),
+        ("-device odd,at=ssh://u:hunter2@h/x", ["-device", "odd,at=ssh://u@h/x"]),
+        ("-device odd,at=rbd:a/b:key=hunter2:x=y", ["-device", "odd,at=rbd:a/b:x=y"]),
+    ],
+)
+def test_passwords_are_left_out_of_what_is_kept(words: str, left: list[str]) -> None:
+    document = read(f"qemu-system-x86_64 {words}".encode())
+    assert "hunter2" not in document.text + str(document.notes)
+    assert any(note.startswith("secret left out: ") for note in document.notes)
+    own = [x for x in document.model.extensions if isinstance(x, QemuCommandLine)]
+    assert [word.value for x in own for word in x.arguments] == left
+
+
+@pytest.mark.parametrize("words", ["-device odd,password=on", "-device odd,password-secret=s", "-acpitable data=/x"])
+def test_what_only_sounds_like_a_password_is_kept(words: str) -> None:
+    document = read(f"qemu-system-x86_64 {words}".encode())
+    assert words.partition(" ")[2] in document.text
+    assert "secret left out" not in str(document.notes)
+
+
+def test_what_a_shell_would_expand_is_taken_as_it_stands_and_said() -> None:
+    line = (
+        """qemu-system-x86_64 -hda "$HOME/x.raw" -bios ${FW}/b -kernel `k` -name '$not' -append "a \\$no" -L \\$nor"""
+    )
+    document = read(line.encode())
+    noted = [note.partition(" is taken")[0] for note in document.notes if "no shell" in note]
+    assert document.model.disks[0].source is not None
+    assert document.model.disks[0].source.file == "$HOME/x.raw"
+    assert noted == ["$HOME", "${FW}", "`k`"]
+
+
 def test_an_image_of_a_format_without_a_word_is_not_taken_for_raw() -> None:
     for words in ("-hda /x.vhdx", "-drive file=/x,format=parallels"):
         with pytest.raises(Invalid, match="for which a definition has no word"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from anyvirt.api import Boot, CcwAddress, Element, MmioAddress, PciAddress, SpaprAddress
@@ -19,6 +20,11 @@ UNWRITABLE: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\
 ROOTS: Final = ("pci.0", "pcie.0", "pci", "pcie")
 # what nobody but the reader of the line is to see again: after a key, as JSON, within a URL
 SECRET: Final = re.compile(r"""((?:\b|-)(?:data|key|passw(?:or)?d)(?:=|"\s*:\s*"))(?:[^,":]|,,)+""")
+# the same where it is meant: with its value, of options that QEMU would get as they stand
+PASSWORD: Final = re.compile(r"(?:[\w.-]+\.)?passw(?:or)?d|(?:[\w.-]+\.)?passphrase", re.IGNORECASE)
+PART: Final = re.compile(rf"(?:^|,)(?:{PASSWORD.pattern})=(?!(?:on|off)(?:,|$))(?:[^,]|,,)*", re.IGNORECASE)
+RADOS: Final = re.compile(r"(rbd:[^,]*?):key=(?:\\.|[^:,\\])*")
+PUBLIC: Final = "everybody on the host can read the words of a process; have it asked for by <secret> in <auth>"
 WITHIN_URL: Final = re.compile(r"(://[^/@:\s]*:)[^@/\s]*@")
 VARIANTS: Final = ("-non-transitional", "-transitional")
 TRANSPORTS: Final = ("-pci", "-ccw", "-device")
@@ -101,8 +107,12 @@ class Draft:
         if any(UNWRITABLE.search(word) for word in given.words):
             self.note(f"left out: {shown(given)!a} (it holds a character that XML cannot carry)")
             return
-        self.arguments += _later(given)
-        self.note(f"kept in qemu:commandline: {shown(given)}{f' ({why})' if why else ''}")
+        kept = without_secrets(given)
+        if kept.words != given.words:
+            self.note(f"secret left out: {shown(given)} ({PUBLIC})")
+        if kept.text or not given.text:
+            self.arguments += _later(kept)
+            self.note(f"kept in qemu:commandline: {shown(kept)}{f' ({why})' if why else ''}")
 
     def drop(self, given: Given, why: str) -> None:
         """An option that a definition cannot have."""
@@ -116,6 +126,9 @@ class Draft:
             if given.id.startswith("ua-"):
                 x = x.replace(alias=given.id)
             left = {key: value for key, value in given.options.items() if key not in {"id", "driver"}}
+            for key in [key for key, value in left.items() if _closed(key, value)]:
+                del left[key]
+                self.note(f"secret left out: {key} of {given.options.get('driver', '')} ({PUBLIC})")
             if left:
                 self._names += 1
                 name = re.sub(r"[^A-Za-z0-9_-]", "-", given.id) or f"device{self._names}"
@@ -182,6 +195,35 @@ class Draft:
             return None
         del given.options["bootindex"]
         return Boot(order=place or 1)
+
+
+def without_secrets(given: Given) -> Given:
+    """The option without passwords; without its text where nothing else is in that."""
+    if given.json:
+        options = _open(given.options)
+        if options == given.options:
+            return given
+        text = json.dumps(options, separators=(",", ":"))
+    else:
+        options = {key: value for key, value in given.options.items() if not _closed(key, value)}
+        text = RADOS.sub(r"\1", PART.sub("", given.text))
+        text = WITHIN_URL.sub(lambda found: f"{found[1][:-1]}@", text).removeprefix(",")
+        if text == given.text:
+            return given
+    return replace(given, text=text, options=options, words=(f"-{given.flag}", text))
+
+
+def _closed(key: str, value: Any) -> bool:
+    return PASSWORD.fullmatch(key) is not None and words_of(value) not in {"on", "off"}
+
+
+def _open(value: Any) -> Any:
+    """JSON without what is a password in it."""
+    if isinstance(value, dict):
+        return {key: _open(part) for key, part in value.items() if not _closed(key, part)}
+    if isinstance(value, list):
+        return [_open(part) for part in value]
+    return WITHIN_URL.sub(lambda found: f"{found[1][:-1]}@", value) if isinstance(value, str) else value
 
 
 def shown(given: Given) -> str:

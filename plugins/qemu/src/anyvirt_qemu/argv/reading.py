@@ -62,6 +62,8 @@ def read(data: bytes) -> Document[Domain]:
     d.folder = line.folder
     if name in {"kvm", "qemu-kvm"}:
         d.given.append(Given("enable-kvm", "", ()))
+    for word in line.unexpanded:
+        d.note(f"{word} is taken as it stands: no shell was asked what it stands for; write that in its place")
     for word in line.before:
         if word.rpartition("/")[2] in {"sudo", "doas"}:
             d.note(f"left out: {word} (system guests belong to root: anyvirt -c qemu:///system)")

@@ -28,6 +28,8 @@ BEFORE: Final = {
 ASIDE: Final = frozenset({"cd", "set", "export", "exit", "mkdir", "echo", "ulimit", "trap"})
 OPERATORS: Final = frozenset(";&|<>()")
 ESCAPED: Final = frozenset('$`"\\\n')
+# what a shell puts something else in the place of
+EXPANDED: Final = re.compile(r"\$(?:[A-Za-z_][A-Za-z0-9_]*|\{[^}]*\}?|\([^)]*\)?|[0-9@*#?$!-])|`[^`]*`?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Line:
     :param env: variables that it is given.
     :param before: programs that it is run through, such as ``sudo``, with their options.
     :param folder: where it is run, as far as a ``cd`` before it tells.
+    :param unexpanded: what a shell would have put something else in the place of, such as ``$HOME``.
     """
 
     program: str
@@ -44,15 +47,17 @@ class Line:
     env: tuple[tuple[str, str], ...] = ()
     before: tuple[str, ...] = ()
     folder: str = ""
+    unexpanded: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word, the line that it begins on, and whether it is an operator of the shell's."""
+    """A word, the line that it begins on, whether it is an operator of the shell's, and what of it is unexpanded."""
 
     text: str
     line: int
     operator: bool = False
+    unexpanded: tuple[str, ...] = ()
 
 
 def line_of(data: bytes) -> Line:
@@ -106,8 +111,25 @@ def split(text: str) -> Iterator[Word]:
             place += 1
         else:
             begun = number
-            word, place, number = _word(text, place, number)
-            yield Word(word, begun)
+            word, end, number = _word(text, place, number)
+            yield Word(word, begun, unexpanded=tuple(_unexpanded(text[place:end])))
+            place = end
+
+
+def _unexpanded(word: str) -> Iterator[str]:
+    """What a shell would put something else in the place of, in a word as it was written, with its quotes."""
+    quote, place = "", 0
+    while place < len(word):
+        char = word[place]
+        found = EXPANDED.match(word, place) if quote != "'" else None
+        if found is not None:
+            yield found[0]
+        elif char == quote:
+            quote = ""
+        elif char in "'\"" and not quote:
+            quote = char
+        skipped = 2 if char == "\\" and quote != "'" else 1
+        place = found.end() if found is not None else place + skipped
 
 
 def _word(text: str, place: int, number: int) -> tuple[str, int, int]:
@@ -191,4 +213,7 @@ def _line(words: list[Word]) -> Line:
     if at >= len(words) or not words[at].text:
         line = words[0].line if words else 1
         raise Invalid([Problem("config.invalid", "", line, "no program is named", "give the command line of a QEMU")])
-    return Line(words[at].text, tuple(word.text for word in words[at + 1 :]), tuple(env), tuple(before))
+    unexpanded = dict.fromkeys(part for word in words for part in word.unexpanded)
+    return Line(
+        words[at].text, tuple(word.text for word in words[at + 1 :]), tuple(env), tuple(before), "", tuple(unexpanded)
+    )
