@@ -22,7 +22,7 @@ from anyvirt_qemu.run_dir import monitor_options
 
 FORMAT: Final = 6
 KIND: Final = "capability"
-PATIENCE: Final = 10.0
+PATIENCE: Final = 30.0
 # commands without arguments whose answers are kept as they are, where there is one
 TOLD: Final = (
     "chardev-backends", "gic-capabilities", "sev-capabilities", "sgx-capabilities", "tpm-models", "tpm-types",

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+from difflib import get_close_matches
 from typing import Final
+
+from anyvirt.api import Unsupported
 
 # architectures whose guests this driver starts, from those that are asked about first
 ARCHES: Final = ("x86_64", "i686", "aarch64", "armv7l", "ppc64", "riscv64", "s390x")
@@ -27,6 +30,12 @@ PACKAGES: Final = {
     "sparc": "sparc", "sparc64": "sparc", "mips": "mips", "mipsel": "mips", "mips64": "mips", "mips64el": "mips",
 }  # fmt: skip
 PREFIX: Final = "qemu-system-"
+# every architecture that QEMU has machines of, as definitions name it
+KNOWN: Final = frozenset({
+    *ARCHES, *NAMES, "alpha", "avr", "cris", "loongarch64", "m68k", "microblaze", "microblazeel", "mips", "mips64",
+    "mips64el", "mipsel", "nios2", "ppc", "riscv32", "rx", "sh4", "sh4eb", "sparc", "sparc64", "tricore", "xtensa",
+    "xtensaeb",
+})  # fmt: skip
 
 
 def native() -> str:
@@ -43,6 +52,16 @@ def names(arch: str) -> tuple[str, ...]:
 def found(arch: str, path: str | None) -> str | None:
     """The emulator for an architecture on a search path; None where none is installed."""
     return next((place for name in names(arch) if (place := shutil.which(name, path=path))), None)
+
+
+def missing(arch: str) -> Unsupported:
+    """The error of an architecture without an emulator here: how it is installed, or what is meant by its name."""
+    if arch in KNOWN:
+        program = names(arch)[0]
+        return Unsupported("this host", program, hint=f"install QEMU: apt-get install {package(program)}")
+    near = [HOSTS[arch]] if arch in HOSTS else get_close_matches(arch, sorted(KNOWN), n=1, cutoff=0.65)
+    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(ARCHES)} and others"
+    return Unsupported("QEMU", f"architecture {arch}", hint=hint)
 
 
 def runs(emulator: str, arch: str) -> bool:

@@ -16,7 +16,7 @@ from anyvirt_qemu.qmp.command import Command
 from anyvirt_qemu.qmp.monitor import Monitor
 from anyvirt_qemu.run_dir import monitor_options
 
-PATIENCE: Final = 10.0
+PATIENCE: Final = 30.0
 
 
 def ask(binary: str, accel: str, folder: Path, commands: Sequence[Command]) -> list[Any]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 KIND: Final = "properties"
-PATIENCE: Final = 10.0
+PATIENCE: Final = 30.0
 # every device has these, and QEMU does not list them
 ALWAYS: Final = frozenset({"driver", "id", "bus"})
 
