@@ -12,10 +12,11 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from anyvirt.api import Connection, Failed, Host, Interrupted, Invalid, Settings, Uri, VirtError
+from anyvirt.api import Connection, Denied, Failed, Host, Interrupted, Invalid, Settings, Uri, VirtError
 from anyvirt.testing import connected
 from anyvirt_qemu import connect_open
 from anyvirt_qemu.hosting import states
@@ -393,6 +394,30 @@ def test_a_guest_that_ends_by_itself_takes_its_programs_with_it(stage: Stage, tm
     guest.start()
     asked(site, guest.ref.key, "quit")
     stage.gone()  # nobody has settled it yet
+
+
+@pytest.mark.parametrize("planted", ["link", "file"])
+def test_what_somebody_has_planted_where_a_state_is_made_is_told_and_not_followed(tmp_path: Path, planted: str) -> None:
+    place, other = tmp_path / "place", tmp_path / "other"
+    other.mkdir()
+    (other / "kept").touch()
+    place.mkdir()
+    if planted == "link":
+        (place / states.NEW).symlink_to(other)
+    else:
+        (place / states.NEW).touch()
+    connection, site = Stage(tmp_path / "state").connect()
+    state = StateUse(folder=str(place), package="", file="state", make=("/bin/true",))
+    left: list[str] = []
+    ready: Any = SimpleNamespace(site=site, leave=lambda kind, **_what: left.append(kind))
+    use: Any = SimpleNamespace(state=state)
+    with connection, pytest.raises(Denied, match="is no folder"):
+        states.make(ready, use, -1)
+    assert left == []
+    nowhere: Any = None
+    states.take_back(nowhere, {"folder": str(place / states.NEW)})
+    assert os.path.lexists(place / states.NEW)
+    assert (other / "kept").exists()
 
 
 def test_guests_that_start_together_write_the_settings_of_one_authority(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from anyvirt.api import Busy, Failed, NotFound, ProcessId
+from anyvirt.api import Busy, Denied, Failed, NotFound, ProcessId
 from anyvirt_host.local.child import Child
 
 from anyvirt_qemu.qmp import failure
@@ -38,6 +38,7 @@ def make(ready: Preparation, use: ProgramUse, secret: int) -> None:
 
     :param secret: descriptor of what encrypts it, or -1.
     :raises Failed: the program that makes it failed; its last words say why.
+    :raises Denied: something else is where it is to be made.
     """
     state = use.state
     assert state is not None
@@ -46,12 +47,18 @@ def make(ready: Preparation, use: ProgramUse, secret: int) -> None:
     if there and not state.again:
         return
     new = place / NEW
+    if new.is_symlink() or (new.exists() and not new.is_dir()):
+        raise Denied(f"{new} is no folder, and is not followed", hint="remove it, and see who has put it there")
     ready.leave(KIND, folder=str(new))
     configure(ready.site, state)
     if not place.is_dir():
         place.mkdir(0o700, parents=True)
     _sweep(new)
-    new.mkdir(0o700)
+    try:
+        new.mkdir(0o700)
+    except OSError as error:
+        native = {"errno": error.errno, "text": error.strerror}
+        raise Failed(f"cannot make {new}: {error.strerror}", native=native, hint="see who else works there") from error
     ready.site.step("change-state" if there else "make-state")
     if there:
         _run(state, state.again, place, new, secret, ready.record.name)
@@ -111,9 +118,12 @@ def take_back(_place: RunDir, entry: Mapping[str, Any]) -> None:
 def _sweep(scratch: Path) -> None:
     """Remove a folder that somebody was killed in the middle of filling, and end who still works in it.
 
+    What is no folder is not ours, and is left alone.
+
     :raises Busy: somebody does not end.
+    :raises Failed: it does not go away.
     """
-    if not scratch.exists():
+    if scratch.is_symlink() or not scratch.is_dir():
         return
     until = time.monotonic() + GONE
     while workers := _workers(scratch):
@@ -122,8 +132,13 @@ def _sweep(scratch: Path) -> None:
         if time.monotonic() > until:
             raise Busy(str(scratch), holder=f"process {workers[0].pid}", purpose="making the state of a device")
         time.sleep(NAP)
-    with suppress(FileNotFoundError):
+    try:
         shutil.rmtree(scratch)
+    except FileNotFoundError:
+        return
+    except OSError as error:  # somebody changes it meanwhile
+        native = {"errno": error.errno, "text": error.strerror}
+        raise Failed(f"cannot remove {scratch}: {error.strerror or error}", native=native, hint="remove it") from error
 
 
 def _workers(scratch: Path) -> list[ProcessId]:
