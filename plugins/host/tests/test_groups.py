@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -161,6 +165,40 @@ def test_systemd_is_asked_for_a_scope_and_its_group_is_followed(host: tuple[str,
     assert "--user call org.freedesktop.systemd1" in (tmp_path / "asked").read_text()
     with pytest.raises(Failed, match="StopUnit"):
         scope.end("bad.scope", env, user=False)
+
+
+STARTER = """
+import os, signal, sys
+from anyvirt_host.local import child, scope
+child.SETPRIV = "/none"
+env = {"PATH": sys.argv[1]}
+with scope.begun("one.scope", "machine.slice", env, user=False, mounts=sys.argv[2], own=sys.argv[3]) as folder:
+    print(open(f"{folder}/cgroup.procs").read(), flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_keeps_a_scope_ends_with_its_starter_where_nothing_else_ends_it(
+    host: tuple[str, str], tmp_path: Path
+) -> None:
+    program = tmp_path / "busctl"
+    program.write_text(BUSCTL.format(root=tmp_path))
+    program.chmod(0o755)
+    words = [sys.executable, "-c", STARTER, f"{tmp_path}:{os.defpath}", *host]
+    done = subprocess.run(words, stdout=subprocess.PIPE, check=False)
+    assert done.returncode == -signal.SIGKILL
+    guard = int(done.stdout)
+    end = time.monotonic() + 10
+    while (living := lives(guard)) and time.monotonic() < end:
+        time.sleep(0.01)
+    assert not living
+
+
+def lives(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_a_path_of_groups_is_a_slice() -> None:

@@ -57,7 +57,7 @@ def begun(
     properties = [("Delegate", "b", "true"), ("CollectMode", "s", "inactive-or-failed")]
     if slice_:
         properties.append(("Slice", "s", slice_))
-    with Child([shutil.which("sleep", path=env.get("PATH")) or "/bin/sleep", "60"], env=env) as guard:
+    with _guard(env) as guard:
         words = [word for one in properties for word in one]
         words += ["PIDs", "au", "1", str(guard.pid)]
         _call(env, user, "StartTransientUnit", SIGNATURE, unit, "fail", str(len(properties) + 1), *words, "0")
@@ -70,6 +70,18 @@ def begun(
             native = {"errno": error.errno, "text": error.strerror}
             raise Failed(f"systemd made {unit}, and it is not ours: {error.strerror}", native=native) from error
         yield inner
+
+
+@contextmanager
+def _guard(env: Mapping[str, str]) -> Iterator[Child]:
+    """A process that does nothing, and ends with the block or with us: it reads a pipe that only we can write to."""
+    reads, writes = os.pipe2(os.O_CLOEXEC)
+    try:
+        with Child(["/bin/sh", "-c", "read -r end <&3"], env=env, fds={3: reads}) as guard:
+            yield guard
+    finally:
+        os.close(reads)
+        os.close(writes)
 
 
 def end(unit: str, env: Mapping[str, str], *, user: bool) -> None:
