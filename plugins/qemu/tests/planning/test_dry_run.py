@@ -76,6 +76,30 @@ def test_no_secret_of_a_definition_is_shown(planned: Planned, guest: Guest, word
 QEMU = "http://libvirt.org/schemas/domain/qemu/1.0"
 
 
+def test_the_records_of_a_run_are_among_its_files(planned: Planned, guest: Guest) -> None:
+    found = {one.path: (one.action, one.mode) for one in seen(planned(guest())).files}
+    for path in ("/run/process.json", "/run/status.json", "/run/q/ev.in", "/run/q/ev.out"):
+        assert found[path] == ("create", 0o600)
+
+
+def test_the_state_of_a_tpm_is_among_the_files(planned: Planned, guest: Guest, tmp_path: Path) -> None:
+    plan = planned(guest("<tpm model='tpm-crb'><backend type='emulator' version='2.0'/></tpm>"))
+    (program,) = plan.programs
+    assert program.state is not None
+    state = replace(program.state, folder=str(tmp_path / "tpm"))
+    plan = replace(plan, programs=(replace(program, state=state),))
+
+    def actions() -> dict[str, str]:
+        return {one.path: one.action for one in seen(plan).files if one.path.startswith(state.folder)}
+
+    kept = f"{state.folder}/{state.file}"
+    assert actions() == {state.folder: "create", kept: "create"}
+    Path(state.folder).mkdir()
+    assert actions() == {state.folder: "open", kept: "create"}
+    Path(kept).touch()
+    assert actions() == {state.folder: "open", kept: "open"}
+
+
 def test_a_guest_that_stays_paused_is_not_told_to_go_on(planned: Planned, guest: Guest) -> None:
     assert seen(planned(guest())).commands[-1].command == "cont"
     assert "cont" not in {one.command for one in seen(planned(guest()), paused=True).commands}

@@ -20,13 +20,15 @@ from anyvirt.api import (
 )
 
 from anyvirt_qemu.devices.numa import ranges
-from anyvirt_qemu.guest import LOG
+from anyvirt_qemu.guest import LOG, STATUS
+from anyvirt_qemu.planning.plan import JOURNAL
 from anyvirt_qemu.run_dir import RECORD
 from anyvirt_qemu.starting import environment
 
 if TYPE_CHECKING:
     from anyvirt.api import Problem
 
+    from anyvirt_qemu.planning.beside import ProgramUse
     from anyvirt_qemu.planning.plan import Plan
 
 # arguments of QMP commands and properties of objects that hold secrets
@@ -123,7 +125,12 @@ def _files(plan: Plan) -> Iterator[LaunchFile]:
     yield LaunchFile(manager, "create", 0o700 if plan.account is None else 0o711, what="run directory")
     yield LaunchFile(f"{manager}/{RECORD}", "create", 0o600, what="who QEMU is")
     yield LaunchFile(plan.cwd, "create", 0o700, what="QEMU's part of it")
+    yield LaunchFile(f"{manager}/{STATUS}", "create", 0o600, what="how far the start has come, and what it leaves")
     yield LaunchFile(f"{plan.cwd}/{LOG}", "create", 0o600, what="what QEMU prints")
+    yield LaunchFile(f"{plan.cwd}/{JOURNAL}.in", "create", 0o600, what="what QEMU is told to begin its journal")
+    yield LaunchFile(f"{plan.cwd}/{JOURNAL}.out", "create", 0o600, what="journal of QEMU's events")
+    for program in plan.programs:
+        yield from _state(program)
     for copy in plan.copies:
         yield LaunchFile(copy.target, "copy", 0o600, copy.source, "where it is not there yet")
     for made in plan.overlays:
@@ -138,6 +145,19 @@ def _files(plan: Plan) -> Iterator[LaunchFile]:
     for path in plan.sockets:
         yield LaunchFile(path, "create", what="socket, made by QEMU")
     yield from _opened(plan)
+
+
+def _state(use: ProgramUse) -> Iterator[LaunchFile]:
+    """What a program keeps beyond the run."""
+    state = use.state
+    if state is None:
+        return
+    if state.config:
+        yield LaunchFile(state.config, "create", 0o600, what=f"settings of what makes the state of {use.name}")
+    there = os.path.isdir(state.folder)
+    yield LaunchFile(state.folder, "open" if there else "create", 0o700, what=f"folder of the state of {use.name}")
+    there = os.path.exists(f"{state.folder}/{state.file}")
+    yield LaunchFile(f"{state.folder}/{state.file}", "open" if there else "create", 0o600, what=f"state of {use.name}")
 
 
 def _opened(plan: Plan) -> Iterator[LaunchFile]:
