@@ -18,7 +18,7 @@ from anyvirt_host.local.child import Child
 from anyvirt_qemu.planning.beside import Program, ProgramUse
 from anyvirt_qemu.planning.needed import needed
 from anyvirt_qemu.probing import cache
-from anyvirt_qemu.readiness.rights import Rights
+from anyvirt_qemu.readiness.rights import OURS
 
 if TYPE_CHECKING:
     from anyvirt_qemu.planning.plan import Plan
@@ -50,7 +50,6 @@ INSTEAD: Final = {
     "qemu-pr-helper": "start it yourself and write <reservations managed='no'>",
 }
 ROOTED: Final = frozenset({"qemu-pr-helper"})  # it gives up rights that nobody else has
-OURS: Final = Rights()
 # settings of the kernel that leave user namespaces to root
 CLOSED: Final = {
     "/proc/sys/kernel/unprivileged_userns_clone": "0",

@@ -15,7 +15,7 @@ from anyvirt_qemu.devices.seclabel import host_labels
 from anyvirt_qemu.planning.plan import NodeUse, Plan
 from anyvirt_qemu.probing import emulators
 from anyvirt_qemu.readiness import attached, occupied, reserves, servers, soundness
-from anyvirt_qemu.readiness.rights import Rights, Wrong
+from anyvirt_qemu.readiness.rights import OURS, Rights, Wrong
 
 # words in the paths of devices that are opened for QEMU, and the elements that ask for them
 PLACES: Final = {
@@ -24,7 +24,6 @@ PLACES: Final = {
     "vhost": "/devices/interface/driver/@name",
     "tpm": "/devices/tpm/backend/device/@path",
 }
-OURS: Final = Rights()
 # where models of security show on a host that has them
 SECURITY: Final = {"apparmor": "/sys/kernel/security/apparmor", "selinux": "/sys/fs/selinux"}
 # elements whose files are looked at one by one

@@ -187,3 +187,6 @@ class Rights:
 def sealed(path: str) -> bool:
     """Whether a file system takes no changes."""
     return bool(os.statvfs(path).f_flag & os.ST_RDONLY)
+
+
+OURS: Final = Rights()
