@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Connection, Deadline, Denied, Unsupported, VirtError, Which, lanes, open  # noqa: A004
+from anyvirt_qemu.probing import emulators
 from anyvirt_qemu.site import Site
 
 WORD = "sesam-17"
@@ -140,13 +141,27 @@ def test_two_that_are_defined_at_once_get_different_vsock_addresses(
     assert sorted(vsock.cid or 0 for vsock in given if vsock is not None) == [3, 4]
 
 
-def test_a_definition_for_another_architecture_gets_its_emulator_or_the_name_of_its_package(
-    connection: Connection,
-) -> None:
+def test_a_definition_for_an_architecture_that_qemu_has_not_is_refused(connection: Connection) -> None:
     text = _xml("odd", "").replace("arch='x86_64' machine='q35'", "arch='ia64'")
-    with pytest.raises(Unsupported) as caught:
+    with pytest.raises(Unsupported, match="architecture ia64") as caught:
         connection.domain_define(text)
-    assert "qemu-system-ia64" in str(caught.value)
-    assert "apt-get install qemu-system-misc" in caught.value.hint
+    assert "install" not in caught.value.hint
     made = connection.domain_define(_xml("even", ""))
     assert (made.config().model.emulator or "").endswith("/qemu-system-x86_64")
+
+
+@pytest.mark.parametrize(
+    ("arch", "hint"),
+    [("nope", "it has x86_64, "), ("x86-64", "did you mean x86_64?"), ("arm64", "did you mean aarch64?")],
+)
+def test_an_architecture_that_is_none_gets_the_nearest_name(connection: Connection, arch: str, hint: str) -> None:
+    with pytest.raises(Unsupported, match=f"architecture {arch}") as caught:
+        connection.domain_capabilities(arch=arch)
+    assert caught.value.hint.startswith(hint)
+
+
+def test_an_emulator_that_is_not_there_is_named_with_its_package() -> None:
+    error = emulators.missing("ppc64le")
+    assert "qemu-system-ppc64" in str(error)
+    assert error.hint == "install QEMU: apt-get install qemu-system-ppc"
+    assert emulators.missing("sh4").hint.endswith(" qemu-system-misc")

@@ -17,7 +17,6 @@ from anyvirt.api import (
     Ref,
     State,
     Status,
-    Unsupported,
     Uri,
 )
 
@@ -99,8 +98,7 @@ class Site:
         wanted = arch or emulators.native()
         found = emulators.found(wanted, self.host.settings.child_env.get("PATH"))
         if found is None:
-            name = emulators.names(wanted)[0]
-            raise Unsupported("this host", name, hint=f"install QEMU: apt-get install {emulators.package(name)}")
+            raise emulators.missing(wanted)
         return found
 
     def caps(self, binary: str | None = None) -> Capability:

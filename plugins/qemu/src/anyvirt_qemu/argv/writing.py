@@ -6,7 +6,7 @@ import random
 import shlex
 from typing import Any, Final
 
-from anyvirt.api import CpuMode, Domain, Settings, Unsupported
+from anyvirt.api import CpuMode, Domain, Settings
 
 from anyvirt_qemu.planning import defaults
 from anyvirt_qemu.planning.config import plan
@@ -36,8 +36,7 @@ def write(domain: Domain, *, pretty: bool) -> bytes:
     arch = (domain.os.arch if domain.os is not None else None) or emulators.native()
     binary = domain.emulator or emulators.found(arch, settings.child_env.get("PATH"))
     if binary is None:
-        program = emulators.names(arch)[0]
-        raise Unsupported("this host", program, hint=f"install QEMU: apt-get install {emulators.package(program)}")
+        raise emulators.missing(arch)
     accelerator: Any = "kvm" if domain.type == "kvm" else "tcg"
     folder = settings.user_cache_dir
     caps = probe(binary, folder)
