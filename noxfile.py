@@ -157,6 +157,12 @@ def device_tree(session: nox.Session) -> None:
 
 
 @shared
+def lies(session: nox.Session) -> None:
+    """Does the comparison notice 30 small lies about recorded lines? ``nox -s lies -- FOLDER [--seed N]``."""
+    python(session, "-m", "tests.device_tree.mutate", *session.posargs)
+
+
+@shared
 def bench(session: nox.Session) -> None:
     """Side by side with libvirt: ``nox -s bench -- --json FILE``."""
     python(session, "-m", "tests.bench", *session.posargs)
