@@ -74,15 +74,29 @@ def load(ready: Preparation, plan: Plan) -> None:
 
 
 def take_back(_place: RunDir, entry: Mapping[str, Any], kernel: Path = KERNEL) -> None:
-    """The kernel forgets the guest's profile, and so does the disk."""
-    with suppress(OSError):  # it was never loaded
-        (kernel / ".remove").write_text(str(entry["name"]), "ascii")
+    """The kernel forgets the guest's profile, and so does the disk.
+
+    :raises Failed: the profile stays loaded.
+    """
+    name = str(entry["name"])
+    try:
+        with open(kernel / ".remove", "w", encoding="ascii", opener=_existing) as file:
+            file.write(name)
+    except OSError as error:
+        if name in loaded(kernel):
+            native = {"errno": error.errno, "text": error.strerror, "entry": dict(entry)}
+            text = f"the apparmor profile {name} stays loaded: {error.strerror}"
+            raise Failed(text, native=native, hint=f"{PARSER} --remove {entry['file']}") from error
     with suppress(FileNotFoundError):
         os.unlink(entry["file"])
 
 
 def _parser(site: Site) -> str | None:
     return shutil.which(PARSER, path=site.host.settings.child_env.get("PATH"))
+
+
+def _existing(path: str, _flags: int) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
 
 
 def _private(path: str, _flags: int) -> int:
