@@ -26,7 +26,7 @@ KINDS: Final[Mapping[str, str]] = {
     "caches": "caches",
     "program": "programs",
     "state": "states",
-    "ownership": "ownership",
+    **dict.fromkeys(("ownership", "made"), "ownership"),
     "apparmor": "confined",
     **dict.fromkeys(("claim", "pci", "function"), "assigned"),
     **dict.fromkeys(("macvtap", "card-address", "limits", "ip-address", "route", "coalesce", "script"), "links"),
@@ -53,6 +53,10 @@ class Preparation:
         """Write down what is about to be done, in words of JSON; what it takes to undo it."""
         self.site.step(f"prepare-{kind}")
         self.note(left=(*self.record.left, {"kind": kind, **what}))
+
+    def withdraw(self) -> None:
+        """Forget what was left last: it was not done, and what is there is another's."""
+        self.note(left=self.record.left[:-1])
 
 
 def take_back(place: RunDir, left: Iterable[Mapping[str, Any]]) -> None:

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from anyvirt_qemu.site import Site
 
 KIND: Final = "ownership"
+MADE: Final = "made"
 BOOK: Final = "ownership.json"
 LOCK: Final = "ownership.lock"
 NAP: Final = 0.005
@@ -221,7 +222,7 @@ def give(ready: Preparation, plan: Plan) -> None:
             book.leave(None)
         change = Change(book, plan.account, uuid)
         for use in plan.files:
-            fd = _opened(use, site) if use.owner is not None else None
+            fd = _opened(ready, use) if use.owner is not None else None
             if fd is not None:
                 opened.callback(os.close, fd)
                 change.add(fd, use)
@@ -252,14 +253,19 @@ def blockers(site: Site, plan: Plan, uuid: str) -> Iterator[Problem]:
                 yield Problem(error.code, use.place, None, error.message, error.hint)
 
 
-def _opened(use: FileUse, site: Site) -> int | None:
+def _opened(ready: Preparation, use: FileUse) -> int | None:
     """A file that is to be given; None where it is not there, and need not be."""
     try:
         return reached(_node(use.path))
     except NotFound:
         if use.make:
-            site.step("make-file")
-            return _made(use.path)
+            ready.leave(MADE, path=use.path)
+            ready.site.step("make-file")
+            try:
+                return _made(use.path)
+            except VirtError:
+                ready.withdraw()
+                raise
         if use.optional:
             return None
         raise
@@ -421,10 +427,32 @@ def give_back(held: Held) -> None:
         os.close(fd)
 
 
-def take_back(_place: RunDir, entry: Mapping[str, Any]) -> None:
+def take_back(place: RunDir, entry: Mapping[str, Any]) -> None:
     """The guest has ended: what nobody else uses goes back to its owner."""
+    if entry["kind"] == MADE:
+        _unmake(place, str(entry["path"]))
+        return
     with suppress(FileNotFoundError), Book.locked(Path(entry["folder"]), ProcessId.own().boot) as book:
         book.leave(entry["uuid"])
+
+
+def _unmake(place: RunDir, path: str) -> None:
+    """Remove a file that was made for QEMU, where the guest has never run, and nobody has written into it."""
+    from anyvirt_qemu.guest import STATUS, Record
+
+    written = place.read(STATUS)
+    if written is None or Record.from_bytes(written).up:
+        return
+    above, name = os.path.split(path)
+    with suppress(NotFound):
+        fd = reached(above)
+        try:
+            with suppress(FileNotFoundError):
+                found = os.stat(name, dir_fd=fd, follow_symlinks=False)
+                if stat.S_ISREG(found.st_mode) and found.st_size == 0 and found.st_nlink == 1:
+                    os.unlink(name, dir_fd=fd)
+        finally:
+            os.close(fd)
 
 
 def settle(site: Site) -> None:
