@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from anyvirt.api import CpuFeature, CpuMode, CpuPolicy, CpuSpec
-from anyvirt_qemu.probing import host_cpu
+import pytest
+from anyvirt.api import CpuFeature, CpuMode, CpuPolicy, CpuSpec, cpu_baseline
+from anyvirt_qemu.probing import cpu_models, host_cpu
 from anyvirt_qemu.probing.capability import Capability, probe
 from anyvirt_qemu.probing.host_cpu import HostCpu, choice, frozen
 
@@ -44,6 +45,30 @@ def test_a_real_qemu_tells_a_model_that_it_can_run_and_only_once(qemu: str, tmp_
     assert host_cpu.nearest(caps, tmp_path) == found
     assert file.stat().st_mtime_ns == before
     assert not list(tmp_path.glob("probe-*"))
+
+
+@pytest.mark.parametrize(("maker", "vendor"), [("AuthenticAMD", "AMD"), ("GenuineIntel", "Intel")])
+def test_what_is_emulated_is_of_the_hosts_vendor(qemu: str, tmp_path: Path, maker: str, vendor: str) -> None:
+    caps = probe(qemu, tmp_path)
+    cpus = tmp_path / "cpuinfo"
+    cpus.write_text(f"processor\t: 0\nvendor_id\t: {maker}\n", encoding="ascii")
+    found = host_cpu.nearest(caps, tmp_path, cpus)
+    models = cpu_models.found(caps, tmp_path).sets
+    assert found is not None
+    assert models.named[found.model].vendor == vendor
+    assert not found.model.startswith(("qemu", "kvm"))
+    row = frozen(CpuSpec(mode=CpuMode.HOST_MODEL), found).replace(vendor=vendor)
+    own = CpuSpec(mode=CpuMode.CUSTOM, model=found.model, vendor=vendor)
+    assert cpu_baseline([row, own], models).vendor == vendor
+
+
+def test_a_host_whose_vendor_has_no_model_gets_the_nearest_of_any(qemu: str, tmp_path: Path) -> None:
+    caps = probe(qemu, tmp_path)
+    cpus = tmp_path / "cpuinfo"
+    cpus.write_text("vendor_id\t: NobodysCPU\n", encoding="ascii")
+    found = host_cpu.nearest(caps, tmp_path, cpus)
+    assert found is not None
+    assert found == host_cpu.nearest(caps, tmp_path, tmp_path / "none")
 
 
 def test_features_that_the_host_lacks_are_named_unless_they_are_switched_off(qemu: str, tmp_path: Path) -> None:

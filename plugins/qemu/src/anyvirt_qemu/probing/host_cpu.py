@@ -13,9 +13,11 @@ from anyvirt_qemu.probing import cache, talk
 from anyvirt_qemu.probing.capability import Capability
 from anyvirt_qemu.qmp.command import Command
 
-FORMAT: Final = 1
+FORMAT: Final = 2
+CPUS: Final = Path("/proc/cpuinfo")
 # models that stand for no real CPU
 UNREAL: Final = ("max", "host", "base")
+PLAIN: Final = ("qemu", "kvm")  # nor do these, though they name a vendor
 # switches of a CPU that are no features, and features that have another name, too
 SWITCHES: Final = frozenset({
     "check", "enforce", "kvm", "l3-cache", "legacy-cache", "full-cpuid-auto-level", "migratable", "pmu",
@@ -34,17 +36,21 @@ class HostCpu:
     features: Mapping[str, bool]
 
 
-def nearest(caps: Capability, folder: Path) -> HostCpu | None:
+def nearest(caps: Capability, folder: Path, cpus: Path = CPUS) -> HostCpu | None:
     """The model that shares most with what guests of this QEMU and accelerator can have; None where none is usable.
 
+    What is emulated may be of any vendor: the host's own where it has a usable model, so that hosts agree.
+
     :param folder: for what was found out, which is kept until the binary or the kernel changes.
+    :param cpus: where the kernel tells of the host's processors.
     :raises Failed: QEMU does not start.
     """
-    key = [*cache.identity(caps.binary), FORMAT, caps.accel]
+    vendor = _vendor(cpus) if caps.accel == "tcg" else ""
+    key = [*cache.identity(caps.binary), FORMAT, caps.accel, vendor]
     kind = f"host-cpu-{caps.accel}"
     kept = cache.load(folder, kind, key)
     if kept is None:
-        kept = _ask(caps, folder)
+        kept = _ask(caps, folder, vendor)
         cache.keep(folder, kind, key, kept)
     return HostCpu(kept["model"], kept["features"]) if kept.get("model") else None
 
@@ -92,7 +98,16 @@ def problem(x: CpuSpec, lacks: list[str]) -> Problem:
     return Problem("unsupported.config", "/cpu/model", None, told(x, lacks), hint)
 
 
-def _ask(caps: Capability, folder: Path) -> dict[str, Any]:
+def _vendor(cpus: Path) -> str:
+    """What the processors say of their maker, such as ``GenuineIntel``; nothing where they say nothing."""
+    try:
+        lines = cpus.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("vendor_id")), "")
+
+
+def _ask(caps: Capability, folder: Path, vendor: str) -> dict[str, Any]:
     names = [
         name
         for name, cpu in caps.cpus.items()
@@ -104,7 +119,13 @@ def _ask(caps: Capability, folder: Path) -> dict[str, Any]:
     ]
     answers = talk.ask(caps.binary, caps.accel, folder, asked)
     host, *models = (set[str]() if isinstance(one, VirtError) else features(one) for one in answers)
-    return choice(host, dict(zip(names, models, strict=True)))
+    sets = dict(zip(names, models, strict=True))
+    made = [name for name, one in zip(names, answers[1:], strict=True) if vendor and _maker(one) == vendor]
+    return choice(host, {name: sets[name] for name in made if not name.startswith(PLAIN)} or sets)
+
+
+def _maker(answer: Any) -> str:
+    return "" if isinstance(answer, VirtError) else str(answer["model"].get("props", {}).get("vendor", ""))
 
 
 def features(answer: Mapping[str, Any]) -> set[str]:
