@@ -25,6 +25,7 @@ from anyvirt.api import (
     unix,
     without_passwords,
 )
+from anyvirt_host.local import files
 from anyvirt_host.local.launch import Spec, launch
 
 from anyvirt_qemu import ending, image
@@ -265,7 +266,7 @@ def _copy(site: Site, plan: Plan) -> None:
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         new = target.with_name(f".{target.name}.new")
         try:
-            with Path(use.source).open("rb") as source, open(new, "wb", opener=_private) as out:
+            with Path(use.source).open("rb") as source, open(new, "wb", opener=files.private) as out:
                 shutil.copyfileobj(source, out)
                 out.flush()
                 os.fsync(out.fileno())
@@ -275,10 +276,6 @@ def _copy(site: Site, plan: Plan) -> None:
                 new.unlink()
             words = {"errno": error.errno, "text": error.strerror}
             raise Failed(f"cannot copy {use.source} to {use.target}: {error.strerror}", native=words) from error
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def _descriptors(

@@ -12,6 +12,8 @@ from typing import Final, NamedTuple
 
 from anyvirt.api import Busy, Denied, Failed, VirtError
 
+from anyvirt_host.local import files
+
 MOUNTS: Final = "/proc/self/mountinfo"
 OWN: Final = "/proc/self/cgroup"
 EMPTY: Final = 5.0  # seconds that the kernel may take to let go of a process that has ended
@@ -58,16 +60,16 @@ class Limit(NamedTuple):
 def hierarchies(mounts: str = MOUNTS, own: str = OWN) -> tuple[Hierarchy, ...]:
     """Those of this host that this code knows what to do with."""
     groups: dict[str, str] = {}
-    for line in _text(own).splitlines():
+    for line in files.text(own).splitlines():
         _, names, path = line.split(":", 2)
         groups |= dict.fromkeys(names.split(","), path)
     found: dict[str, Hierarchy] = {}
-    for line in _text(mounts).splitlines():
+    for line in files.text(mounts).splitlines():
         words, _, rest = line.partition(" - ")
         kind, _, options = rest.split(" ", 2)
         root, mount = (ESCAPE.sub(lambda x: chr(int(x[1], 8)), word) for word in words.split()[3:5])
         if kind == "cgroup2":
-            told = frozenset(_text(f"{mount}/cgroup.controllers").split()) & CONTROLLERS
+            told = frozenset(files.text(f"{mount}/cgroup.controllers").split()) & CONTROLLERS
             here = groups.get("", "/")
         elif kind == "cgroup":
             known = [name for name in options.split(",") if name in groups]
@@ -90,15 +92,15 @@ def refusal(tree: Hierarchy, parent: str, controllers: Collection[str]) -> str:
     if tree.version == 1:
         return ""
     for folder in _down(tree, here):
-        lacking = set(controllers) - set(_text(f"{folder}/cgroup.controllers").split())
+        lacking = set(controllers) - set(files.text(f"{folder}/cgroup.controllers").split())
         if lacking:
             return f"{folder} has no controller {', '.join(sorted(lacking))}"
-        if not set(controllers) - set(_text(f"{folder}/cgroup.subtree_control").split()):
+        if not set(controllers) - set(files.text(f"{folder}/cgroup.subtree_control").split()):
             continue
         if not os.access(f"{folder}/cgroup.subtree_control", os.W_OK, effective_ids=True):
             return f"user {os.geteuid()} may not change {folder}/cgroup.subtree_control"
         # the root of the whole host has no type, and is the only one that may hold processes and divide, too
-        if os.path.exists(f"{folder}/cgroup.type") and _text(f"{folder}/cgroup.procs"):
+        if os.path.exists(f"{folder}/cgroup.type") and files.text(f"{folder}/cgroup.procs"):
             return f"{folder} holds processes of its own, and cannot be divided"
     if missing or os.access(f"{here}/cgroup.procs", os.W_OK, effective_ids=True):
         return ""
@@ -282,12 +284,12 @@ def _made(tree: Hierarchy, folder: str) -> None:
         os.mkdir(folder, 0o755)
     if tree.version == 1 and "cpuset" in tree.controllers:  # it holds nobody until it has CPUs and nodes
         for name in ("cpuset.cpus", "cpuset.mems"):
-            if os.path.exists(f"{folder}/{name}") and not _text(f"{folder}/{name}").strip():
-                _put(f"{folder}/{name}", _text(f"{os.path.dirname(folder)}/{name}").strip())
+            if os.path.exists(f"{folder}/{name}") and not files.text(f"{folder}/{name}"):
+                _put(f"{folder}/{name}", files.text(f"{os.path.dirname(folder)}/{name}"))
 
 
 def _enable(folder: str, controllers: Iterable[str]) -> None:
-    missing = set(controllers) - set(_text(f"{folder}/cgroup.subtree_control").split())
+    missing = set(controllers) - set(files.text(f"{folder}/cgroup.subtree_control").split())
     if missing:
         _put(f"{folder}/cgroup.subtree_control", " ".join(f"+{name}" for name in sorted(missing)))
 
@@ -304,22 +306,5 @@ def _put(file: str, text: str) -> None:
     fd = os.open(file, os.O_WRONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
         os.write(fd, text.encode())
-    finally:
-        os.close(fd)
-
-
-def _text(file: str) -> str:
-    """What a file says; ``""`` where there is none."""
-    try:
-        fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    except OSError:
-        return ""
-    try:
-        found = b""
-        while part := os.read(fd, 65536):
-            found += part
-        return found.decode("utf-8", "replace")
-    except OSError:  # a threaded group does not list its processes
-        return ""
     finally:
         os.close(fd)

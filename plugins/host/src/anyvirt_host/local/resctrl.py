@@ -12,6 +12,8 @@ from typing import Final
 
 from anyvirt.api import Denied, Failed, current
 
+from anyvirt_host.local import files
+
 ROOT: Final = "/sys/fs/resctrl"
 CACHES: Final = "/sys/devices/system/cpu"
 SUFFIX: Final = {"both": "", "code": "CODE", "data": "DATA"}
@@ -61,7 +63,7 @@ def narrow(percent: int, root: str = ROOT) -> str:
     """Why this share of the bandwidth cannot be given, as a sentence; ``""`` where it can."""
     if not os.path.isdir(f"{root}/info/MB"):
         return "the bandwidth to memory cannot be divided on this host"
-    least, step = (int(_text(f"{root}/info/MB/{name}")) for name in ("min_bandwidth", "bandwidth_gran"))
+    least, step = (int(files.text(f"{root}/info/MB/{name}")) for name in ("min_bandwidth", "bandwidth_gran"))
     if percent < least or (percent - least) % step:
         return f"{percent} percent cannot be given: from {least} on in steps of {step}"
     return ""
@@ -78,7 +80,7 @@ def make(
     """
     folder = f"{root}/{name}"
     with _locked(root):
-        usual = schemata(_text(f"{root}/schemata"))
+        usual = schemata(files.text(f"{root}/schemata"))
         lines: dict[str, dict[int, int]] = {x: dict(usual[x]) for x in usual if x.startswith("L")}
         for part in parts:
             lines[part.resource][part.number] = _found(part, root, caches)
@@ -90,7 +92,7 @@ def make(
             for node, percent in bandwidths:
                 _put(f"{folder}/schemata", f"MB:{node}={percent}")
         except OSError as error:
-            said = _text(f"{root}/info/last_cmd_status").strip()
+            said = files.text(f"{root}/info/last_cmd_status")
             words = {"errno": error.errno, "text": error.strerror, "said": said}
             message = f"cannot divide the caches ({folder}): {said or error.strerror}"
             if error.errno in {1, 13}:
@@ -145,16 +147,16 @@ def _found(part: Part, root: str, caches: str) -> int:
     if size is None or not os.path.isdir(info):
         text = f"this host has no cache {part.number} of level {part.level} whose {part.kind} part can be divided"
         raise Failed(text, native={"resource": part.resource})
-    every = int(_text(f"{info}/cbm_mask"), 16)
+    every = int(files.text(f"{info}/cbm_mask"), 16)
     step = size // every.bit_length()
     bits = part.size // step
-    if part.size % step or bits < int(_text(f"{info}/min_cbm_bits")):
-        least = int(_text(f"{info}/min_cbm_bits")) * step >> 10
+    if part.size % step or bits < int(files.text(f"{info}/min_cbm_bits")):
+        least = int(files.text(f"{info}/min_cbm_bits")) * step >> 10
         text = f"cache {part.number} of level {part.level} is given in steps of {step >> 10} KiB, from {least} KiB on"
         raise Failed(text, native={"step": step})
     free = every
     for folder in [root, *(f"{root}/{name}" for name in os.listdir(root) if name not in OURS)]:
-        free &= ~schemata(_text(f"{folder}/schemata")).get(part.resource, {}).get(part.number, 0)
+        free &= ~schemata(files.text(f"{folder}/schemata")).get(part.resource, {}).get(part.number, 0)
     run = (1 << bits) - 1
     fit = next((run << shift for shift in range(every.bit_length() - bits + 1) if not (run << shift) & ~free), 0)
     if not fit:
@@ -170,7 +172,7 @@ def _sizes(folder: str) -> dict[tuple[int, int], int]:
         with suppress(OSError):
             for index in os.listdir(f"{folder}/{cpu}/cache"):
                 place = f"{folder}/{cpu}/cache/{index}"
-                words = [_text(f"{place}/{name}").strip() for name in ("level", "id", "size", "type")]
+                words = [files.text(f"{place}/{name}") for name in ("level", "id", "size", "type")]
                 if all(words) and words[3] != "Instruction":
                     found[int(words[0]), int(words[1])] = int(words[2].removesuffix("K")) << 10
     return found
@@ -202,11 +204,3 @@ def _put(file: str, text: str) -> None:
         os.write(fd, f"{text}\n".encode())
     finally:
         os.close(fd)
-
-
-def _text(file: str) -> str:
-    try:
-        with open(file, encoding="ascii", errors="replace") as found:
-            return found.read()
-    except OSError:
-        return ""

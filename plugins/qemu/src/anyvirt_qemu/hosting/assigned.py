@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Busy, Denied, Failed
+from anyvirt_host.local import files
 
 from anyvirt_qemu.planning.plan import FileUse
 
@@ -88,7 +89,7 @@ class Sysfs:
     def mounted(self, address: str) -> list[str]:
         """Where the host has mounted disks that are on a device, or parts of them."""
         disks = [path for path in self.pci(address).glob("**/block/*") if path.is_dir()]
-        numbers = {_word(file) for disk in disks for file in (disk / "dev", *disk.glob("*/dev"))}
+        numbers = {files.text(file) for disk in disks for file in (disk / "dev", *disk.glob("*/dev"))}
         lines = [line.split() for line in self.mounts.read_text("utf-8", "replace").splitlines()] if disks else []
         return sorted(words[4] for words in lines if words[2] in numbers)
 
@@ -179,13 +180,6 @@ def give_back(entry: Mapping[str, Any], sysfs: Sysfs) -> None:
 
             if netlink.device(entry["parent"]) is not None:
                 netlink.set_function(entry["parent"], entry["number"], entry["mac"], entry["vlan"])
-
-
-def _word(file: Path) -> str:
-    try:
-        return file.read_text("ascii").strip()
-    except OSError:
-        return ""
 
 
 def _name(use: AssignedUse) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Failed, Problem
+from anyvirt_host.local import files
 
 from anyvirt_qemu.planning import apparmor
 
@@ -23,7 +24,6 @@ KIND: Final = "apparmor"
 KERNEL: Final = Path("/sys/kernel/security/apparmor")
 PARSER: Final = "apparmor_parser"
 PLACE: Final = "/seclabel[apparmor]"
-FLAGS: Final = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def blockers(site: Site, plan: Plan, kernel: Path = KERNEL) -> Iterator[Problem]:
@@ -64,7 +64,7 @@ def load(ready: Preparation, plan: Plan) -> None:
     file = site.scope.folder("qemu", "apparmor") / ready.record.uuid
     ready.leave(KIND, name=use.name, file=str(file))
     site.step("write-profile")
-    with open(file, "w", encoding="ascii", opener=_private) as out:
+    with open(file, "w", encoding="ascii", opener=files.private) as out:
         out.write(apparmor.profile(use.name, plan))
     site.step("load-profile")
     done = site.host.run(str(_parser(site)), "--replace", "--skip-cache", str(file))
@@ -97,7 +97,3 @@ def _parser(site: Site) -> str | None:
 
 def _existing(path: str, _flags: int) -> int:
     return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
-
-
-def _private(path: str, _flags: int) -> int:
-    return os.open(path, FLAGS, 0o600)

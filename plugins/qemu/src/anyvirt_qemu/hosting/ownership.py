@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Busy, Denied, Failed, NotFound, Problem, ProcessId, VirtError, current
+from anyvirt_host.local import files
 
 from anyvirt_qemu.readiness.rights import LIST, Mode, sealed
 
@@ -157,7 +158,7 @@ class Book:
         new = self._folder / f".{BOOK}.new"
         data = json.dumps([asdict(one) for one in self.held]).encode()
         try:
-            with open(new, "wb", opener=_private) as out:
+            with open(new, "wb", opener=files.private) as out:
                 out.write(data)
                 out.flush()
                 os.fsync(out.fileno())
@@ -187,10 +188,6 @@ class Book:
 def _three(values: Any) -> tuple[int, int, int]:
     uid, gid, mode = values
     return int(uid), int(gid), int(mode)
-
-
-def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def _kept(folder: Path) -> None:

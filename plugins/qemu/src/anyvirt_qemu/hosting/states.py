@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Busy, Denied, Failed, NotFound, ProcessId
+from anyvirt_host.local import files
 from anyvirt_host.local.child import Child
 
 from anyvirt_qemu.qmp import failure
@@ -86,13 +87,9 @@ def configure(site: Site, state: StateUse) -> None:
     with site.scope.locks.hold(AUTHORITY, "writing its settings"):
         for path, text in installed.authority(lines, folder).items():
             new = f"{path}.new"
-            with open(new, "w", encoding="utf-8", opener=_only_ours) as out:
+            with open(new, "w", encoding="utf-8", opener=files.private) as out:
                 out.write(text)
             os.replace(new, path)
-
-
-def _only_ours(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
 
 def _run(state: StateUse, words: tuple[str, ...], folder: Path, scratch: Path, secret: int, guest: str) -> None:

@@ -22,6 +22,7 @@ from anyvirt.api import (
     SecurityModel,
     Topology,
 )
+from anyvirt_host.local import files
 
 from anyvirt_qemu.probing.cpu_models import VENDORS, Models, plain
 from anyvirt_qemu.probing.host_cpu import choice
@@ -82,7 +83,7 @@ def _cpu(proc: Path, devices: Path, models: Models | None) -> HostCpu:
         said.setdefault(name.strip(), value.strip())
     flags = {plain(flag) for flag in said.get("flags", "").split()}
     vendor = VENDORS.get(said.get("vendor_id", ""), "")
-    clock = _number(devices / "cpu/cpu0/tsc_freq_khz") if "tsc" in flags else None
+    clock = files.number(devices / "cpu/cpu0/tsc_freq_khz") if "tsc" in flags else None
     bits = re.match(r"(\d+) bits physical", said.get("address sizes", ""))
     model, features = _named(flags, vendor, models)
     return HostCpu(
@@ -123,9 +124,9 @@ def _sizes(flags: set[str]) -> list[int]:
 
 def _topology(cpus: Path) -> Topology | None:
     places = [path / "topology" for path in cpus.glob("cpu[0-9]*")]
-    sockets = {_number(path / "physical_package_id") for path in places}
-    dies = {(_number(path / "physical_package_id"), _number(path / "die_id")) for path in places}
-    cores = {(_number(path / "physical_package_id"), _number(path / "core_id")) for path in places}
+    sockets = {files.number(path / "physical_package_id") for path in places}
+    dies = {(files.number(path / "physical_package_id"), files.number(path / "die_id")) for path in places}
+    cores = {(files.number(path / "physical_package_id"), files.number(path / "core_id")) for path in places}
     if not places or None in sockets:
         return None
     each = len(cores) // len(dies) or 1
@@ -157,7 +158,7 @@ def _pages(node: Path, memory: int | None) -> Iterable[HostPages]:
     """Pages by size; those of huge ones are not the others' any more."""
     huge = {}
     for folder in node.glob("hugepages/hugepages-*kB"):
-        huge[int(folder.name[10:-2]) * KIB] = _number(folder / "nr_hugepages") or 0
+        huge[int(folder.name[10:-2]) * KIB] = files.number(folder / "nr_hugepages") or 0
     usual = os.sysconf("SC_PAGE_SIZE")
     if memory is not None:
         taken = sum(size * count for size, count in huge.items())
@@ -169,9 +170,9 @@ def _processor(cpus: Path, number: int) -> HostCellCpu:
     place = cpus / f"cpu{number}" / "topology"
     return HostCellCpu(
         id=number,
-        socket_id=_number(place / "physical_package_id"),
-        die_id=_number(place / "die_id"),
-        core_id=_number(place / "core_id"),
+        socket_id=files.number(place / "physical_package_id"),
+        die_id=files.number(place / "die_id"),
+        core_id=files.number(place / "core_id"),
         siblings=_set(place / "thread_siblings_list"),
     )
 
@@ -180,7 +181,7 @@ def _banks(cpus: Path) -> Iterable[CacheBank]:
     """Caches that several cores may share, each once."""
     seen: set[tuple[int, int | None, str]] = set()
     for place in sorted(cpus.glob("cpu[0-9]*/cache/index[0-9]*"), key=lambda path: (_last(path.parents[1]), path.name)):
-        level, number = _number(place / "level"), _number(place / "id")
+        level, number = files.number(place / "level"), files.number(place / "id")
         kind = KINDS.get("".join(_lines(place / "type")).strip(), "")
         size = re.fullmatch(r"(\d+)([KMG]?)", "".join(_lines(place / "size")).strip())
         if level is None or level < SHARED_LEVEL or not kind or (level, number, kind) in seen:
@@ -205,11 +206,6 @@ def _integer(text: str | None) -> int | None:
         return int(text or "", 0)
     except ValueError:
         return None
-
-
-def _number(path: Path) -> int | None:
-    text = next(iter(_lines(path)), "")
-    return int(text) if text.isdecimal() else None
 
 
 def _set(path: Path) -> frozenset[int] | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import Problem
-from anyvirt_host.local import tap
+from anyvirt_host.local import files, tap
 
 from anyvirt_qemu.devices.link import VHOST_NET
 from anyvirt_qemu.hosting.assigned import NODES, VFIO, Sysfs, holder
@@ -41,7 +41,7 @@ def nets(plan: Plan, net: Path = NET) -> Iterator[Problem]:
             use.ends.vlans
             and use.bridge
             and not use.switch
-            and _text(net / use.bridge / "bridge/vlan_filtering") == "0"
+            and files.text(net / use.bridge / "bridge/vlan_filtering") == "0"
         ):
             text = f"bridge {use.bridge} does not tell VLANs apart"
             hint = f"ip link set {use.bridge} type bridge vlan_filtering 1, or take <vlan> out"
@@ -155,13 +155,13 @@ def _own_tap(use: TapUse, net: Path) -> Iterator[Problem]:
         hint = f"make it: ip tuntap add {use.name} mode tap user {OURS.user}, or let it be made: managed='yes'"
         yield Problem("interface.not-found", place, None, f"there is no network device {use.name}", hint)
     elif (folder / "macvtap").is_dir():
-        node = f"/dev/tap{_text(folder / 'ifindex')}"
+        node = f"/dev/tap{files.text(folder / 'ifindex')}"
         wrong = OURS.reach(node, write=True)
         if wrong is not None:
             yield Problem(wrong.code, place, None, wrong.text, wrong.hint)
     elif not (folder / "tun_flags").exists():
         yield Problem("config.invalid", place, None, f"{use.name} is neither a tap nor a macvtap", "name another")
-    elif os.geteuid() not in {0, int(_text(folder / "owner") or -1)}:
+    elif os.geteuid() not in {0, int(files.text(folder / "owner") or -1)}:
         text = f"tap {use.name} belongs to another than user {OURS.user}"
         hint = f"have root make it: ip tuntap add {use.name} mode tap user {OURS.user}"
         yield Problem("denied", place, None, text, hint)
@@ -272,10 +272,3 @@ def _node(use: AssignedUse, node: Path, lister: str) -> Iterator[Problem]:
     if wrong is not None:
         hint = f"{lister} shows those there are" if wrong.code == "file.not-found" else wrong.hint
         yield Problem(wrong.code, f"{use.place}/source", None, wrong.text, hint)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("ascii").strip()
-    except OSError:
-        return ""

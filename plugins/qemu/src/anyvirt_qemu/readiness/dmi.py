@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from anyvirt.api import BiosEntry, BoardEntry, ChassisEntry, Domain, Mainboard, Smbios, SystemEntry
+from anyvirt_host.local import files
 
 TOLD: Final = Path("/sys/class/dmi/id")
 HOST: Final = "host"
@@ -40,12 +41,5 @@ def told(domain: Domain, place: Path = TOLD) -> Domain:
 
 
 def _entries(place: Path, names: dict[str, str], cls: Any) -> tuple[Any, ...]:
-    found = {name: _text(place / file) for file, name in names.items()}
+    found = {name: files.text(place / file) for file, name in names.items()}
     return tuple(cls(name=name, value=value) for name, value in found.items() if value)
-
-
-def _text(file: Path) -> str:
-    try:
-        return file.read_text("utf-8", errors="replace").strip()
-    except OSError:  # the firmware does not tell it, or this user may not read it
-        return ""

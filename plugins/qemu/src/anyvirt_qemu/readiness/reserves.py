@@ -13,12 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from anyvirt.api import Problem
+from anyvirt_host.local.files import number
 
 from anyvirt_qemu.planning.plan import Plan
 from anyvirt_qemu.readiness import hugepages
 
 SYSTEM: Final = Path("/sys")
 PROC: Final = Path("/proc")
+COUNTS: Final = ("free", "resv", "nr_overcommit", "surplus")  # what the kernel tells of huge pages
 GUESSES: Final = 0  # the kernel refuses a piece of memory that is larger than all that there is
 MIB: Final = 1 << 20
 RESOURCE: Final = 24
@@ -101,16 +103,16 @@ def _pages(pieces: list[dict[str, Any]], system: Path) -> Iterator[Problem]:
         page = piece.get("hugetlbsize") or mounts.get(str(piece.get("mem-path")))
         if page and piece.get("reserve") is not False:
             asked[page] += -(-piece["size"] // page)
-    for page, number in sorted(asked.items()):
+    for page, wanted in sorted(asked.items()):
         folder = system / f"kernel/mm/hugepages/hugepages-{page >> 10}kB"
-        free = _number(folder / "free_hugepages") - _number(folder / "resv_hugepages")
-        free += max(0, _number(folder / "nr_overcommit_hugepages") - _number(folder / "surplus_hugepages"))
+        free, reserved, more, used = (number(folder / f"{word}_hugepages") or 0 for word in COUNTS)
+        free += max(0, more - used) - reserved
         if not folder.is_dir():
             text = f"this host has no huge pages of {page >> 10} KiB"
             yield Problem("unsupported.config", "/memoryBacking/hugepages", None, text, "choose another size")
-        elif free < number:
-            text = f"{number} huge pages of {page >> 10} KiB are needed, and {max(0, free)} are free"
-            hint = f"reserve more: echo {number} > {folder}/nr_hugepages (together with those in use)"
+        elif free < wanted:
+            text = f"{wanted} huge pages of {page >> 10} KiB are needed, and {max(0, free)} are free"
+            hint = f"reserve more: echo {wanted} > {folder}/nr_hugepages (together with those in use)"
             yield Problem("resource.busy", "/memoryBacking/hugepages", None, text, hint)
 
 
@@ -150,7 +152,7 @@ def _room(plan: Plan, pieces: list[dict[str, Any]], proc: Path) -> Iterator[Prob
     largest = max(ours, default=0 if pieces else plan.domain.memory or 0)
     room = _meminfo(proc)
     total = room.get("MemTotal", 0) + room.get("SwapTotal", 0)
-    if total and largest > total and _number(proc / "sys/vm/overcommit_memory") == GUESSES:
+    if total and largest > total and (number(proc / "sys/vm/overcommit_memory") or 0) == GUESSES:
         text = f"the guest is to have {largest >> 20} MiB, and this host has {total >> 20} MiB with its swap space"
         hint = "give it less, or let the kernel promise more: sysctl vm.overcommit_memory=1"
         yield Problem("config.range", "/memory", None, text, hint)
@@ -164,10 +166,3 @@ def _meminfo(proc: Path) -> dict[str, int]:
         return {}
     rows = (line.split() for line in lines)
     return {words[0].rstrip(":"): int(words[1]) << 10 for words in rows if len(words) == 3 and words[1].isdecimal()}
-
-
-def _number(file: Path) -> int:
-    try:
-        return int(file.read_text("ascii"))
-    except (OSError, ValueError):
-        return 0

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from anyvirt.api import Problem, heeded, path_of
+from anyvirt_host.local import files
 
 if TYPE_CHECKING:
     from anyvirt.api import Domain
@@ -86,7 +87,8 @@ def _ports(domain: Domain, rights: Rights, proc: Path) -> Iterator[Problem]:
         for protocol, names in TABLES.items()
         if any(want.protocol == protocol for want in wanted)
     }
-    free_from = _number(proc / FREE_FROM, 1024)
+    told = files.number(proc / FREE_FROM)
+    free_from = 1024 if told is None else told
     yield from _twice(wanted)
     for want in wanted:
         address = NAMES.get(want.address, want.address)
@@ -179,10 +181,3 @@ def _asks(domain: Domain, path: str) -> str:
         if screen.socket == path:
             return path_of(screen, "socket")
     return "/devices"
-
-
-def _number(file: Path, otherwise: int) -> int:
-    try:
-        return int(file.read_text(encoding="ascii"))
-    except (OSError, ValueError):
-        return otherwise
