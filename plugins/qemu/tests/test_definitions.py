@@ -12,7 +12,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anyvirt.api import Connection, Deadline, Denied, Unsupported, VirtError, Which, lanes, open  # noqa: A004
+from anyvirt.api import (
+    Connection,
+    Deadline,
+    Denied,
+    Invalid,
+    LaunchPlan,
+    Unsupported,
+    VirtError,
+    Which,
+    lanes,
+    open,  # noqa: A004
+)
 from anyvirt_qemu.probing import emulators
 from anyvirt_qemu.site import Site
 
@@ -165,3 +176,26 @@ def test_an_emulator_that_is_not_there_is_named_with_its_package() -> None:
     assert "qemu-system-ppc64" in str(error)
     assert error.hint == "install QEMU: apt-get install qemu-system-ppc"
     assert emulators.missing("sh4").hint.endswith(" qemu-system-misc")
+
+
+def test_lines_are_those_of_the_users_own_file_and_of_no_stored_one(connection: Connection) -> None:
+    unfit = "\n<video><model type='xen'/></video>\n\n<panic model='pseries'/>\n"
+    text = _xml("lines", unfit)
+
+    def lines(plan: LaunchPlan) -> dict[str, int | None]:
+        return {problem.path: problem.line for problem in plan.blockers if problem.path.startswith("/devices/")}
+
+    paths = ["/devices/video[0]/model/@type", "/devices/panic[pseries]/@model"]
+    assert lines(connection.domain_plan_create(text)) == dict(zip(paths, (2, 4), strict=True))
+    made = connection.domain_define(text)
+    again = text.replace("<name>", f"\n\n<uuid>{made.uuid}</uuid><name>")  # what is known of it shifts nothing
+    assert lines(connection.domain_plan_create(again)) == dict(zip(paths, (4, 6), strict=True))
+    assert lines(made.plan()) == dict.fromkeys(paths)
+    assert [problem.line for problem in made.preflight() if problem.path in paths] == [None, None]
+    with pytest.raises(Invalid) as caught:
+        made.start()
+    assert [problem.line for problem in caught.value.problems if problem.path in paths] == [None, None]
+    refused = _xml("other", "\n<uuidx/>")
+    with pytest.raises(Invalid) as caught:
+        connection.domain_define(refused)
+    assert [problem.line for problem in caught.value.problems] == [2]

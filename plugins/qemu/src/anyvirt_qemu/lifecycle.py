@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import (
@@ -41,14 +42,14 @@ class Lifecycle(Definitions):
 
     @impl
     def domain_preflight(self, ref: Ref) -> Sequence[Problem]:
-        return self._prepared(document(self._site.row(ref).xml).model)[1]
+        return self._prepared(document(self._site.row(ref).xml).model, stored=True)[1]
 
     @impl
     def domain_plan(self, ref: Ref, paused: bool) -> LaunchPlan:
         row = self._site.row(ref)
         require(self._site.status(row), Op.START, ref)
         self._own(row)
-        return self._shown(document(row.xml).model, paused)
+        return self._shown(document(row.xml).model, paused, stored=True)
 
     @impl
     def domain_plan_create(self, config: Document[Domain], paused: bool) -> LaunchPlan:
@@ -62,7 +63,7 @@ class Lifecycle(Definitions):
         with site.hold(ref, "start") as row:
             require(site.status(row), Op.START, ref)
             self._own(row)
-            self._start(row, document(row.xml).model, paused)
+            self._start(row, document(row.xml).model, paused, stored=True)
 
     @impl
     def domain_create(self, config: Document[Domain], paused: bool) -> Ref:
@@ -135,8 +136,8 @@ class Lifecycle(Definitions):
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _start(self, row: Row, domain: Domain, paused: bool) -> None:
-        planned, problems, accelerator = self._prepared(domain)
+    def _start(self, row: Row, domain: Domain, paused: bool, *, stored: bool = False) -> None:
+        planned, problems, accelerator = self._prepared(domain, stored=stored)
         if problems or planned is None:
             raise Invalid(problems)
         from anyvirt_qemu.starting import start
@@ -148,18 +149,22 @@ class Lifecycle(Definitions):
         if problems:
             raise Invalid(problems)
 
-    def _shown(self, domain: Domain, paused: bool) -> LaunchPlan:
+    def _shown(self, domain: Domain, paused: bool, *, stored: bool = False) -> LaunchPlan:
         from anyvirt_qemu.readiness import dry_run
 
-        planned, problems, accelerator = self._prepared(domain)
+        planned, problems, accelerator = self._prepared(domain, stored=stored)
         if planned is None:
             return dry_run.unplanned(problems)
         return dry_run.shown(planned, accelerator, problems, paused=paused)
 
-    def _prepared(self, domain: Domain) -> tuple[Plan | None, list[Problem], str]:
+    def _prepared(self, domain: Domain, *, stored: bool = False) -> tuple[Plan | None, list[Problem], str]:
+        """See ``prepare``; of a stored definition without lines, which nobody has a file with."""
         from anyvirt_qemu.readiness.preparing import prepare
 
-        return prepare(self._site, domain)
+        planned, problems, accelerator = prepare(self._site, domain)
+        if stored:
+            problems = [replace(problem, line=None) for problem in problems]
+        return planned, problems, accelerator
 
     def _refuse_second(self, ref: Ref) -> None:
         try:
