@@ -17,7 +17,8 @@ BOOTS: Final = ROOT / "tests/lab/boots/kinds.json"
 MACHINES: Final = ROOT / "tests/lab/machines/kinds.toml"
 ABOUT: Final = """What ``qemu:///`` makes of each element and attribute of a domain: each value was put into a
 definition that has the element, and a start was planned for a QEMU that has everything. *Partly*: some of the values
-are refused. A definition with anything that is refused does not start, and the refusal names the path.
+are refused. A definition with anything that is refused does not start, and the refusal names the path. What is taken
+only together with something else that the trial has not found is shown as refused, too.
 
 Addresses of devices are left out: every device takes those that its bus has. What an element means is in :doc:`xml`.
 

@@ -31,7 +31,7 @@ PLANNING: Final = ROOT / "plugins/qemu/tests/planning"
 PROOFS: Final = ROOT / "plugins/qemu/tests/proofs.toml"
 # Texts tried for a scalar until its type takes one.
 SAMPLES: Final = (
-    "1", "yes", "2", "/dev/null", "a", "0x1", "52:54:00:00:00:01", "127.0.0.1", "0-1", "0000:00:01.0", "1024",
+    "1", "/dev/null", "yes", "2", "a", "0x1", "52:54:00:00:00:01", "127.0.0.1", "0-1", "0000:00:01.0", "1024",
     "2030-01-01T00:00:00", "6a0a3b7e-1c3c-4f0e-8f1f-0d0f0a0b0c0d", "500000000000abcd",
 )  # fmt: skip
 TRIES: Final = 40
