@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
 from anyvirt.api import Failed, VirtError
-from anyvirt_host.local.child import Child
 
-from anyvirt_qemu.probing import cache
-from anyvirt_qemu.qmp import failure, journal
+from anyvirt_qemu.probing import cache, talk
+from anyvirt_qemu.qmp import journal
 from anyvirt_qemu.qmp.command import Command
-from anyvirt_qemu.qmp.monitor import Monitor
 from anyvirt_qemu.qmp.wire import Event
-from anyvirt_qemu.run_dir import monitor_options
 
 FORMAT: Final = 6
 KIND: Final = "capability"
-PATIENCE: Final = 30.0
 # commands without arguments whose answers are kept as they are, where there is one
 TOLD: Final = (
     "chardev-backends", "gic-capabilities", "sev-capabilities", "sgx-capabilities", "tpm-models", "tpm-types",
@@ -206,20 +201,7 @@ def probe(binary: str, folder: Path, *, accel: str = "tcg") -> Capability:
 def _ask(binary: str, folder: Path, accel: str) -> dict[str, Any]:
     with cache.workspace(folder) as run:
         journal.prepare(run.q)
-        sock = run.listen("probe")
-        argv = [binary, "-S", "-no-user-config", "-nodefaults", "-display", "none", "-M", f"none,accel={accel}"]
-        argv += [*monitor_options({"probe": sock.fileno()}), *journal.options(run.guest_path)]
-        with closing(sock), Child(argv, fds=[sock.fileno()]) as child:
-            sock.close()
-            try:
-                with Monitor(run.place("probe"), binary, greeting=PATIENCE) as monitor:
-                    answers = monitor.execute_many(list(QUERIES.values()))
-                    monitor.execute("quit")  # apart: what is not read by then, QEMU takes with it
-            except VirtError as error:
-                if child.wait(1.0) is None:
-                    raise
-                raise failure.ended(child.errors(), binary) from error
-            child.wait(PATIENCE)
+        answers = talk.held(run, binary, accel, list(QUERIES.values()), *journal.options(run.guest_path))
         said = dict(zip(QUERIES, answers, strict=False))
         try:
             return _digest(binary, accel, said) | {"journal": _journal_works(run.q)}

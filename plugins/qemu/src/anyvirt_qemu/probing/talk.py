@@ -14,7 +14,7 @@ from anyvirt_qemu.probing import cache
 from anyvirt_qemu.qmp import failure
 from anyvirt_qemu.qmp.command import Command
 from anyvirt_qemu.qmp.monitor import Monitor
-from anyvirt_qemu.run_dir import monitor_options
+from anyvirt_qemu.run_dir import RunDir, monitor_options
 
 PATIENCE: Final = 30.0
 
@@ -26,18 +26,26 @@ def ask(binary: str, accel: str, folder: Path, commands: Sequence[Command]) -> l
     :raises Failed: QEMU does not start.
     """
     with cache.workspace(folder) as run:
-        sock = run.listen("talk")
-        argv = [binary, "-S", "-no-user-config", "-nodefaults", "-display", "none", "-M", f"none,accel={accel}"]
-        argv += monitor_options({"talk": sock.fileno()})
-        with closing(sock), Child(argv, fds=[sock.fileno()]) as child:
-            sock.close()
-            try:
-                with Monitor(run.place("talk"), binary, greeting=PATIENCE) as monitor:
-                    answers = monitor.execute_many(list(commands))
-                    monitor.execute("quit")  # apart: what is not read by then, QEMU takes with it
-            except VirtError as error:
-                if child.wait(1.0) is None:
-                    raise
-                raise failure.ended(child.errors(), binary) from error
-            child.wait(PATIENCE)
+        return held(run, binary, accel, commands)
+
+
+def held(run: RunDir, binary: str, accel: str, commands: Sequence[Command], *more: str) -> list[Any]:
+    """The same in a workspace of the caller's.
+
+    :param more: words for QEMU's command line.
+    """
+    sock = run.listen("talk")
+    argv = [binary, "-S", "-no-user-config", "-nodefaults", "-display", "none", "-M", f"none,accel={accel}"]
+    argv += [*monitor_options({"talk": sock.fileno()}), *more]
+    with closing(sock), Child(argv, fds=[sock.fileno()]) as child:
+        sock.close()
+        try:
+            with Monitor(run.place("talk"), binary, greeting=PATIENCE) as monitor:
+                answers = monitor.execute_many(list(commands))
+                monitor.execute("quit")  # apart: what is not read by then, QEMU takes with it
+        except VirtError as error:
+            if child.wait(1.0) is None:
+                raise
+            raise failure.ended(child.errors(), binary) from error
+        child.wait(PATIENCE)
     return list(answers)

@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Problem, VirtError, heeded, path_of
-from anyvirt_host.local.child import Child
 
-from anyvirt_qemu.probing import cache
-from anyvirt_qemu.qmp import failure
+from anyvirt_qemu.probing import cache, talk
 from anyvirt_qemu.qmp.command import Command
-from anyvirt_qemu.qmp.monitor import Monitor
-from anyvirt_qemu.run_dir import monitor_options
 
 if TYPE_CHECKING:
     from anyvirt.api import Domain
@@ -25,7 +20,6 @@ if TYPE_CHECKING:
 
 FORMAT: Final = 1
 KIND: Final = "properties"
-PATIENCE: Final = 30.0
 # every device has these, and QEMU does not list them
 ALWAYS: Final = frozenset({"driver", "id", "bus"})
 
@@ -101,20 +95,6 @@ def known_of(binary: str, folder: Path, drivers: Iterable[str]) -> Mapping[str, 
 
 def _asked(binary: str, folder: Path, drivers: list[str]) -> dict[str, list[str]]:
     commands = [Command("device-list-properties", {"typename": driver}) for driver in drivers]
-    with cache.workspace(folder) as run:
-        sock = run.listen("probe")
-        argv = [binary, "-S", "-no-user-config", "-nodefaults", "-display", "none", "-M", "none,accel=tcg"]
-        argv += monitor_options({"probe": sock.fileno()})
-        with closing(sock), Child(argv, fds=[sock.fileno()]) as child:
-            sock.close()
-            try:
-                with Monitor(run.place("probe"), binary, greeting=PATIENCE) as monitor:
-                    answers = monitor.execute_many(commands)
-                    monitor.execute("quit")  # apart: what is not read by then, QEMU takes with it
-            except VirtError as error:
-                if child.wait(1.0) is None:
-                    raise
-                raise failure.ended(child.errors(), binary) from error
-            child.wait(PATIENCE)
+    answers = talk.ask(binary, "tcg", folder, commands)
     rows = zip(drivers, answers, strict=False)
     return {driver: [] if isinstance(row, VirtError) else [str(one["name"]) for one in row] for driver, row in rows}
