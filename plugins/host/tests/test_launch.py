@@ -93,8 +93,10 @@ def test_only_the_named_descriptors_reach_the_program(folder: int, started: list
     try:
         process = launch(Spec(argv=(SLEEP, "60"), fds={7: theirs}, log=(folder, "log"), record=(folder, "record")))
         started.append(process)
-        found = {int(name) for name in os.listdir(f"/proc/{process.pid}/fd")}
-        assert found == {0, 1, 2, 7}
+        end = time.monotonic() + 10  # its loader opens libraries for a moment
+        while (found := {int(name) for name in os.listdir(f"/proc/{process.pid}/fd")}) != {0, 1, 2, 7}:
+            assert time.monotonic() < end, found
+            time.sleep(0.01)
         assert Path(f"/proc/{process.pid}/fd/7").readlink() == Path(f"/proc/self/fd/{theirs}").readlink()
     finally:
         for fd in (ours, theirs, stray):
