@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import select
 import shutil
 import signal
 import subprocess
@@ -56,6 +57,7 @@ def bridge(tmp_path: Path) -> Iterator[str]:
     for pid in pids:
         fd = os.pidfd_open(pid)
         os.kill(pid, signal.SIGTERM)
+        select.select([fd], [], [], 10)  # its sockets are its own to remove
         os.close(fd)
     shutil.rmtree(RUNNING)
 
