@@ -28,6 +28,8 @@ APART: Final = {
 # Plug-ins and labs whose time is another area's than the foundation's.
 PLUGIN_AREAS: Final = {"host": "storage"}
 LAB_AREAS: Final = {"boots": "qemu-devices", "machines": "qemu-devices"}
+# More than half of the time of these goes by in waits, for deadlines or for a guest.
+WORKERS: Final = {"tests/unit": ["-n", "3"], "plugins/qemu/tests": ["-n", "2"]}
 # What is asked of the checkout as a whole and grows with it, whatever its parts are.
 HOUSE: Final = ("bootstrap", "runner", "downstream")
 # What runs as a user without rights: the contract on ``qemu:///session``, and what such a user meets.
@@ -86,7 +88,7 @@ def _labs(*, separate: bool = False) -> list[Section]:
 
 def _as_user() -> Section:
     paths = [path for path in SESSION_SUITE if (ROOT / path).exists()]
-    argv = (sys.executable, "tests/lab/session_user.py", "-q", "--durations=5", *paths)
+    argv = (sys.executable, "tests/lab/session_user.py", "-q", "--durations=5", "-n", "2", *paths)
     return Section("session-user", argv, cases=True)
 
 
@@ -119,7 +121,7 @@ def _checks() -> list[Section]:
 
 def _pytest(name: str, *paths: str, lab: str = "", area: str = "foundation") -> Section:
     besides = [f"--ignore={inner}" for inner in APART if any(inner.startswith(f"{path}/") for path in paths)]
-    besides += ["-n", "3"] if paths == ("tests/unit",) else []  # half of its time goes by in waits for deadlines
+    besides += WORKERS.get(paths[0], [])
     argv = (sys.executable, "-m", "pytest", "-q", "--durations=5", "-p", "no:cacheprovider", *paths, *besides)
     return Section(name, argv, cases=True, lab=lab, area=area)
 

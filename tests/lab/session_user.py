@@ -27,7 +27,7 @@ import wheels  # noqa: E402
 NAME = "anyvirt-ci"
 PLACE = Path("/var/tmp") / NAME
 COPIED = ("pyproject.toml", "tests", "tools", "examples", "plugins/*/tests", "core/tests")
-TOOLS = ("pytest>=8.3", "hypothesis>=6.100", "pexpect>=4.9")
+TOOLS = ("pytest>=8.3", "pytest-xdist>=3.6", "hypothesis>=6.100", "pexpect>=4.9")
 
 
 def main(words: list[str]) -> int:

@@ -100,3 +100,14 @@ def test_one_watch_tells_which_of_many_files_grew_and_which_folder_got_a_name(tm
     finally:
         for fd in fds.values():
             os.close(fd)
+
+
+def test_a_closed_watch_wakes_nobody_and_writes_to_no_file_that_has_its_number_now(tmp_path: Path) -> None:
+    watch = Watch()
+    watch.close()
+    path = tmp_path / "later"
+    fds = [os.open(path, os.O_WRONLY | os.O_CREAT) for _ in range(4)]  # take the numbers that were the watch's
+    watch.wake()
+    for fd in fds:
+        os.close(fd)
+    assert path.read_bytes() == b""

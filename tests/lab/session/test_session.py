@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -157,7 +158,15 @@ def virsh(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(home / "run"))
-    daemon = subprocess.Popen(["/usr/sbin/libvirtd"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    # It probes each emulator that it finds, twenty with all of Debian's packages: let it find one.
+    (home / "bin").mkdir()
+    (home / "bin/qemu-system-x86_64").symlink_to(shutil.which("qemu-system-x86_64") or pytest.skip("QEMU is missing"))
+    daemon = subprocess.Popen(
+        ["/usr/sbin/libvirtd"],
+        env=os.environ | {"PATH": str(home / "bin")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     socket = home / "run/libvirt/libvirt-sock"
     end = time.monotonic() + 20
     while not socket.exists():

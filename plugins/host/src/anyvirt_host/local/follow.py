@@ -6,6 +6,7 @@ import ctypes
 import os
 import select
 import struct
+import threading
 from collections.abc import Callable, Generator, Hashable
 from types import TracebackType
 from typing import Any, Self
@@ -52,6 +53,7 @@ class Watch:
             hint = "raise fs.inotify.max_user_instances, or close other watchers"
             raise Failed(f"cannot watch files: {error.strerror}", native=words, hint=hint) from error
         self._broken = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._closing = threading.Lock()
         self._poll = select.poll()
         self._keys: dict[int, set[Hashable]] = {}
         self._others: dict[int, Hashable] = {}
@@ -68,9 +70,10 @@ class Watch:
 
     def close(self) -> None:
         """Forget everything; what was given to watch stays the caller's."""
-        for fd in (self._inotify, self._broken):
-            os.close(fd)
-        self._inotify = self._broken = -1
+        with self._closing:
+            for fd in (self._inotify, self._broken):
+                os.close(fd)
+            self._inotify = self._broken = -1
 
     def file(self, key: Hashable, fd: int) -> None:
         """Tell ``key`` when the open file ``fd`` is written to or touched, under whatever name."""
@@ -111,7 +114,7 @@ class Watch:
         """
         remaining = left()
         limit = min((value for value in (seconds, remaining) if value is not None), default=None)
-        with breaks(_wake, self._broken, what="waiting for news"):
+        with breaks(self.wake, what="waiting for news"):
             ready = self._poll.poll(None if limit is None else limit * 1000 + 1)
             current().check("waiting for news")
         news: set[Hashable] = set()
@@ -125,8 +128,10 @@ class Watch:
         return news
 
     def wake(self) -> None:
-        """Make a ``wait`` in another thread return."""
-        _wake(self._broken)
+        """Make a ``wait`` in another thread return; without effect on a closed watch."""
+        with self._closing:  # or the number is another file's by the time it is written to
+            if self._broken >= 0:
+                os.eventfd_write(self._broken, 1)
 
     def _add(self, key: Hashable, fd: int, mask: int) -> None:
         watch = _call("inotify_add_watch", self._inotify, f"/proc/self/fd/{fd}".encode(), mask)
@@ -146,11 +151,6 @@ class Watch:
             else:
                 news |= self._keys.get(watch, set())
         return news
-
-
-def _wake(fd: int) -> None:
-    if fd >= 0:
-        os.eventfd_write(fd, 1)
 
 
 def follow(
