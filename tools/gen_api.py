@@ -32,7 +32,8 @@ NAMES: Final[dict[str, str]] = {
     ),
     "anyvirt.events": (
         "AgentLifecycle Autostart BalloonChange Begun Change DeviceRemoved Event Gap IoError "
-        "JobChange Lifecycle Reboot RtcChange so_now stamped STOPPED_BY SUSPENDED_BY TrayChange WatchdogFired"
+        "JobChange Lifecycle PoolChange PoolLifecycle PoolRefresh Reboot RtcChange SecretChange SecretLifecycle "
+        "SecretValueChange so_now stamped STOPPED_BY SUSPENDED_BY TrayChange VolumeChange VolumeLifecycle WatchdogFired"
     ),
     "anyvirt.feed": "Feed",
     "anyvirt.formats": "convert converted Converted Format formats",

@@ -31,6 +31,32 @@ class Change(Enum):
     CRASHED = "crashed"
 
 
+class PoolChange(Enum):
+    """What a pool's life-cycle event says, in the order of libvirt's numbers."""
+
+    DEFINED = "defined"
+    UNDEFINED = "undefined"
+    STARTED = "started"
+    STOPPED = "stopped"
+    CREATED = "created"  # what it is in was built
+    DELETED = "deleted"  # what it is in was removed
+
+
+class VolumeChange(Enum):
+    """What a volume's life-cycle event says; libvirt has none."""
+
+    CREATED = "created"
+    DELETED = "deleted"
+    RESIZED = "resized"
+
+
+class SecretChange(Enum):
+    """What a secret's life-cycle event says, in the order of libvirt's numbers."""
+
+    DEFINED = "defined"
+    UNDEFINED = "undefined"
+
+
 # change -> (libvirt's number, details in order of their number)
 DETAILS: Final[dict[Change, tuple[int, tuple[str, ...]]]] = {
     Change.DEFINED: (0, ("added", "updated", "renamed", "from snapshot")),
@@ -85,6 +111,7 @@ class Event:
     """
 
     kind: ClassVar[str] = "event"
+    changes: ClassVar[type[Enum] | None] = None  # of a kind that has a field ``change``, what that may be
     ref: Ref | None = None
     at: float = 0.0
     run: str = ""
@@ -107,6 +134,7 @@ class Lifecycle(Event):
     """A domain was defined, started, stopped ...; ``detail`` is one of ``DETAILS[change]``."""
 
     kind: ClassVar[str] = "lifecycle"
+    changes: ClassVar[type[Enum] | None] = Change
     change: Change
     detail: str = ""
 
@@ -187,7 +215,7 @@ class AgentLifecycle(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Autostart(Event):
-    """A domain's autostart flag was set."""
+    """The autostart flag of a domain or a pool was set."""
 
     kind: ClassVar[str] = "autostart"
     on: bool = False
@@ -201,6 +229,47 @@ class JobChange(Event):
     job: str = ""
     hook: str = ""
     state: str = "running"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolLifecycle(Event):
+    """A storage pool was defined, started, stopped, built ..."""
+
+    kind: ClassVar[str] = "pool-lifecycle"
+    changes: ClassVar[type[Enum] | None] = PoolChange
+    change: PoolChange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolRefresh(Event):
+    """A storage pool was looked through for what is in it."""
+
+    kind: ClassVar[str] = "pool-refresh"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VolumeLifecycle(Event):
+    """A volume was made, deleted or given another size; its pool is the parent of ``ref``."""
+
+    kind: ClassVar[str] = "volume-lifecycle"
+    changes: ClassVar[type[Enum] | None] = VolumeChange
+    change: VolumeChange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretLifecycle(Event):
+    """A secret was defined or undefined."""
+
+    kind: ClassVar[str] = "secret-lifecycle"
+    changes: ClassVar[type[Enum] | None] = SecretChange
+    change: SecretChange
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SecretValueChange(Event):
+    """A secret was given a value; which one is not told."""
+
+    kind: ClassVar[str] = "secret-value-changed"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,10 +299,14 @@ KINDS: Final[dict[str, type[Event]]] = {
         AgentLifecycle,
         Autostart,
         JobChange,
+        PoolLifecycle,
+        PoolRefresh,
+        VolumeLifecycle,
+        SecretLifecycle,
+        SecretValueChange,
         Gap,
     )
 }
-CHANGES: Final = frozenset(change.value for change in Change)
 
 
 def stamped(event: Event, *, token: str, at: float | None = None) -> Event:

@@ -155,6 +155,8 @@ class ConnectSpec:
             "virConnectDomainEventDeregisterAny": (),
             "virConnectDomainEventRegister": (),
             "virConnectDomainEventDeregister": (),
+            "virConnectStoragePoolEventRegisterAny": (),
+            "virConnectStoragePoolEventDeregisterAny": (),
         },
     )
     def events_follow(self, after: str | None = None) -> Iterator[Event]:
@@ -165,7 +167,8 @@ class ConnectSpec:
         the connection gets a ``Gap`` from a plug-in that had told nothing.
 
         :param after: the token of the last event seen; None begins now. A token that is not known, or no
-            longer, yields ``Gap`` first and then what is so now: ``so_now`` of each domain.
+            longer, yields ``Gap`` first and then what is so now: ``so_now`` of each domain, each pool as started
+            or stopped.
         """
 
     @spec("connect", all=True, access="write")

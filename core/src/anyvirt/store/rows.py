@@ -89,16 +89,14 @@ class Entry:
 
     def event(self) -> Event:
         """The typed event that it tells of; a plain one for a kind or change that this version does not know."""
-        from anyvirt.events import CHANGES, KINDS, Change, Event, Lifecycle
+        from anyvirt.events import KINDS, Event
 
         cls = KINDS.get(self.kind, Event)
         known = {one.name for one in fields(cls)}
         values = {name: value for name, value in self.detail.items() if name in known}
-        if cls is Lifecycle:
-            if values.get("change") not in CHANGES:
-                cls, values = Event, {}
-            else:
-                values["change"] = Change(values["change"])
+        if cls.changes is not None:
+            change = cls.changes._value2member_map_.get(values.get("change"))
+            cls, values = (cls, {**values, "change": change}) if change is not None else (Event, {})
         return cls(**{**values, "ref": self.ref, "at": self.at, "run": self.run, "token": self.token})
 
 
