@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from anyvirt_host.storage.wish import Wish
 
 KINDS: Final = {"dir": "folder_pool", "fs": "fs_pool"}
+SHARED: Final = ("disk", "iscsi", "scsi")  # kinds whose target path has volumes of other pools, too
 
 
 class Room(NamedTuple):
@@ -117,6 +118,14 @@ class Backend(Protocol):
 
     def names(self, live: Live) -> Iterator[Found]:
         """Everything in it, without opening anything."""
+        ...
+
+    def place(self, live: Live, name: str) -> str:
+        """Where a volume of that name is: its key, and what a hypervisor opens."""
+        ...
+
+    def called(self, live: Live, place: str) -> str:
+        """The name of the volume of that key; empty where the pool can have none there."""
         ...
 
     def look(self, live: Live, name: str) -> Sight | None:

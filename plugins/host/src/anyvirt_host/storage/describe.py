@@ -15,9 +15,10 @@ if TYPE_CHECKING:
     from anyvirt_host.storage.site import Declared
 
 
-def described(path: str, sight: Sight, said: Declared | None, header: Header | None) -> Volume:
+def described(path: str, name: str, sight: Sight, said: Declared | None, header: Header | None) -> Volume:
     """The description.
 
+    :param name: in the pool; not always the last word of the path.
     :param said: what it was declared as; None for what was found.
     :param header: of a volume that was made as qcow2; None where it has none, or none that can be.
     """
@@ -41,7 +42,7 @@ def described(path: str, sight: Sight, said: Declared | None, header: Header | N
         )
     return Volume(
         type=VolumeType(sight.type),
-        name=os.path.basename(path),
+        name=name,
         key=path,
         capacity=capacity,
         allocation=sight.allocation,

@@ -59,6 +59,15 @@ class FolderPool:
         """What is in the folder."""
         return self.folder(live).names()
 
+    def place(self, live: Live, name: str) -> str:
+        """Its path."""
+        return f"{live.path}/{name}"
+
+    def called(self, live: Live, place: str) -> str:
+        """The last word of its path."""
+        folder, _, name = place.rpartition("/")
+        return name if folder == live.path else ""
+
     def look(self, live: Live, name: str) -> Sight | None:
         """One of them."""
         return self.folder(live).look(name)

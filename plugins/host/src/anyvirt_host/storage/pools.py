@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from anyvirt.api import Answer, Busy, Document, NotFound, PoolInfo, Ref, Row, VirtError, WrongState, fan_out, impl
 
-from anyvirt_host.storage.backend import Backend, backend_of
+from anyvirt_host.storage.backend import SHARED, Backend, backend_of
 from anyvirt_host.storage.site import Live, Site, pool_ref
 
 if TYPE_CHECKING:
@@ -149,7 +149,10 @@ class Pools:
         """Refuse a second active pool over the same place: each would change what the other relies on."""
         for other in self.site.store.rows("pool"):
             its = Live.of(other.run, self.site.boot)
-            if other.uuid != row.uuid and its and (its.path == live.path or (its.source and its.source == live.source)):
+            if other.uuid == row.uuid or its is None:
+                continue
+            place = its.path == live.path and not {its.type, live.type} & set(SHARED)
+            if place or (its.source and its.source == live.source):
                 raise Busy(
                     live.path, holder=f"pool {other.name!r}", purpose="its own volumes", hint="stop that pool first"
                 )

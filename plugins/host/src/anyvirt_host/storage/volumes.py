@@ -44,8 +44,9 @@ class Volumes(Pools):
     def pool_volumes(self, ref: Ref) -> Iterator[Ref]:
         live = self.site.live(ref, "listing its volumes")
         pool = Ref("pool", ref.key, name=ref.name, uuid=ref.uuid or ref.key)
-        names = sorted(found.name for found in self.backend(live).names(live) if not found.odd)
-        return (Ref("volume", f"{live.path}/{name}", pool, name=name) for name in names)
+        backend = self.backend(live)
+        names = sorted(found.name for found in backend.names(live) if not found.odd)
+        return (Ref("volume", backend.place(live, name), pool, name=name) for name in names)
 
     @impl
     def volume_config(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[Document[Volume]]]]:
@@ -72,7 +73,7 @@ class Volumes(Pools):
 
             wanted = settled(wanted, self.site)
         backend, name = self.backend(live), wanted.name
-        path, mark = f"{live.path}/{name}", os.urandom(6).hex()
+        path, mark = backend.place(live, name), os.urandom(6).hex()
         ref = Ref("volume", path, Ref("pool", pool.key, name=pool.name, uuid=pool.uuid), name=name)
         with Undo() as undo:
             with self.site.locks.hold(pool.key, "volume"):
@@ -103,7 +104,7 @@ class Volumes(Pools):
         assert ref.parent is not None
         with self.site.locks.hold(ref.parent.key, "delete"):
             sight, backend = self._seen(ref, live), self.backend(live)
-            name = os.path.basename(ref.key)
+            name = backend.called(live, ref.key)
             if sight.type == "file":
                 above = self._above(live, backend, ref.key)
                 if above:
@@ -157,8 +158,9 @@ class Volumes(Pools):
 
     def _seen(self, ref: Ref, live: Live) -> Sight:
         """A volume, which has to be there, in that pool and nowhere else."""
-        folder, _, name = ref.key.rpartition("/")
-        sight = self.backend(live).look(live, name) if folder == live.path else None
+        backend = self.backend(live)
+        name = backend.called(live, ref.key)
+        sight = backend.look(live, name) if name else None
         if sight is None:
             raise NotFound(ref)
         return sight
@@ -182,7 +184,8 @@ class Volumes(Pools):
         said = self.site.declared(path, sight.inode) if sight.type == "file" else None
         if said is None or said.format == RAW:  # nothing is opened for what would be raw anyway
             return said
-        now = self.backend(live).generation(live, os.path.basename(path))
+        backend = self.backend(live)
+        now = backend.generation(live, backend.called(live, path))
         return said if now == said.generation else None
 
     def _header(self, path: str, live: Live) -> Header:
@@ -190,7 +193,7 @@ class Volumes(Pools):
         from anyvirt_host.storage.header import HEAD, qcow2
 
         try:
-            return qcow2(self.backend(live).head(live, os.path.basename(path), HEAD))
+            return qcow2(self.backend(live).head(live, self.backend(live).called(live, path), HEAD))
         except Invalid as error:
             raise Invalid(f"{path}: {error.message}", hint=error.hint) from None
 
@@ -198,7 +201,7 @@ class Volumes(Pools):
         from anyvirt_host.storage.describe import described
         from anyvirt_host.storage.header import looks_like
 
-        path = ref.key
+        path, name = ref.key, self.backend(live).called(live, ref.key)
         said = self._said(path, live, sight)
         header, notes = None, []
         if said is not None and said.format != RAW:
@@ -207,13 +210,13 @@ class Volumes(Pools):
             except VirtError as error:
                 notes.append(error.message)
         elif said is None and sight.type == "file":
-            seeming = looks_like(self.backend(live).head(live, os.path.basename(path), 16))
+            seeming = looks_like(self.backend(live).head(live, name, 16))
             if seeming:
                 notes.append(
                     f"{path} looks like {seeming}, and nobody declared it: it is taken for raw, as a guest may have"
                     " written that"
                 )
-        return Answer(Document(model=described(path, sight, said, header), notes=notes))
+        return Answer(Document(model=described(path, name, sight, said, header), notes=notes))
 
     def _above(self, live: Live, backend: Backend, path: str) -> list[str]:
         """The volumes of the pool whose backing file a path is, by name.
