@@ -15,10 +15,10 @@ TARGET: Final = Path(__file__).parents[1] / "core/src/anyvirt/api.py"
 
 # module -> names that it gives to the world
 NAMES: Final[dict[str, str]] = {
-    "anyvirt": "deadline",
+    "anyvirt": "deadline sparse",
     "anyvirt.auth": "Auth Question Secret",
     "anyvirt.client._generated_async": (
-        "AsyncConnection AsyncDomain AsyncInterface AsyncNetwork AsyncPool AsyncVolume"
+        "AsyncConnection AsyncDomain AsyncInterface AsyncKeptSecret AsyncNetwork AsyncPool AsyncVolume"
     ),
     "anyvirt.client._generated_sync": "Connection",
     "anyvirt.client.awaiting": "AsyncJob AsyncStream",
@@ -170,7 +170,10 @@ NAMES: Final[dict[str, str]] = {
         "BandwidthMonitor BlkioDevice BlkioTune CacheAllocation CacheMonitor CacheTune CpuTune IoThreadPin "
         "IoThreadSchedule MemoryTune MemTune NodeBandwidth Resource VcpuPin VcpuSchedule"
     ),
-    "anyvirt.model.values": "CpuComparison CpuMatch Fact HostInfo Imported JobRecord NetworkInfo PoolInfo VolumeInfo",
+    "anyvirt.model.values": (
+        "ChainLink CpuComparison CpuMatch Fact HostInfo Imported JobRecord Loss NetworkInfo PoolInfo SecretInfo "
+        "Trashed Unfinished VolumeInfo"
+    ),
     "anyvirt.model.words": "Arch DomainType",
     "anyvirt.model.write": "dump",
     "anyvirt.model.written": "model_of text_of",
@@ -181,6 +184,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.ref": "Answer Ref",
     "anyvirt.scope": "Scope",
     "anyvirt.settings": "Settings",
+    "anyvirt.sparse": "Hole SparseDecoder",
     "anyvirt.store": "Store StoreBook",
     "anyvirt.store.memory": "MemoryLocks MemoryStore",
     "anyvirt.store.rows": "Entry LogGap Row Told",

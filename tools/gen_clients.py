@@ -32,13 +32,19 @@ HANDLES: Final = {
     "domain": ("Domain", "One domain (guest) of a connection."),
     "pool": ("Pool", "One storage pool of a connection."),
     "volume": ("Volume", "One volume of a storage pool."),
+    "secret": ("KeptSecret", "One secret that the host keeps."),
     "network": ("Network", "One virtual network of a connection."),
     "interface": ("Interface", "One interface of the host."),
 }
 
 # models whose root element has another name
-ROOTS: Final = {"CpuSpec": "cpu"}
-MODELS: Final = {"Domain": "DomainModel", "Pool": "PoolModel", "Volume": "VolumeModel"}
+ROOTS: Final = {"CpuSpec": "cpu", "KeptSecret": "secret", "PoolSource": "source"}
+MODELS: Final = {
+    "Domain": "DomainModel",
+    "KeptSecret": "KeptSecretModel",
+    "Pool": "PoolModel",
+    "Volume": "VolumeModel",
+}
 
 HEADER: Final = '''"""{what} client, generated from the specs by tools/gen_clients.py: do not edit."""
 
@@ -158,17 +164,19 @@ class Writer:
         default = repr(spec.defaults[name]) if name in spec.defaults else ""
         default = re.sub(r"<(\w+)\.(\w+): .*>", r"\1.\2", default)
         if annotation == "Ref":
-            kind = spec.name.partition("_")[0] if name == "ref" else name
+            kind = name if name in HANDLES else spec.name.partition("_")[0]
             return Parameter(name, f"{self.handle[kind]} | Ref", default, f"ref_of({name})")
         if annotation == "Sequence[Ref]":
             return Parameter(name, "Iterable[Handle | Ref]", default, f"refs_of({name})")
-        if found := re.fullmatch(r"(Sequence\[)?Document\[(\w+)\]\]?", annotation):
+        if found := re.fullmatch(r"(Sequence\[)?Document\[(\w+)\]\]?( \| None)?", annotation):
             model, root = model_name(found[2]), ROOTS.get(found[2], found[2].lower())
             given = f"Document[{model}] | {model} | str | bytes"
             if found[1]:
                 over = f'[admitted(one, "{root}", keep_unknown=keep_unknown) for one in {name}]'
                 return Parameter(name, f"Sequence[{given}]", default, over)
             over = f'admitted({name}, "{root}", keep_unknown=keep_unknown)'
+            if found[3]:
+                given, over = f"{given} | None", f"None if {name} is None else {over}"
             return Parameter(name, given, default, over)
         return Parameter(name, annotation, default, name)
 
@@ -233,6 +241,12 @@ class Writer:
             body = f"return {self.wait}self.connection.{name}(self.ref{passed}, timeout=timeout)"
             short = {"block_info": "disk_info"}.get(name, name)
             self.handles["domain"].append(self._method(self.define, short, rest, given, body, doc(function), "..."))
+        elif parameters and parameters[0].name in HANDLES:
+            kind, rest = parameters[0].name, parameters[1:]
+            passed = "".join(f", {p.name}" for p in rest)
+            body = f"return {self.wait}self.connection.{name}(self.ref{passed}, timeout=timeout)"
+            short = name.removeprefix(f"{kind}_")
+            self.handles[kind].append(self._method(self.define, short, rest, given, body, doc(function), "..."))
 
     # -- text ---------------------------------------------------------------------------------
 
@@ -321,7 +335,7 @@ def names() -> dict[str, str]:
                     found[MODELS.get(alias.name, alias.name)] = node.module
     found["Overview"] = "anyvirt.client.derived"
     found |= dict.fromkeys(("AsyncJob", "AsyncStream"), "anyvirt.client.awaiting")
-    for name in ("Connection", "Domain", "Pool", "Volume", "Network", "Interface"):
+    for name in ("Connection", "Domain", "Pool", "Volume", "KeptSecret", "Network", "Interface"):
         found.pop(name, None)
     return found
 

@@ -9,12 +9,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from anyvirt import deadline
+    from anyvirt import deadline, sparse
     from anyvirt.auth import Auth, Question, Secret
     from anyvirt.client._generated_async import (
         AsyncConnection,
         AsyncDomain,
         AsyncInterface,
+        AsyncKeptSecret,
         AsyncNetwork,
         AsyncPool,
         AsyncVolume,
@@ -509,14 +510,19 @@ if TYPE_CHECKING:
         VcpuSchedule,
     )
     from anyvirt.model.values import (
+        ChainLink,
         CpuComparison,
         CpuMatch,
         Fact,
         HostInfo,
         Imported,
         JobRecord,
+        Loss,
         NetworkInfo,
         PoolInfo,
+        SecretInfo,
+        Trashed,
+        Unfinished,
         VolumeInfo,
     )
     from anyvirt.model.words import Arch, DomainType
@@ -529,6 +535,7 @@ if TYPE_CHECKING:
     from anyvirt.ref import Answer, Ref
     from anyvirt.scope import Scope
     from anyvirt.settings import Settings
+    from anyvirt.sparse import Hole, SparseDecoder
     from anyvirt.store import Store, StoreBook
     from anyvirt.store.memory import MemoryLocks, MemoryStore
     from anyvirt.store.rows import Entry, LogGap, Row, Told
@@ -559,6 +566,7 @@ _HOMES: Final = {
     "AsyncDomain": "anyvirt.client._generated_async",
     "AsyncInterface": "anyvirt.client._generated_async",
     "AsyncJob": "anyvirt.client.awaiting",
+    "AsyncKeptSecret": "anyvirt.client._generated_async",
     "AsyncNetwork": "anyvirt.client._generated_async",
     "AsyncPool": "anyvirt.client._generated_async",
     "AsyncStream": "anyvirt.client.awaiting",
@@ -611,6 +619,7 @@ _HOMES: Final = {
     "CcwCapability": "anyvirt.model.node_device",
     "Cell": "anyvirt.model.cpu",
     "CellCache": "anyvirt.model.cpu",
+    "ChainLink": "anyvirt.model.values",
     "Change": "anyvirt.events",
     "Channel": "anyvirt.model.devices.char",
     "ChannelAddress": "anyvirt.model.node_device",
@@ -746,6 +755,7 @@ _HOMES: Final = {
     "GuestDomain": "anyvirt.model.capabilities",
     "GuestFeature": "anyvirt.model.capabilities",
     "GuestMachine": "anyvirt.model.capabilities",
+    "Hole": "anyvirt.sparse",
     "Host": "anyvirt.host",
     "HostAddress": "anyvirt.model.address",
     "HostBond": "anyvirt.model.host_interface",
@@ -840,6 +850,7 @@ _HOMES: Final = {
     "LoaderSupport": "anyvirt.model.domaincaps",
     "LoaderTypes": "anyvirt.model.domaincaps",
     "LogGap": "anyvirt.store.rows",
+    "Loss": "anyvirt.model.values",
     "MASKED": "anyvirt.model.launch",
     "MacMatch": "anyvirt.model.nwfilter",
     "Mainboard": "anyvirt.model.sysinfo",
@@ -970,6 +981,7 @@ _HOMES: Final = {
     "SctpMatch": "anyvirt.model.nwfilter",
     "Secret": "anyvirt.auth",
     "SecretChange": "anyvirt.events",
+    "SecretInfo": "anyvirt.model.values",
     "SecretLifecycle": "anyvirt.events",
     "SecretObject": "anyvirt.model.source",
     "SecretRef": "anyvirt.model.source",
@@ -1001,6 +1013,7 @@ _HOMES: Final = {
     "SourcePrivate": "anyvirt.model.source",
     "SourceType": "anyvirt.model.source",
     "SpaprAddress": "anyvirt.model.address",
+    "SparseDecoder": "anyvirt.sparse",
     "SpiceChannel": "anyvirt.model.devices.graphics",
     "StartLabel": "anyvirt.model.capabilities",
     "State": "anyvirt.model.state",
@@ -1031,6 +1044,7 @@ _HOMES: Final = {
     "TpmSupport": "anyvirt.model.domaincaps",
     "TpmType": "anyvirt.model.devices.tpm",
     "TpmVersions": "anyvirt.model.domaincaps",
+    "Trashed": "anyvirt.model.values",
     "TrayChange": "anyvirt.events",
     "UdpIpv6Match": "anyvirt.model.nwfilter",
     "UdpMatch": "anyvirt.model.nwfilter",
@@ -1038,6 +1052,7 @@ _HOMES: Final = {
     "UdpliteMatch": "anyvirt.model.nwfilter",
     "UnassignedAddress": "anyvirt.model.address",
     "Undo": "anyvirt.jobs",
+    "Unfinished": "anyvirt.model.values",
     "Unreachable": "anyvirt.errors",
     "Unsupported": "anyvirt.errors",
     "Uri": "anyvirt.uri",
@@ -1130,6 +1145,7 @@ _HOMES: Final = {
     "remove": "anyvirt.model.change",
     "require": "anyvirt.model.state",
     "so_now": "anyvirt.events",
+    "sparse": "anyvirt",
     "stamped": "anyvirt.events",
     "text_of": "anyvirt.model.written",
     "to_json": "anyvirt.model.form",
@@ -1166,6 +1182,7 @@ __all__ = [
     "AsyncDomain",
     "AsyncInterface",
     "AsyncJob",
+    "AsyncKeptSecret",
     "AsyncNetwork",
     "AsyncPool",
     "AsyncStream",
@@ -1217,6 +1234,7 @@ __all__ = [
     "CcwCapability",
     "Cell",
     "CellCache",
+    "ChainLink",
     "Change",
     "Channel",
     "ChannelAddress",
@@ -1351,6 +1369,7 @@ __all__ = [
     "GuestDomain",
     "GuestFeature",
     "GuestMachine",
+    "Hole",
     "Host",
     "HostAddress",
     "HostBond",
@@ -1445,6 +1464,7 @@ __all__ = [
     "LoaderSupport",
     "LoaderTypes",
     "LogGap",
+    "Loss",
     "MacMatch",
     "Mainboard",
     "Many",
@@ -1572,6 +1592,7 @@ __all__ = [
     "SctpMatch",
     "Secret",
     "SecretChange",
+    "SecretInfo",
     "SecretLifecycle",
     "SecretObject",
     "SecretRef",
@@ -1603,6 +1624,7 @@ __all__ = [
     "SourcePrivate",
     "SourceType",
     "SpaprAddress",
+    "SparseDecoder",
     "SpiceChannel",
     "StartLabel",
     "State",
@@ -1633,6 +1655,7 @@ __all__ = [
     "TpmSupport",
     "TpmType",
     "TpmVersions",
+    "Trashed",
     "TrayChange",
     "UdpIpv6Match",
     "UdpMatch",
@@ -1640,6 +1663,7 @@ __all__ = [
     "UdpliteMatch",
     "UnassignedAddress",
     "Undo",
+    "Unfinished",
     "Unreachable",
     "Unsupported",
     "Uri",
@@ -1732,6 +1756,7 @@ __all__ = [
     "remove",
     "require",
     "so_now",
+    "sparse",
     "stamped",
     "text_of",
     "to_json",

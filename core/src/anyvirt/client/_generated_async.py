@@ -10,6 +10,7 @@ from anyvirt.client.link import AsyncLink, Handle, admitted, ref_of, refs_of, st
 from anyvirt.model.choices import GROUPS, ShutdownMode, Which
 
 if TYPE_CHECKING:
+    from anyvirt.auth import Secret
     from anyvirt.client.awaiting import AsyncJob, AsyncStream
     from anyvirt.client.derived import Overview
     from anyvirt.document import Document
@@ -19,10 +20,25 @@ if TYPE_CHECKING:
     from anyvirt.model.domain import Domain as DomainModel
     from anyvirt.model.domaincaps import DomainCapabilities
     from anyvirt.model.launch import LaunchPlan
+    from anyvirt.model.pool_capabilities import StoragePoolCapabilities
+    from anyvirt.model.secret import KeptSecret as KeptSecretModel
     from anyvirt.model.state import DomainFacts, State, Status
     from anyvirt.model.stats import Balloon, Block, BlockInfo, Cpu, DomainStats, Net, Vcpu
-    from anyvirt.model.storage import Pool as PoolModel, Volume as VolumeModel
-    from anyvirt.model.values import CpuComparison, Fact, HostInfo, Imported, NetworkInfo, PoolInfo, VolumeInfo
+    from anyvirt.model.storage import Pool as PoolModel, Volume as VolumeModel, PoolSource, PoolSources
+    from anyvirt.model.values import (
+        ChainLink,
+        CpuComparison,
+        Fact,
+        HostInfo,
+        Imported,
+        Loss,
+        NetworkInfo,
+        PoolInfo,
+        SecretInfo,
+        Trashed,
+        Unfinished,
+        VolumeInfo,
+    )
     from anyvirt.ref import Answer, Ref
     from anyvirt.session import Timeout
 
@@ -433,6 +449,41 @@ class AsyncConnection(AsyncLink):
         )
         return result
 
+    async def pool_find(self, path: str, *, timeout: Timeout = ...) -> AsyncPool:
+        """The pool whose place on the host is ``path``.
+
+        :raises NotFound: where there is none.
+        """
+        return AsyncPool(self, await self._call("pool_find", {"path": path}, timeout))
+
+    async def pool_sources(
+        self,
+        type: str,
+        source: Document[PoolSource] | PoolSource | str | bytes | None = None,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> Document[PoolSources]:
+        """What pools of a type could be made of, as the host or a server tells when it is asked.
+
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :param type: type of the pools, such as ``logical``.
+        :param source: where to ask, for types that are on a server.
+        :raises Invalid: where that type needs a source with more in it, or there is no such type.
+        :raises Unsupported: pools of that type are not found by asking, or the host lacks the tool for it.
+        """
+        result: Document[PoolSources] = await self._call(
+            "pool_sources",
+            {"type": type, "source": None if source is None else admitted(source, "source", keep_unknown=keep_unknown)},
+            timeout,
+        )
+        return result
+
+    async def pool_capabilities(self, *, timeout: Timeout = ...) -> Document[StoragePoolCapabilities]:
+        """Which types of pools work here, with the formats of each."""
+        result: Document[StoragePoolCapabilities] = await self._call("pool_capabilities", {}, timeout)
+        return result
+
     async def pool_define(
         self,
         config: Document[PoolModel] | PoolModel | str | bytes,
@@ -444,6 +495,7 @@ class AsyncConnection(AsyncLink):
 
         :param keep_unknown: let elements and attributes through that anyvirt does not know.
         :raises Exists: where name or UUID is taken.
+        :raises Invalid: with every problem, before anything changed.
         """
         return AsyncPool(
             self,
@@ -457,13 +509,90 @@ class AsyncConnection(AsyncLink):
         """
         await self._call("pool_undefine", {"ref": ref_of(ref)}, timeout)
 
-    async def pool_start(self, ref: AsyncPool | Ref, *, timeout: Timeout = ...) -> None:
-        """Make the pool's volumes reachable."""
-        await self._call("pool_start", {"ref": ref_of(ref)}, timeout)
+    async def pool_set_autostart(self, ref: AsyncPool | Ref, enabled: bool, *, timeout: Timeout = ...) -> None:
+        """Start it, or not, when the host comes up.
+
+        :raises WrongState: where the pool is transient.
+        """
+        await self._call("pool_set_autostart", {"ref": ref_of(ref), "enabled": enabled}, timeout)
+
+    async def pool_start(
+        self, ref: AsyncPool | Ref, build: bool = False, overwrite: bool = False, *, timeout: Timeout = ...
+    ) -> None:
+        """Make the pool's volumes reachable.
+
+        :param build: first do what ``pool_build`` does.
+        :param overwrite: as for ``pool_build``; only with ``build``.
+        :raises WrongState: where it is active.
+        """
+        await self._call("pool_start", {"ref": ref_of(ref), "build": build, "overwrite": overwrite}, timeout)
+
+    async def pool_create(
+        self,
+        config: Document[PoolModel] | PoolModel | str | bytes,
+        build: bool = False,
+        overwrite: bool = False,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> AsyncPool:
+        """Start a transient pool: nothing but its content is left of it when it is stopped.
+
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :param build: first do what ``pool_build`` does.
+        :param overwrite: as for ``pool_build``; only with ``build``.
+        :raises Exists: where name or UUID is taken.
+        """
+        return AsyncPool(
+            self,
+            await self._call(
+                "pool_create",
+                {"config": admitted(config, "pool", keep_unknown=keep_unknown), "build": build, "overwrite": overwrite},
+                timeout,
+            ),
+        )
 
     async def pool_stop(self, ref: AsyncPool | Ref, *, timeout: Timeout = ...) -> None:
-        """Let go of the pool; nothing of its content is touched."""
+        """Let go of the pool; nothing of its content is touched. A transient one is gone then.
+
+        :raises WrongState: where it is not active.
+        """
         await self._call("pool_stop", {"ref": ref_of(ref)}, timeout)
+
+    def pool_build(self, ref: AsyncPool | Ref, overwrite: bool = False, *, timeout: Timeout = None) -> AsyncJob[None]:
+        """Make what a stopped pool stands on: its directory, file system, volume group or partition table.
+
+        :param overwrite: also where the device has something on it already, which is lost.
+        :raises WrongState: where it is active.
+        :raises Exists: where there is something already; ``overwrite`` is the way out.
+        """
+        result: AsyncJob[None] = self._job("pool_build", {"ref": ref_of(ref), "overwrite": overwrite}, timeout)
+        return result
+
+    async def pool_delete(self, ref: AsyncPool | Ref, zeroed: bool = False, *, timeout: Timeout = ...) -> None:
+        """Undo ``pool_build`` of a stopped pool: what it stands on is gone, its definition stays.
+
+        A directory is only removed when it is empty.
+
+        :param zeroed: overwrite what it stood on.
+        :raises WrongState: where it is active.
+        """
+        await self._call("pool_delete", {"ref": ref_of(ref), "zeroed": zeroed}, timeout)
+
+    async def pool_refresh(self, ref: AsyncPool | Ref, *, timeout: Timeout = ...) -> None:
+        """Look at an active pool anew: its sizes, and which volumes it has.
+
+        :raises WrongState: where it is not active.
+        """
+        await self._call("pool_refresh", {"ref": ref_of(ref)}, timeout)
+
+    async def pool_trash(self, ref: AsyncPool | Ref, *, timeout: Timeout = ...) -> tuple[Trashed, ...]:
+        """Deleted volumes of an active pool that are kept for a while.
+
+        :raises WrongState: where the pool is not active.
+        """
+        result: tuple[Trashed, ...] = await self._call("pool_trash", {"ref": ref_of(ref)}, timeout)
+        return result
 
     async def pool_volumes(self, ref: AsyncPool | Ref, *, timeout: Timeout = ...) -> tuple[AsyncVolume, ...]:
         """Every volume of an active pool.
@@ -493,10 +622,43 @@ class AsyncConnection(AsyncLink):
         result: str = await self._call("volume_path", {"ref": ref_of(ref)}, timeout)
         return result
 
+    async def volume_find(self, text: str, *, timeout: Timeout = ...) -> AsyncVolume:
+        """The volume of any active pool whose key or path is ``text``.
+
+        :raises NotFound: where there is none.
+        """
+        return AsyncVolume(self, await self._call("volume_find", {"text": text}, timeout))
+
+    async def volume_chain(self, ref: AsyncVolume | Ref, *, timeout: Timeout = ...) -> tuple[ChainLink, ...]:
+        """The volume's image and those below it, as far as they are declared, and what the last one claims beyond."""
+        result: tuple[ChainLink, ...] = await self._call("volume_chain", {"ref": ref_of(ref)}, timeout)
+        return result
+
+    async def volume_declare(
+        self,
+        ref: AsyncVolume | Ref,
+        config: Document[VolumeModel] | VolumeModel | str | bytes,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> None:
+        """Say what format an image that was found has, and what is below it; from then on both are trusted.
+
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :param config: only the target's format and the backing store count; without a backing store it has none.
+        :raises Invalid: where the image is not of that format, or names another backing file.
+        """
+        await self._call(
+            "volume_declare",
+            {"ref": ref_of(ref), "config": admitted(config, "volume", keep_unknown=keep_unknown)},
+            timeout,
+        )
+
     def volume_create(
         self,
         pool: AsyncPool | Ref,
         config: Document[VolumeModel] | VolumeModel | str | bytes,
+        preallocate: bool = False,
         keep_unknown: bool = False,
         *,
         timeout: Timeout = None,
@@ -504,18 +666,258 @@ class AsyncConnection(AsyncLink):
         """Make a volume; the job's value is its ref. Cancelled, nothing is left.
 
         :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :param preallocate: allocate the metadata of an image that grows.
         :raises Exists: where the pool has one of that name.
+        :raises Invalid: where the pool cannot have such a volume, with every problem.
         """
         result: AsyncJob[Ref] = self._job(
             "volume_create",
-            {"pool": ref_of(pool), "config": admitted(config, "volume", keep_unknown=keep_unknown)},
+            {
+                "pool": ref_of(pool),
+                "config": admitted(config, "volume", keep_unknown=keep_unknown),
+                "preallocate": preallocate,
+            },
             timeout,
         )
         return result
 
-    async def volume_delete(self, ref: AsyncVolume | Ref, *, timeout: Timeout = ...) -> None:
-        """Remove a volume and its content."""
-        await self._call("volume_delete", {"ref": ref_of(ref)}, timeout)
+    def volume_create_from(
+        self,
+        pool: AsyncPool | Ref,
+        config: Document[VolumeModel] | VolumeModel | str | bytes,
+        source: AsyncVolume | Ref,
+        preallocate: bool = False,
+        reflink: bool = False,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = None,
+    ) -> AsyncJob[Ref]:
+        """Make a volume with the content of another one; the job's value is its ref. Cancelled, nothing is left.
+
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :param config: as for ``volume_create``; its format may be another one, its capacity is at least the source's.
+        :param source: a volume of this pool or another one.
+        :param preallocate: as for ``volume_create``.
+        :param reflink: share blocks with the source, and fail where the file system cannot.
+        :raises Exists: where the pool has one of that name.
+        :raises Unsupported: with ``reflink``, where blocks cannot be shared.
+        """
+        result: AsyncJob[Ref] = self._job(
+            "volume_create_from",
+            {
+                "pool": ref_of(pool),
+                "config": admitted(config, "volume", keep_unknown=keep_unknown),
+                "source": ref_of(source),
+                "preallocate": preallocate,
+                "reflink": reflink,
+            },
+            timeout,
+        )
+        return result
+
+    def volume_resize(
+        self,
+        ref: AsyncVolume | Ref,
+        capacity: int,
+        allocate: bool = False,
+        delta: bool = False,
+        shrink: bool = False,
+        *,
+        timeout: Timeout = None,
+    ) -> AsyncJob[None]:
+        """Change the size that a guest sees.
+
+        :param capacity: the new size.
+        :param allocate: take the new space at once.
+        :param delta: ``capacity`` is the difference; a negative one needs ``shrink``.
+        :param shrink: it may get smaller, and what is beyond its end is lost.
+        :raises Invalid: where it would get smaller without ``shrink``, or is no possible size.
+        :raises Busy: where a guest uses it; it names the guest.
+        """
+        result: AsyncJob[None] = self._job(
+            "volume_resize",
+            {"ref": ref_of(ref), "capacity": capacity, "allocate": allocate, "delta": delta, "shrink": shrink},
+            timeout,
+        )
+        return result
+
+    def volume_wipe(
+        self, ref: AsyncVolume | Ref, algorithm: str = "zero", *, timeout: Timeout = None
+    ) -> AsyncJob[None]:
+        """Overwrite all of the volume's content; the volume stays. Cancelled, a part may be overwritten.
+
+        :param algorithm: ``zero``, ``nnsa``, ``dod``, ``bsi``, ``gutmann``, ``schneier``, ``pfitzner7``,
+            ``pfitzner33``, ``random`` or ``trim``.
+        :raises Invalid: for another algorithm.
+        :raises Unsupported: where the pool or the host cannot do that one.
+        :raises Busy: where a guest uses it; it names the guest.
+        """
+        result: AsyncJob[None] = self._job("volume_wipe", {"ref": ref_of(ref), "algorithm": algorithm}, timeout)
+        return result
+
+    async def volume_download(
+        self,
+        ref: AsyncVolume | Ref,
+        offset: int = 0,
+        length: int | None = None,
+        sparse: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> AsyncStream:
+        """The bytes of the volume's image; refused on a read-only connection.
+
+        :param offset: first byte.
+        :param length: bytes at most; None is all until the end.
+        :param sparse: the stream has records: ``D``, eight bytes of length (big-endian) and as many bytes of data, or
+            ``H`` and eight bytes of length for a hole. ``anyvirt.sparse`` reads them.
+        :raises Invalid: where ``offset`` is past the end, or negative.
+        """
+        result: AsyncStream = await self._stream(
+            "volume_download", {"ref": ref_of(ref), "offset": offset, "length": length, "sparse": sparse}, timeout
+        )
+        return result
+
+    async def volume_upload(
+        self,
+        ref: AsyncVolume | Ref,
+        offset: int = 0,
+        length: int | None = None,
+        sparse: bool = False,
+        resume: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> AsyncStream:
+        """A stream that takes bytes of the volume's image; ``close`` of it puts them there, ``abort`` does not.
+
+        What came before an ``abort``, or before the process was killed, is kept for ``resume``.
+
+        :param offset: first byte that is written.
+        :param length: bytes at most: more is an error; None is until the volume's end.
+        :param sparse: the stream has records, as for ``volume_download``; ``anyvirt.sparse`` writes them.
+        :param resume: go on where the unfinished upload of the same ``offset`` ended; see ``volume_unfinished``.
+        :raises Invalid: where ``offset`` or ``length`` is past the end or negative; ``close`` raises it for more data
+            than there is room, or broken records.
+        :raises NotFound: (kind ``upload``) with ``resume``, where nothing is unfinished.
+        :raises Busy: where a guest uses the volume, or somebody else uploads to it; it names who.
+        """
+        result: AsyncStream = await self._stream(
+            "volume_upload",
+            {"ref": ref_of(ref), "offset": offset, "length": length, "sparse": sparse, "resume": resume},
+            timeout,
+        )
+        return result
+
+    async def volume_unfinished(self, ref: AsyncVolume | Ref, *, timeout: Timeout = ...) -> Unfinished | None:
+        """What is kept of an upload that was not brought to its end; None where there is none."""
+        result: Unfinished | None = await self._call("volume_unfinished", {"ref": ref_of(ref)}, timeout)
+        return result
+
+    async def volume_losses(
+        self, ref: AsyncVolume | Ref, force: bool = False, *, timeout: Timeout = ...
+    ) -> tuple[Loss, ...]:
+        """All that ``volume_delete`` would take away, and whoever uses the volume; nothing is done.
+
+        :param force: as for ``volume_delete``.
+        """
+        result: tuple[Loss, ...] = await self._call("volume_losses", {"ref": ref_of(ref), "force": force}, timeout)
+        return result
+
+    async def volume_delete(
+        self,
+        ref: AsyncVolume | Ref,
+        force: bool = False,
+        trash: int = 0,
+        zeroed: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> None:
+        """Remove a volume and its content.
+
+        :param force: also where a guest, a snapshot or another volume uses it.
+        :param trash: seconds for which ``volume_restore`` can bring it back; its space stays in use so long.
+        :param zeroed: overwrite its content first; not together with ``trash``.
+        :raises Busy: where somebody uses it; it names every user.
+        """
+        await self._call(
+            "volume_delete", {"ref": ref_of(ref), "force": force, "trash": trash, "zeroed": zeroed}, timeout
+        )
+
+    async def volume_restore(self, pool: AsyncPool | Ref, name: str, *, timeout: Timeout = ...) -> AsyncVolume:
+        """Bring a deleted volume back out of the pool's trash.
+
+        :param name: what it was called; of several of that name, the one that was deleted last.
+        :raises NotFound: where the trash has none of that name.
+        :raises Exists: where the pool has a volume of that name meanwhile.
+        """
+        return AsyncVolume(self, await self._call("volume_restore", {"pool": ref_of(pool), "name": name}, timeout))
+
+    async def secret_list(self, *, timeout: Timeout = ...) -> tuple[AsyncKeptSecret, ...]:
+        """Every secret, with and without a value."""
+        return tuple(AsyncKeptSecret(self, ref) for ref in await self._call("secret_list", {}, timeout))
+
+    async def secret_config(
+        self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...
+    ) -> dict[Ref, Answer[Document[KeptSecretModel]]]:
+        """Definition of each secret; the value is never in it."""
+        result: dict[Ref, Answer[Document[KeptSecretModel]]] = await self._bulk(
+            "secret_config", {"refs": refs_of(refs)}, timeout
+        )
+        return result
+
+    async def secret_info(
+        self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...
+    ) -> dict[Ref, Answer[SecretInfo]]:
+        """Whether each secret has a value, and who keeps it."""
+        result: dict[Ref, Answer[SecretInfo]] = await self._bulk("secret_info", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    async def secret_define(
+        self,
+        config: Document[KeptSecretModel] | KeptSecretModel | str | bytes,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> AsyncKeptSecret:
+        """Store what a secret is for: new, or in place of the one with the same UUID, whose value stays.
+
+        An ephemeral secret is kept in memory alone and is gone with the host's run.
+
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :raises Exists: where another secret is for the same thing.
+        :raises Invalid: where it says another use, or whether it is private or ephemeral, than the one that is there.
+        """
+        return AsyncKeptSecret(
+            self,
+            await self._call(
+                "secret_define", {"config": admitted(config, "secret", keep_unknown=keep_unknown)}, timeout
+            ),
+        )
+
+    async def secret_undefine(self, ref: AsyncKeptSecret | Ref, *, timeout: Timeout = ...) -> None:
+        """Remove a secret and its value."""
+        await self._call("secret_undefine", {"ref": ref_of(ref)}, timeout)
+
+    async def secret_set_value(
+        self, ref: AsyncKeptSecret | Ref, value: Secret, keeper: str = "file", *, timeout: Timeout = ...
+    ) -> None:
+        """Give a secret its value, in place of the one that it has.
+
+        :param value: bytes that are no UTF-8 stand in it as Python's ``surrogateescape`` has them.
+        :param keeper: ``file`` (mode 0600), ``keyring`` (the kernel's) or ``credential`` (encrypted by systemd); the
+            value of an ephemeral secret stays in memory, and ``credential`` is refused for it.
+        :raises Invalid: for an empty value, or a keeper that there is not.
+        :raises Unsupported: where the host has no such keeper.
+        """
+        await self._call("secret_set_value", {"ref": ref_of(ref), "value": value, "keeper": keeper}, timeout)
+
+    async def secret_value(self, ref: AsyncKeptSecret | Ref, *, timeout: Timeout = ...) -> Secret:
+        """The value; refused on a read-only connection.
+
+        :raises NotFound: (kind ``value``) where it has none.
+        :raises Denied: where the secret is private: only this host's own storage and guests are given it.
+        """
+        result: Secret = await self._call("secret_value", {"ref": ref_of(ref)}, timeout)
+        return result
 
     async def network_list(self, *, timeout: Timeout = ...) -> tuple[AsyncNetwork, ...]:
         """Every virtual network, active or not."""
@@ -609,11 +1011,26 @@ class AsyncConnection(AsyncLink):
         return AsyncDomain(self, await self._derive(derived.lookup, timeout, text))
 
     async def lookup_pool(self, text: str, *, timeout: Timeout = ...) -> AsyncPool:
-        """The pool whose name or UUID is ``text``.
+        """The pool whose name, UUID or place on the host is ``text``.
 
         :raises NotFound: where there is none.
         """
         return AsyncPool(self, await self._derive(derived.lookup_pool, timeout, text))
+
+    async def volume_pool(self, volume: AsyncVolume | Ref, *, timeout: Timeout = ...) -> AsyncPool:
+        """The pool that a volume is in.
+
+        :raises NotFound: where it is gone.
+        """
+        return AsyncPool(self, await self._derive(derived.volume_pool, timeout, ref_of(volume)))
+
+    async def lookup_secret(self, text: str, *, timeout: Timeout = ...) -> AsyncKeptSecret:
+        """The secret whose UUID is ``text``, or that is for it: a volume's path, an iSCSI target, or a name.
+
+        :raises NotFound: where there is none.
+        :raises Ambiguous: where several uses have that name.
+        """
+        return AsyncKeptSecret(self, await self._derive(derived.lookup_secret, timeout, text))
 
     async def lookup_network(self, text: str, *, timeout: Timeout = ...) -> AsyncNetwork:
         """The network whose name or UUID is ``text``.
@@ -691,6 +1108,10 @@ class AsyncConnection(AsyncLink):
     def volume(self, ref: Ref) -> AsyncVolume:
         """A handle of a volume that is known already; nothing is asked."""
         return AsyncVolume(self, ref)
+
+    def secret(self, ref: Ref) -> AsyncKeptSecret:
+        """A handle of a secret that is known already; nothing is asked."""
+        return AsyncKeptSecret(self, ref)
 
     def network(self, ref: Ref) -> AsyncNetwork:
         """A handle of a network that is known already; nothing is asked."""
@@ -894,13 +1315,61 @@ class AsyncPool(Handle):
         """
         await self.connection.pool_undefine(self.ref, timeout=timeout)
 
-    async def start(self, *, timeout: Timeout = ...) -> None:
-        """Make the pool's volumes reachable."""
-        await self.connection.pool_start(self.ref, timeout=timeout)
+    async def set_autostart(self, enabled: bool, *, timeout: Timeout = ...) -> None:
+        """Start it, or not, when the host comes up.
+
+        :raises WrongState: where the pool is transient.
+        """
+        await self.connection.pool_set_autostart(self.ref, enabled, timeout=timeout)
+
+    async def start(self, build: bool = False, overwrite: bool = False, *, timeout: Timeout = ...) -> None:
+        """Make the pool's volumes reachable.
+
+        :param build: first do what ``pool_build`` does.
+        :param overwrite: as for ``pool_build``; only with ``build``.
+        :raises WrongState: where it is active.
+        """
+        await self.connection.pool_start(self.ref, build, overwrite, timeout=timeout)
 
     async def stop(self, *, timeout: Timeout = ...) -> None:
-        """Let go of the pool; nothing of its content is touched."""
+        """Let go of the pool; nothing of its content is touched. A transient one is gone then.
+
+        :raises WrongState: where it is not active.
+        """
         await self.connection.pool_stop(self.ref, timeout=timeout)
+
+    def build(self, overwrite: bool = False, *, timeout: Timeout = None) -> AsyncJob[None]:
+        """Make what a stopped pool stands on: its directory, file system, volume group or partition table.
+
+        :param overwrite: also where the device has something on it already, which is lost.
+        :raises WrongState: where it is active.
+        :raises Exists: where there is something already; ``overwrite`` is the way out.
+        """
+        return self.connection.pool_build(self.ref, overwrite, timeout=timeout)
+
+    async def delete(self, zeroed: bool = False, *, timeout: Timeout = ...) -> None:
+        """Undo ``pool_build`` of a stopped pool: what it stands on is gone, its definition stays.
+
+        A directory is only removed when it is empty.
+
+        :param zeroed: overwrite what it stood on.
+        :raises WrongState: where it is active.
+        """
+        await self.connection.pool_delete(self.ref, zeroed, timeout=timeout)
+
+    async def refresh(self, *, timeout: Timeout = ...) -> None:
+        """Look at an active pool anew: its sizes, and which volumes it has.
+
+        :raises WrongState: where it is not active.
+        """
+        await self.connection.pool_refresh(self.ref, timeout=timeout)
+
+    async def trash(self, *, timeout: Timeout = ...) -> tuple[Trashed, ...]:
+        """Deleted volumes of an active pool that are kept for a while.
+
+        :raises WrongState: where the pool is not active.
+        """
+        return await self.connection.pool_trash(self.ref, timeout=timeout)
 
     async def volumes(self, *, timeout: Timeout = ...) -> tuple[AsyncVolume, ...]:
         """Every volume of an active pool.
@@ -908,6 +1377,13 @@ class AsyncPool(Handle):
         :raises WrongState: where the pool is not active.
         """
         return await self.connection.pool_volumes(self.ref, timeout=timeout)
+
+    async def lookup_volume(self, text: str, *, timeout: Timeout = ...) -> AsyncVolume:
+        """The volume of a pool whose name or key is ``text``.
+
+        :raises NotFound: where there is none.
+        """
+        return await self.connection.lookup_volume(self.ref, text, timeout=timeout)
 
 
 class AsyncVolume(Handle):
@@ -928,9 +1404,159 @@ class AsyncVolume(Handle):
         """Where the volume is on the host."""
         return await self.connection.volume_path(self.ref, timeout=timeout)
 
-    async def delete(self, *, timeout: Timeout = ...) -> None:
-        """Remove a volume and its content."""
-        await self.connection.volume_delete(self.ref, timeout=timeout)
+    async def chain(self, *, timeout: Timeout = ...) -> tuple[ChainLink, ...]:
+        """The volume's image and those below it, as far as they are declared, and what the last one claims beyond."""
+        return await self.connection.volume_chain(self.ref, timeout=timeout)
+
+    async def declare(
+        self,
+        config: Document[VolumeModel] | VolumeModel | str | bytes,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> None:
+        """Say what format an image that was found has, and what is below it; from then on both are trusted.
+
+        :param config: only the target's format and the backing store count; without a backing store it has none.
+        :raises Invalid: where the image is not of that format, or names another backing file.
+        """
+        await self.connection.volume_declare(self.ref, config, keep_unknown, timeout=timeout)
+
+    def resize(
+        self,
+        capacity: int,
+        allocate: bool = False,
+        delta: bool = False,
+        shrink: bool = False,
+        *,
+        timeout: Timeout = None,
+    ) -> AsyncJob[None]:
+        """Change the size that a guest sees.
+
+        :param capacity: the new size.
+        :param allocate: take the new space at once.
+        :param delta: ``capacity`` is the difference; a negative one needs ``shrink``.
+        :param shrink: it may get smaller, and what is beyond its end is lost.
+        :raises Invalid: where it would get smaller without ``shrink``, or is no possible size.
+        :raises Busy: where a guest uses it; it names the guest.
+        """
+        return self.connection.volume_resize(self.ref, capacity, allocate, delta, shrink, timeout=timeout)
+
+    def wipe(self, algorithm: str = "zero", *, timeout: Timeout = None) -> AsyncJob[None]:
+        """Overwrite all of the volume's content; the volume stays. Cancelled, a part may be overwritten.
+
+        :param algorithm: ``zero``, ``nnsa``, ``dod``, ``bsi``, ``gutmann``, ``schneier``, ``pfitzner7``,
+            ``pfitzner33``, ``random`` or ``trim``.
+        :raises Invalid: for another algorithm.
+        :raises Unsupported: where the pool or the host cannot do that one.
+        :raises Busy: where a guest uses it; it names the guest.
+        """
+        return self.connection.volume_wipe(self.ref, algorithm, timeout=timeout)
+
+    async def download(
+        self, offset: int = 0, length: int | None = None, sparse: bool = False, *, timeout: Timeout = ...
+    ) -> AsyncStream:
+        """The bytes of the volume's image; refused on a read-only connection.
+
+        :param offset: first byte.
+        :param length: bytes at most; None is all until the end.
+        :param sparse: the stream has records: ``D``, eight bytes of length (big-endian) and as many bytes of data, or
+            ``H`` and eight bytes of length for a hole. ``anyvirt.sparse`` reads them.
+        :raises Invalid: where ``offset`` is past the end, or negative.
+        """
+        return await self.connection.volume_download(self.ref, offset, length, sparse, timeout=timeout)
+
+    async def upload(
+        self,
+        offset: int = 0,
+        length: int | None = None,
+        sparse: bool = False,
+        resume: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> AsyncStream:
+        """A stream that takes bytes of the volume's image; ``close`` of it puts them there, ``abort`` does not.
+
+        What came before an ``abort``, or before the process was killed, is kept for ``resume``.
+
+        :param offset: first byte that is written.
+        :param length: bytes at most: more is an error; None is until the volume's end.
+        :param sparse: the stream has records, as for ``volume_download``; ``anyvirt.sparse`` writes them.
+        :param resume: go on where the unfinished upload of the same ``offset`` ended; see ``volume_unfinished``.
+        :raises Invalid: where ``offset`` or ``length`` is past the end or negative; ``close`` raises it for more data
+            than there is room, or broken records.
+        :raises NotFound: (kind ``upload``) with ``resume``, where nothing is unfinished.
+        :raises Busy: where a guest uses the volume, or somebody else uploads to it; it names who.
+        """
+        return await self.connection.volume_upload(self.ref, offset, length, sparse, resume, timeout=timeout)
+
+    async def unfinished(self, *, timeout: Timeout = ...) -> Unfinished | None:
+        """What is kept of an upload that was not brought to its end; None where there is none."""
+        return await self.connection.volume_unfinished(self.ref, timeout=timeout)
+
+    async def losses(self, force: bool = False, *, timeout: Timeout = ...) -> tuple[Loss, ...]:
+        """All that ``volume_delete`` would take away, and whoever uses the volume; nothing is done.
+
+        :param force: as for ``volume_delete``.
+        """
+        return await self.connection.volume_losses(self.ref, force, timeout=timeout)
+
+    async def delete(
+        self, force: bool = False, trash: int = 0, zeroed: bool = False, *, timeout: Timeout = ...
+    ) -> None:
+        """Remove a volume and its content.
+
+        :param force: also where a guest, a snapshot or another volume uses it.
+        :param trash: seconds for which ``volume_restore`` can bring it back; its space stays in use so long.
+        :param zeroed: overwrite its content first; not together with ``trash``.
+        :raises Busy: where somebody uses it; it names every user.
+        """
+        await self.connection.volume_delete(self.ref, force, trash, zeroed, timeout=timeout)
+
+    async def pool(self, *, timeout: Timeout = ...) -> AsyncPool:
+        """The pool that a volume is in.
+
+        :raises NotFound: where it is gone.
+        """
+        return await self.connection.volume_pool(self.ref, timeout=timeout)
+
+
+class AsyncKeptSecret(Handle):
+    """One secret that the host keeps."""
+
+    __slots__ = ()
+    connection: AsyncConnection
+
+    async def config(self, *, timeout: Timeout = ...) -> Document[KeptSecretModel]:
+        """Definition of each secret; the value is never in it."""
+        return (await self.connection.secret_config((self.ref,), timeout=timeout))[self.ref].get()
+
+    async def info(self, *, timeout: Timeout = ...) -> SecretInfo:
+        """Whether each secret has a value, and who keeps it."""
+        return (await self.connection.secret_info((self.ref,), timeout=timeout))[self.ref].get()
+
+    async def undefine(self, *, timeout: Timeout = ...) -> None:
+        """Remove a secret and its value."""
+        await self.connection.secret_undefine(self.ref, timeout=timeout)
+
+    async def set_value(self, value: Secret, keeper: str = "file", *, timeout: Timeout = ...) -> None:
+        """Give a secret its value, in place of the one that it has.
+
+        :param value: bytes that are no UTF-8 stand in it as Python's ``surrogateescape`` has them.
+        :param keeper: ``file`` (mode 0600), ``keyring`` (the kernel's) or ``credential`` (encrypted by systemd); the
+            value of an ephemeral secret stays in memory, and ``credential`` is refused for it.
+        :raises Invalid: for an empty value, or a keeper that there is not.
+        :raises Unsupported: where the host has no such keeper.
+        """
+        await self.connection.secret_set_value(self.ref, value, keeper, timeout=timeout)
+
+    async def value(self, *, timeout: Timeout = ...) -> Secret:
+        """The value; refused on a read-only connection.
+
+        :raises NotFound: (kind ``value``) where it has none.
+        :raises Denied: where the secret is private: only this host's own storage and guests are given it.
+        """
+        return await self.connection.secret_value(self.ref, timeout=timeout)
 
 
 class AsyncNetwork(Handle):

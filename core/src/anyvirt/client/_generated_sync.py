@@ -10,6 +10,7 @@ from anyvirt.client.link import SyncLink, Handle, admitted, ref_of, refs_of, sta
 from anyvirt.model.choices import GROUPS, ShutdownMode, Which
 
 if TYPE_CHECKING:
+    from anyvirt.auth import Secret
     from anyvirt.client.derived import Overview
     from anyvirt.document import Document
     from anyvirt.errors import Problem
@@ -19,10 +20,25 @@ if TYPE_CHECKING:
     from anyvirt.model.domain import Domain as DomainModel
     from anyvirt.model.domaincaps import DomainCapabilities
     from anyvirt.model.launch import LaunchPlan
+    from anyvirt.model.pool_capabilities import StoragePoolCapabilities
+    from anyvirt.model.secret import KeptSecret as KeptSecretModel
     from anyvirt.model.state import DomainFacts, State, Status
     from anyvirt.model.stats import Balloon, Block, BlockInfo, Cpu, DomainStats, Net, Vcpu
-    from anyvirt.model.storage import Pool as PoolModel, Volume as VolumeModel
-    from anyvirt.model.values import CpuComparison, Fact, HostInfo, Imported, NetworkInfo, PoolInfo, VolumeInfo
+    from anyvirt.model.storage import Pool as PoolModel, Volume as VolumeModel, PoolSource, PoolSources
+    from anyvirt.model.values import (
+        ChainLink,
+        CpuComparison,
+        Fact,
+        HostInfo,
+        Imported,
+        Loss,
+        NetworkInfo,
+        PoolInfo,
+        SecretInfo,
+        Trashed,
+        Unfinished,
+        VolumeInfo,
+    )
     from anyvirt.ref import Answer, Ref
     from anyvirt.session import Timeout
     from anyvirt.transport.stream import Stream
@@ -422,6 +438,41 @@ class Connection(SyncLink):
         result: dict[Ref, Answer[Document[PoolModel]]] = self._bulk("pool_config", {"refs": refs_of(refs)}, timeout)
         return result
 
+    def pool_find(self, path: str, *, timeout: Timeout = ...) -> Pool:
+        """The pool whose place on the host is ``path``.
+
+        :raises NotFound: where there is none.
+        """
+        return Pool(self, self._call("pool_find", {"path": path}, timeout))
+
+    def pool_sources(
+        self,
+        type: str,
+        source: Document[PoolSource] | PoolSource | str | bytes | None = None,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> Document[PoolSources]:
+        """What pools of a type could be made of, as the host or a server tells when it is asked.
+
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :param type: type of the pools, such as ``logical``.
+        :param source: where to ask, for types that are on a server.
+        :raises Invalid: where that type needs a source with more in it, or there is no such type.
+        :raises Unsupported: pools of that type are not found by asking, or the host lacks the tool for it.
+        """
+        result: Document[PoolSources] = self._call(
+            "pool_sources",
+            {"type": type, "source": None if source is None else admitted(source, "source", keep_unknown=keep_unknown)},
+            timeout,
+        )
+        return result
+
+    def pool_capabilities(self, *, timeout: Timeout = ...) -> Document[StoragePoolCapabilities]:
+        """Which types of pools work here, with the formats of each."""
+        result: Document[StoragePoolCapabilities] = self._call("pool_capabilities", {}, timeout)
+        return result
+
     def pool_define(
         self,
         config: Document[PoolModel] | PoolModel | str | bytes,
@@ -433,6 +484,7 @@ class Connection(SyncLink):
 
         :param keep_unknown: let elements and attributes through that anyvirt does not know.
         :raises Exists: where name or UUID is taken.
+        :raises Invalid: with every problem, before anything changed.
         """
         return Pool(
             self, self._call("pool_define", {"config": admitted(config, "pool", keep_unknown=keep_unknown)}, timeout)
@@ -445,13 +497,90 @@ class Connection(SyncLink):
         """
         self._call("pool_undefine", {"ref": ref_of(ref)}, timeout)
 
-    def pool_start(self, ref: Pool | Ref, *, timeout: Timeout = ...) -> None:
-        """Make the pool's volumes reachable."""
-        self._call("pool_start", {"ref": ref_of(ref)}, timeout)
+    def pool_set_autostart(self, ref: Pool | Ref, enabled: bool, *, timeout: Timeout = ...) -> None:
+        """Start it, or not, when the host comes up.
+
+        :raises WrongState: where the pool is transient.
+        """
+        self._call("pool_set_autostart", {"ref": ref_of(ref), "enabled": enabled}, timeout)
+
+    def pool_start(
+        self, ref: Pool | Ref, build: bool = False, overwrite: bool = False, *, timeout: Timeout = ...
+    ) -> None:
+        """Make the pool's volumes reachable.
+
+        :param build: first do what ``pool_build`` does.
+        :param overwrite: as for ``pool_build``; only with ``build``.
+        :raises WrongState: where it is active.
+        """
+        self._call("pool_start", {"ref": ref_of(ref), "build": build, "overwrite": overwrite}, timeout)
+
+    def pool_create(
+        self,
+        config: Document[PoolModel] | PoolModel | str | bytes,
+        build: bool = False,
+        overwrite: bool = False,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> Pool:
+        """Start a transient pool: nothing but its content is left of it when it is stopped.
+
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :param build: first do what ``pool_build`` does.
+        :param overwrite: as for ``pool_build``; only with ``build``.
+        :raises Exists: where name or UUID is taken.
+        """
+        return Pool(
+            self,
+            self._call(
+                "pool_create",
+                {"config": admitted(config, "pool", keep_unknown=keep_unknown), "build": build, "overwrite": overwrite},
+                timeout,
+            ),
+        )
 
     def pool_stop(self, ref: Pool | Ref, *, timeout: Timeout = ...) -> None:
-        """Let go of the pool; nothing of its content is touched."""
+        """Let go of the pool; nothing of its content is touched. A transient one is gone then.
+
+        :raises WrongState: where it is not active.
+        """
         self._call("pool_stop", {"ref": ref_of(ref)}, timeout)
+
+    def pool_build(self, ref: Pool | Ref, overwrite: bool = False, *, timeout: Timeout = None) -> Job[None]:
+        """Make what a stopped pool stands on: its directory, file system, volume group or partition table.
+
+        :param overwrite: also where the device has something on it already, which is lost.
+        :raises WrongState: where it is active.
+        :raises Exists: where there is something already; ``overwrite`` is the way out.
+        """
+        result: Job[None] = self._job("pool_build", {"ref": ref_of(ref), "overwrite": overwrite}, timeout)
+        return result
+
+    def pool_delete(self, ref: Pool | Ref, zeroed: bool = False, *, timeout: Timeout = ...) -> None:
+        """Undo ``pool_build`` of a stopped pool: what it stands on is gone, its definition stays.
+
+        A directory is only removed when it is empty.
+
+        :param zeroed: overwrite what it stood on.
+        :raises WrongState: where it is active.
+        """
+        self._call("pool_delete", {"ref": ref_of(ref), "zeroed": zeroed}, timeout)
+
+    def pool_refresh(self, ref: Pool | Ref, *, timeout: Timeout = ...) -> None:
+        """Look at an active pool anew: its sizes, and which volumes it has.
+
+        :raises WrongState: where it is not active.
+        """
+        self._call("pool_refresh", {"ref": ref_of(ref)}, timeout)
+
+    def pool_trash(self, ref: Pool | Ref, *, timeout: Timeout = ...) -> tuple[Trashed, ...]:
+        """Deleted volumes of an active pool that are kept for a while.
+
+        :raises WrongState: where the pool is not active.
+        """
+        result: tuple[Trashed, ...] = self._call("pool_trash", {"ref": ref_of(ref)}, timeout)
+        return result
 
     def pool_volumes(self, ref: Pool | Ref, *, timeout: Timeout = ...) -> tuple[Volume, ...]:
         """Every volume of an active pool.
@@ -477,10 +606,43 @@ class Connection(SyncLink):
         result: str = self._call("volume_path", {"ref": ref_of(ref)}, timeout)
         return result
 
+    def volume_find(self, text: str, *, timeout: Timeout = ...) -> Volume:
+        """The volume of any active pool whose key or path is ``text``.
+
+        :raises NotFound: where there is none.
+        """
+        return Volume(self, self._call("volume_find", {"text": text}, timeout))
+
+    def volume_chain(self, ref: Volume | Ref, *, timeout: Timeout = ...) -> tuple[ChainLink, ...]:
+        """The volume's image and those below it, as far as they are declared, and what the last one claims beyond."""
+        result: tuple[ChainLink, ...] = self._call("volume_chain", {"ref": ref_of(ref)}, timeout)
+        return result
+
+    def volume_declare(
+        self,
+        ref: Volume | Ref,
+        config: Document[VolumeModel] | VolumeModel | str | bytes,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> None:
+        """Say what format an image that was found has, and what is below it; from then on both are trusted.
+
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :param config: only the target's format and the backing store count; without a backing store it has none.
+        :raises Invalid: where the image is not of that format, or names another backing file.
+        """
+        self._call(
+            "volume_declare",
+            {"ref": ref_of(ref), "config": admitted(config, "volume", keep_unknown=keep_unknown)},
+            timeout,
+        )
+
     def volume_create(
         self,
         pool: Pool | Ref,
         config: Document[VolumeModel] | VolumeModel | str | bytes,
+        preallocate: bool = False,
         keep_unknown: bool = False,
         *,
         timeout: Timeout = None,
@@ -488,18 +650,242 @@ class Connection(SyncLink):
         """Make a volume; the job's value is its ref. Cancelled, nothing is left.
 
         :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :param preallocate: allocate the metadata of an image that grows.
         :raises Exists: where the pool has one of that name.
+        :raises Invalid: where the pool cannot have such a volume, with every problem.
         """
         result: Job[Ref] = self._job(
             "volume_create",
-            {"pool": ref_of(pool), "config": admitted(config, "volume", keep_unknown=keep_unknown)},
+            {
+                "pool": ref_of(pool),
+                "config": admitted(config, "volume", keep_unknown=keep_unknown),
+                "preallocate": preallocate,
+            },
             timeout,
         )
         return result
 
-    def volume_delete(self, ref: Volume | Ref, *, timeout: Timeout = ...) -> None:
-        """Remove a volume and its content."""
-        self._call("volume_delete", {"ref": ref_of(ref)}, timeout)
+    def volume_create_from(
+        self,
+        pool: Pool | Ref,
+        config: Document[VolumeModel] | VolumeModel | str | bytes,
+        source: Volume | Ref,
+        preallocate: bool = False,
+        reflink: bool = False,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = None,
+    ) -> Job[Ref]:
+        """Make a volume with the content of another one; the job's value is its ref. Cancelled, nothing is left.
+
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :param config: as for ``volume_create``; its format may be another one, its capacity is at least the source's.
+        :param source: a volume of this pool or another one.
+        :param preallocate: as for ``volume_create``.
+        :param reflink: share blocks with the source, and fail where the file system cannot.
+        :raises Exists: where the pool has one of that name.
+        :raises Unsupported: with ``reflink``, where blocks cannot be shared.
+        """
+        result: Job[Ref] = self._job(
+            "volume_create_from",
+            {
+                "pool": ref_of(pool),
+                "config": admitted(config, "volume", keep_unknown=keep_unknown),
+                "source": ref_of(source),
+                "preallocate": preallocate,
+                "reflink": reflink,
+            },
+            timeout,
+        )
+        return result
+
+    def volume_resize(
+        self,
+        ref: Volume | Ref,
+        capacity: int,
+        allocate: bool = False,
+        delta: bool = False,
+        shrink: bool = False,
+        *,
+        timeout: Timeout = None,
+    ) -> Job[None]:
+        """Change the size that a guest sees.
+
+        :param capacity: the new size.
+        :param allocate: take the new space at once.
+        :param delta: ``capacity`` is the difference; a negative one needs ``shrink``.
+        :param shrink: it may get smaller, and what is beyond its end is lost.
+        :raises Invalid: where it would get smaller without ``shrink``, or is no possible size.
+        :raises Busy: where a guest uses it; it names the guest.
+        """
+        result: Job[None] = self._job(
+            "volume_resize",
+            {"ref": ref_of(ref), "capacity": capacity, "allocate": allocate, "delta": delta, "shrink": shrink},
+            timeout,
+        )
+        return result
+
+    def volume_wipe(self, ref: Volume | Ref, algorithm: str = "zero", *, timeout: Timeout = None) -> Job[None]:
+        """Overwrite all of the volume's content; the volume stays. Cancelled, a part may be overwritten.
+
+        :param algorithm: ``zero``, ``nnsa``, ``dod``, ``bsi``, ``gutmann``, ``schneier``, ``pfitzner7``,
+            ``pfitzner33``, ``random`` or ``trim``.
+        :raises Invalid: for another algorithm.
+        :raises Unsupported: where the pool or the host cannot do that one.
+        :raises Busy: where a guest uses it; it names the guest.
+        """
+        result: Job[None] = self._job("volume_wipe", {"ref": ref_of(ref), "algorithm": algorithm}, timeout)
+        return result
+
+    def volume_download(
+        self,
+        ref: Volume | Ref,
+        offset: int = 0,
+        length: int | None = None,
+        sparse: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> Stream:
+        """The bytes of the volume's image; refused on a read-only connection.
+
+        :param offset: first byte.
+        :param length: bytes at most; None is all until the end.
+        :param sparse: the stream has records: ``D``, eight bytes of length (big-endian) and as many bytes of data, or
+            ``H`` and eight bytes of length for a hole. ``anyvirt.sparse`` reads them.
+        :raises Invalid: where ``offset`` is past the end, or negative.
+        """
+        result: Stream = self._call(
+            "volume_download", {"ref": ref_of(ref), "offset": offset, "length": length, "sparse": sparse}, timeout
+        )
+        return result
+
+    def volume_upload(
+        self,
+        ref: Volume | Ref,
+        offset: int = 0,
+        length: int | None = None,
+        sparse: bool = False,
+        resume: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> Stream:
+        """A stream that takes bytes of the volume's image; ``close`` of it puts them there, ``abort`` does not.
+
+        What came before an ``abort``, or before the process was killed, is kept for ``resume``.
+
+        :param offset: first byte that is written.
+        :param length: bytes at most: more is an error; None is until the volume's end.
+        :param sparse: the stream has records, as for ``volume_download``; ``anyvirt.sparse`` writes them.
+        :param resume: go on where the unfinished upload of the same ``offset`` ended; see ``volume_unfinished``.
+        :raises Invalid: where ``offset`` or ``length`` is past the end or negative; ``close`` raises it for more data
+            than there is room, or broken records.
+        :raises NotFound: (kind ``upload``) with ``resume``, where nothing is unfinished.
+        :raises Busy: where a guest uses the volume, or somebody else uploads to it; it names who.
+        """
+        result: Stream = self._call(
+            "volume_upload",
+            {"ref": ref_of(ref), "offset": offset, "length": length, "sparse": sparse, "resume": resume},
+            timeout,
+        )
+        return result
+
+    def volume_unfinished(self, ref: Volume | Ref, *, timeout: Timeout = ...) -> Unfinished | None:
+        """What is kept of an upload that was not brought to its end; None where there is none."""
+        result: Unfinished | None = self._call("volume_unfinished", {"ref": ref_of(ref)}, timeout)
+        return result
+
+    def volume_losses(self, ref: Volume | Ref, force: bool = False, *, timeout: Timeout = ...) -> tuple[Loss, ...]:
+        """All that ``volume_delete`` would take away, and whoever uses the volume; nothing is done.
+
+        :param force: as for ``volume_delete``.
+        """
+        result: tuple[Loss, ...] = self._call("volume_losses", {"ref": ref_of(ref), "force": force}, timeout)
+        return result
+
+    def volume_delete(
+        self, ref: Volume | Ref, force: bool = False, trash: int = 0, zeroed: bool = False, *, timeout: Timeout = ...
+    ) -> None:
+        """Remove a volume and its content.
+
+        :param force: also where a guest, a snapshot or another volume uses it.
+        :param trash: seconds for which ``volume_restore`` can bring it back; its space stays in use so long.
+        :param zeroed: overwrite its content first; not together with ``trash``.
+        :raises Busy: where somebody uses it; it names every user.
+        """
+        self._call("volume_delete", {"ref": ref_of(ref), "force": force, "trash": trash, "zeroed": zeroed}, timeout)
+
+    def volume_restore(self, pool: Pool | Ref, name: str, *, timeout: Timeout = ...) -> Volume:
+        """Bring a deleted volume back out of the pool's trash.
+
+        :param name: what it was called; of several of that name, the one that was deleted last.
+        :raises NotFound: where the trash has none of that name.
+        :raises Exists: where the pool has a volume of that name meanwhile.
+        """
+        return Volume(self, self._call("volume_restore", {"pool": ref_of(pool), "name": name}, timeout))
+
+    def secret_list(self, *, timeout: Timeout = ...) -> tuple[KeptSecret, ...]:
+        """Every secret, with and without a value."""
+        return tuple(KeptSecret(self, ref) for ref in self._call("secret_list", {}, timeout))
+
+    def secret_config(
+        self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...
+    ) -> dict[Ref, Answer[Document[KeptSecretModel]]]:
+        """Definition of each secret; the value is never in it."""
+        result: dict[Ref, Answer[Document[KeptSecretModel]]] = self._bulk(
+            "secret_config", {"refs": refs_of(refs)}, timeout
+        )
+        return result
+
+    def secret_info(self, refs: Iterable[Handle | Ref], *, timeout: Timeout = ...) -> dict[Ref, Answer[SecretInfo]]:
+        """Whether each secret has a value, and who keeps it."""
+        result: dict[Ref, Answer[SecretInfo]] = self._bulk("secret_info", {"refs": refs_of(refs)}, timeout)
+        return result
+
+    def secret_define(
+        self,
+        config: Document[KeptSecretModel] | KeptSecretModel | str | bytes,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> KeptSecret:
+        """Store what a secret is for: new, or in place of the one with the same UUID, whose value stays.
+
+        An ephemeral secret is kept in memory alone and is gone with the host's run.
+
+        :param keep_unknown: let elements and attributes through that anyvirt does not know.
+        :raises Exists: where another secret is for the same thing.
+        :raises Invalid: where it says another use, or whether it is private or ephemeral, than the one that is there.
+        """
+        return KeptSecret(
+            self,
+            self._call("secret_define", {"config": admitted(config, "secret", keep_unknown=keep_unknown)}, timeout),
+        )
+
+    def secret_undefine(self, ref: KeptSecret | Ref, *, timeout: Timeout = ...) -> None:
+        """Remove a secret and its value."""
+        self._call("secret_undefine", {"ref": ref_of(ref)}, timeout)
+
+    def secret_set_value(
+        self, ref: KeptSecret | Ref, value: Secret, keeper: str = "file", *, timeout: Timeout = ...
+    ) -> None:
+        """Give a secret its value, in place of the one that it has.
+
+        :param value: bytes that are no UTF-8 stand in it as Python's ``surrogateescape`` has them.
+        :param keeper: ``file`` (mode 0600), ``keyring`` (the kernel's) or ``credential`` (encrypted by systemd); the
+            value of an ephemeral secret stays in memory, and ``credential`` is refused for it.
+        :raises Invalid: for an empty value, or a keeper that there is not.
+        :raises Unsupported: where the host has no such keeper.
+        """
+        self._call("secret_set_value", {"ref": ref_of(ref), "value": value, "keeper": keeper}, timeout)
+
+    def secret_value(self, ref: KeptSecret | Ref, *, timeout: Timeout = ...) -> Secret:
+        """The value; refused on a read-only connection.
+
+        :raises NotFound: (kind ``value``) where it has none.
+        :raises Denied: where the secret is private: only this host's own storage and guests are given it.
+        """
+        result: Secret = self._call("secret_value", {"ref": ref_of(ref)}, timeout)
+        return result
 
     def network_list(self, *, timeout: Timeout = ...) -> tuple[Network, ...]:
         """Every virtual network, active or not."""
@@ -583,11 +969,26 @@ class Connection(SyncLink):
         return Domain(self, self._derive(derived.lookup, timeout, text))
 
     def lookup_pool(self, text: str, *, timeout: Timeout = ...) -> Pool:
-        """The pool whose name or UUID is ``text``.
+        """The pool whose name, UUID or place on the host is ``text``.
 
         :raises NotFound: where there is none.
         """
         return Pool(self, self._derive(derived.lookup_pool, timeout, text))
+
+    def volume_pool(self, volume: Volume | Ref, *, timeout: Timeout = ...) -> Pool:
+        """The pool that a volume is in.
+
+        :raises NotFound: where it is gone.
+        """
+        return Pool(self, self._derive(derived.volume_pool, timeout, ref_of(volume)))
+
+    def lookup_secret(self, text: str, *, timeout: Timeout = ...) -> KeptSecret:
+        """The secret whose UUID is ``text``, or that is for it: a volume's path, an iSCSI target, or a name.
+
+        :raises NotFound: where there is none.
+        :raises Ambiguous: where several uses have that name.
+        """
+        return KeptSecret(self, self._derive(derived.lookup_secret, timeout, text))
 
     def lookup_network(self, text: str, *, timeout: Timeout = ...) -> Network:
         """The network whose name or UUID is ``text``.
@@ -665,6 +1066,10 @@ class Connection(SyncLink):
     def volume(self, ref: Ref) -> Volume:
         """A handle of a volume that is known already; nothing is asked."""
         return Volume(self, ref)
+
+    def secret(self, ref: Ref) -> KeptSecret:
+        """A handle of a secret that is known already; nothing is asked."""
+        return KeptSecret(self, ref)
 
     def network(self, ref: Ref) -> Network:
         """A handle of a network that is known already; nothing is asked."""
@@ -868,13 +1273,61 @@ class Pool(Handle):
         """
         self.connection.pool_undefine(self.ref, timeout=timeout)
 
-    def start(self, *, timeout: Timeout = ...) -> None:
-        """Make the pool's volumes reachable."""
-        self.connection.pool_start(self.ref, timeout=timeout)
+    def set_autostart(self, enabled: bool, *, timeout: Timeout = ...) -> None:
+        """Start it, or not, when the host comes up.
+
+        :raises WrongState: where the pool is transient.
+        """
+        self.connection.pool_set_autostart(self.ref, enabled, timeout=timeout)
+
+    def start(self, build: bool = False, overwrite: bool = False, *, timeout: Timeout = ...) -> None:
+        """Make the pool's volumes reachable.
+
+        :param build: first do what ``pool_build`` does.
+        :param overwrite: as for ``pool_build``; only with ``build``.
+        :raises WrongState: where it is active.
+        """
+        self.connection.pool_start(self.ref, build, overwrite, timeout=timeout)
 
     def stop(self, *, timeout: Timeout = ...) -> None:
-        """Let go of the pool; nothing of its content is touched."""
+        """Let go of the pool; nothing of its content is touched. A transient one is gone then.
+
+        :raises WrongState: where it is not active.
+        """
         self.connection.pool_stop(self.ref, timeout=timeout)
+
+    def build(self, overwrite: bool = False, *, timeout: Timeout = None) -> Job[None]:
+        """Make what a stopped pool stands on: its directory, file system, volume group or partition table.
+
+        :param overwrite: also where the device has something on it already, which is lost.
+        :raises WrongState: where it is active.
+        :raises Exists: where there is something already; ``overwrite`` is the way out.
+        """
+        return self.connection.pool_build(self.ref, overwrite, timeout=timeout)
+
+    def delete(self, zeroed: bool = False, *, timeout: Timeout = ...) -> None:
+        """Undo ``pool_build`` of a stopped pool: what it stands on is gone, its definition stays.
+
+        A directory is only removed when it is empty.
+
+        :param zeroed: overwrite what it stood on.
+        :raises WrongState: where it is active.
+        """
+        self.connection.pool_delete(self.ref, zeroed, timeout=timeout)
+
+    def refresh(self, *, timeout: Timeout = ...) -> None:
+        """Look at an active pool anew: its sizes, and which volumes it has.
+
+        :raises WrongState: where it is not active.
+        """
+        self.connection.pool_refresh(self.ref, timeout=timeout)
+
+    def trash(self, *, timeout: Timeout = ...) -> tuple[Trashed, ...]:
+        """Deleted volumes of an active pool that are kept for a while.
+
+        :raises WrongState: where the pool is not active.
+        """
+        return self.connection.pool_trash(self.ref, timeout=timeout)
 
     def volumes(self, *, timeout: Timeout = ...) -> tuple[Volume, ...]:
         """Every volume of an active pool.
@@ -882,6 +1335,13 @@ class Pool(Handle):
         :raises WrongState: where the pool is not active.
         """
         return self.connection.pool_volumes(self.ref, timeout=timeout)
+
+    def lookup_volume(self, text: str, *, timeout: Timeout = ...) -> Volume:
+        """The volume of a pool whose name or key is ``text``.
+
+        :raises NotFound: where there is none.
+        """
+        return self.connection.lookup_volume(self.ref, text, timeout=timeout)
 
 
 class Volume(Handle):
@@ -902,9 +1362,157 @@ class Volume(Handle):
         """Where the volume is on the host."""
         return self.connection.volume_path(self.ref, timeout=timeout)
 
-    def delete(self, *, timeout: Timeout = ...) -> None:
-        """Remove a volume and its content."""
-        self.connection.volume_delete(self.ref, timeout=timeout)
+    def chain(self, *, timeout: Timeout = ...) -> tuple[ChainLink, ...]:
+        """The volume's image and those below it, as far as they are declared, and what the last one claims beyond."""
+        return self.connection.volume_chain(self.ref, timeout=timeout)
+
+    def declare(
+        self,
+        config: Document[VolumeModel] | VolumeModel | str | bytes,
+        keep_unknown: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> None:
+        """Say what format an image that was found has, and what is below it; from then on both are trusted.
+
+        :param config: only the target's format and the backing store count; without a backing store it has none.
+        :raises Invalid: where the image is not of that format, or names another backing file.
+        """
+        self.connection.volume_declare(self.ref, config, keep_unknown, timeout=timeout)
+
+    def resize(
+        self,
+        capacity: int,
+        allocate: bool = False,
+        delta: bool = False,
+        shrink: bool = False,
+        *,
+        timeout: Timeout = None,
+    ) -> Job[None]:
+        """Change the size that a guest sees.
+
+        :param capacity: the new size.
+        :param allocate: take the new space at once.
+        :param delta: ``capacity`` is the difference; a negative one needs ``shrink``.
+        :param shrink: it may get smaller, and what is beyond its end is lost.
+        :raises Invalid: where it would get smaller without ``shrink``, or is no possible size.
+        :raises Busy: where a guest uses it; it names the guest.
+        """
+        return self.connection.volume_resize(self.ref, capacity, allocate, delta, shrink, timeout=timeout)
+
+    def wipe(self, algorithm: str = "zero", *, timeout: Timeout = None) -> Job[None]:
+        """Overwrite all of the volume's content; the volume stays. Cancelled, a part may be overwritten.
+
+        :param algorithm: ``zero``, ``nnsa``, ``dod``, ``bsi``, ``gutmann``, ``schneier``, ``pfitzner7``,
+            ``pfitzner33``, ``random`` or ``trim``.
+        :raises Invalid: for another algorithm.
+        :raises Unsupported: where the pool or the host cannot do that one.
+        :raises Busy: where a guest uses it; it names the guest.
+        """
+        return self.connection.volume_wipe(self.ref, algorithm, timeout=timeout)
+
+    def download(
+        self, offset: int = 0, length: int | None = None, sparse: bool = False, *, timeout: Timeout = ...
+    ) -> Stream:
+        """The bytes of the volume's image; refused on a read-only connection.
+
+        :param offset: first byte.
+        :param length: bytes at most; None is all until the end.
+        :param sparse: the stream has records: ``D``, eight bytes of length (big-endian) and as many bytes of data, or
+            ``H`` and eight bytes of length for a hole. ``anyvirt.sparse`` reads them.
+        :raises Invalid: where ``offset`` is past the end, or negative.
+        """
+        return self.connection.volume_download(self.ref, offset, length, sparse, timeout=timeout)
+
+    def upload(
+        self,
+        offset: int = 0,
+        length: int | None = None,
+        sparse: bool = False,
+        resume: bool = False,
+        *,
+        timeout: Timeout = ...,
+    ) -> Stream:
+        """A stream that takes bytes of the volume's image; ``close`` of it puts them there, ``abort`` does not.
+
+        What came before an ``abort``, or before the process was killed, is kept for ``resume``.
+
+        :param offset: first byte that is written.
+        :param length: bytes at most: more is an error; None is until the volume's end.
+        :param sparse: the stream has records, as for ``volume_download``; ``anyvirt.sparse`` writes them.
+        :param resume: go on where the unfinished upload of the same ``offset`` ended; see ``volume_unfinished``.
+        :raises Invalid: where ``offset`` or ``length`` is past the end or negative; ``close`` raises it for more data
+            than there is room, or broken records.
+        :raises NotFound: (kind ``upload``) with ``resume``, where nothing is unfinished.
+        :raises Busy: where a guest uses the volume, or somebody else uploads to it; it names who.
+        """
+        return self.connection.volume_upload(self.ref, offset, length, sparse, resume, timeout=timeout)
+
+    def unfinished(self, *, timeout: Timeout = ...) -> Unfinished | None:
+        """What is kept of an upload that was not brought to its end; None where there is none."""
+        return self.connection.volume_unfinished(self.ref, timeout=timeout)
+
+    def losses(self, force: bool = False, *, timeout: Timeout = ...) -> tuple[Loss, ...]:
+        """All that ``volume_delete`` would take away, and whoever uses the volume; nothing is done.
+
+        :param force: as for ``volume_delete``.
+        """
+        return self.connection.volume_losses(self.ref, force, timeout=timeout)
+
+    def delete(self, force: bool = False, trash: int = 0, zeroed: bool = False, *, timeout: Timeout = ...) -> None:
+        """Remove a volume and its content.
+
+        :param force: also where a guest, a snapshot or another volume uses it.
+        :param trash: seconds for which ``volume_restore`` can bring it back; its space stays in use so long.
+        :param zeroed: overwrite its content first; not together with ``trash``.
+        :raises Busy: where somebody uses it; it names every user.
+        """
+        self.connection.volume_delete(self.ref, force, trash, zeroed, timeout=timeout)
+
+    def pool(self, *, timeout: Timeout = ...) -> Pool:
+        """The pool that a volume is in.
+
+        :raises NotFound: where it is gone.
+        """
+        return self.connection.volume_pool(self.ref, timeout=timeout)
+
+
+class KeptSecret(Handle):
+    """One secret that the host keeps."""
+
+    __slots__ = ()
+    connection: Connection
+
+    def config(self, *, timeout: Timeout = ...) -> Document[KeptSecretModel]:
+        """Definition of each secret; the value is never in it."""
+        return (self.connection.secret_config((self.ref,), timeout=timeout))[self.ref].get()
+
+    def info(self, *, timeout: Timeout = ...) -> SecretInfo:
+        """Whether each secret has a value, and who keeps it."""
+        return (self.connection.secret_info((self.ref,), timeout=timeout))[self.ref].get()
+
+    def undefine(self, *, timeout: Timeout = ...) -> None:
+        """Remove a secret and its value."""
+        self.connection.secret_undefine(self.ref, timeout=timeout)
+
+    def set_value(self, value: Secret, keeper: str = "file", *, timeout: Timeout = ...) -> None:
+        """Give a secret its value, in place of the one that it has.
+
+        :param value: bytes that are no UTF-8 stand in it as Python's ``surrogateescape`` has them.
+        :param keeper: ``file`` (mode 0600), ``keyring`` (the kernel's) or ``credential`` (encrypted by systemd); the
+            value of an ephemeral secret stays in memory, and ``credential`` is refused for it.
+        :raises Invalid: for an empty value, or a keeper that there is not.
+        :raises Unsupported: where the host has no such keeper.
+        """
+        self.connection.secret_set_value(self.ref, value, keeper, timeout=timeout)
+
+    def value(self, *, timeout: Timeout = ...) -> Secret:
+        """The value; refused on a read-only connection.
+
+        :raises NotFound: (kind ``value``) where it has none.
+        :raises Denied: where the secret is private: only this host's own storage and guests are given it.
+        """
+        return self.connection.secret_value(self.ref, timeout=timeout)
 
 
 class Network(Handle):

@@ -93,11 +93,47 @@ def lookup(calls: Connection, text: str) -> Ref:
 
 @derived("pool_list", covers={"virStoragePoolLookupByName": (), "virStoragePoolLookupByUUID": ()})
 def lookup_pool(calls: Connection, text: str) -> Ref:
-    """The pool whose name or UUID is ``text``.
+    """The pool whose name, UUID or place on the host is ``text``.
 
     :raises NotFound: where there is none.
     """
-    return _by_label([handle.ref for handle in calls.pool_list()], text, "pool")
+    try:
+        return _by_label([handle.ref for handle in calls.pool_list()], text, "pool")
+    except NotFound:
+        if not text.startswith("/") or "pool_find" not in calls.supports:
+            raise
+    return calls.pool_find(text).ref
+
+
+@derived("pool_list", covers={"virStoragePoolLookupByVolume": ()})
+def volume_pool(calls: Connection, volume: Ref) -> Ref:
+    """The pool that a volume is in.
+
+    :raises NotFound: where it is gone.
+    """
+    for handle in calls.pool_list():
+        if handle.ref == volume.parent:
+            return handle.ref
+    raise NotFound(volume.parent or volume)
+
+
+@derived(
+    "secret_list",
+    covers={"virSecretLookupByUUID": (), "virSecretLookupByUUIDString": (), "virSecretLookupByUsage": ()},
+)
+def lookup_secret(calls: Connection, text: str) -> Ref:
+    """The secret whose UUID is ``text``, or that is for it: a volume's path, an iSCSI target, or a name.
+
+    :raises NotFound: where there is none.
+    :raises Ambiguous: where several uses have that name.
+    """
+    refs = [handle.ref for handle in calls.secret_list()]
+    found = [ref for ref in refs if text in (ref.uuid, ref.key)] or [ref for ref in refs if text == ref.name]
+    if not found:
+        raise NotFound(text, "secret")
+    if len(found) > 1:
+        raise Ambiguous(text, found)
+    return found[0]
 
 
 @derived("network_list", covers={"virNetworkLookupByName": (), "virNetworkLookupByUUID": ()})

@@ -54,6 +54,7 @@ ROOTS: Final[dict[str, str]] = {
     "secret": "anyvirt.model.secret:KeptSecret",
     "serial": "anyvirt.model.devices.char:Serial",
     "smartcard": "anyvirt.model.devices.smartcard:Smartcard",
+    "source": "anyvirt.model.storage:PoolSource",
     "sources": "anyvirt.model.storage:PoolSources",
     "storagepoolCapabilities": "anyvirt.model.pool_capabilities:StoragePoolCapabilities",
     "sound": "anyvirt.model.devices.sound:Sound",

@@ -94,6 +94,86 @@ class VolumeInfo:
 
 
 @dataclass(frozen=True, slots=True)
+class Trashed:
+    """A deleted volume that is kept for a while.
+
+    :param name: what the volume was called; ``volume_restore`` takes it.
+    :param path: where it is kept now.
+    :param size: bytes that it takes.
+    :param deleted_at: when it was deleted (``time.time()``).
+    :param until: when it may be removed for good (``time.time()``).
+    """
+
+    name: str
+    path: str
+    size: int
+    deleted_at: float
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class ChainLink:
+    """One image of a volume's backing chain; the volume itself is the first.
+
+    :param path: as the host knows it, or as the image above names it where it is not on this host.
+    :param format: as it was declared; ``raw`` where nobody declared any.
+    :param declared: whether the user said that it belongs there, and what format it has. What only the image above
+        says is not trusted, and no guest is given it.
+    :param capacity: bytes that a guest sees; with ``allocation`` and ``physical`` None where it cannot be told.
+    :param note: what is wrong with it, such as that the file is gone; ``""`` where nothing is.
+    """
+
+    path: str
+    format: str
+    declared: bool
+    capacity: int | None = None
+    allocation: int | None = None
+    physical: int | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """One thing that would go with a volume, or somebody who uses it.
+
+    :param size: bytes that it takes; None where it cannot be told.
+    :param why: what it is to the volume: ``the volume itself``, ``its data file``, ``it is the backing file`` ...
+    :param user: who would lose by it, such as ``domain web`` or ``volume clone of pool images``; ``""`` where nobody
+        would. Only ``force`` deletes what has a user.
+    """
+
+    path: str
+    size: int | None
+    why: str
+    user: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """Bytes of an upload that was not brought to its end, kept for the rest.
+
+    :param offset: first byte of the volume that was to be written.
+    :param length: bytes that have come since then.
+    :param since: when the upload began (``time.time()``).
+    """
+
+    offset: int
+    length: int
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class SecretInfo:
+    """Whether a secret has a value, and who keeps it.
+
+    :param keeper: ``file``, ``keyring``, ``credential``, ``memory`` (of an ephemeral one); ``""`` without a value.
+    """
+
+    has_value: bool
+    keeper: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class NetworkInfo:
     """State of a virtual network or of a host interface."""
 
