@@ -142,13 +142,7 @@ if TYPE_CHECKING:
         Sibling,
         Topology,
     )
-    from anyvirt.model.cpu_sets import (
-        CpuModels,
-        FeatureSet,
-        cpu_baseline,
-        cpu_comparison,
-        cpus_of,
-    )
+    from anyvirt.model.cpu_sets import CpuModels, FeatureSet, cpu_baseline, cpu_comparison, cpus_of
     from anyvirt.model.devices.char import (
         Channel,
         ChannelTarget,
@@ -161,12 +155,7 @@ if TYPE_CHECKING:
         Serial,
         SerialTarget,
     )
-    from anyvirt.model.devices.controller import (
-        Controller,
-        ControllerDriver,
-        ControllerTarget,
-        ControllerType,
-    )
+    from anyvirt.model.devices.controller import Controller, ControllerDriver, ControllerTarget, ControllerType
     from anyvirt.model.devices.crypto import Crypto
     from anyvirt.model.devices.device import Boot, Device, Rom, Teaming, VirtioOptions
     from anyvirt.model.devices.disk import (
@@ -181,18 +170,8 @@ if TYPE_CHECKING:
         IoTune,
         Mirror,
     )
-    from anyvirt.model.devices.filesystem import (
-        Filesystem,
-        FilesystemBinary,
-        FilesystemDriver,
-        FilesystemType,
-    )
-    from anyvirt.model.devices.graphics import (
-        Graphics,
-        GraphicsType,
-        Listen,
-        SpiceChannel,
-    )
+    from anyvirt.model.devices.filesystem import Filesystem, FilesystemBinary, FilesystemDriver, FilesystemType
+    from anyvirt.model.devices.graphics import Graphics, GraphicsType, Listen, SpiceChannel
     from anyvirt.model.devices.hostdev import Hostdev, HostdevSource, HostdevType
     from anyvirt.model.devices.hub import Hub
     from anyvirt.model.devices.input import Input, InputType
@@ -225,13 +204,7 @@ if TYPE_CHECKING:
     from anyvirt.model.devices.rng import Rng
     from anyvirt.model.devices.shmem import Shmem
     from anyvirt.model.devices.smartcard import Smartcard
-    from anyvirt.model.devices.sound import (
-        Audio,
-        AudioSettings,
-        AudioStream,
-        Sound,
-        SoundCodec,
-    )
+    from anyvirt.model.devices.sound import Audio, AudioSettings, AudioStream, Sound, SoundCodec
     from anyvirt.model.devices.tpm import Tpm, TpmType
     from anyvirt.model.devices.video import Video, VideoDriver, VideoType
     from anyvirt.model.devices.vsock import Vsock
@@ -437,21 +410,8 @@ if TYPE_CHECKING:
         UdpMatch,
         VlanMatch,
     )
-    from anyvirt.model.os import (
-        AcpiTable,
-        BootDevice,
-        FirmwareFeature,
-        InitVariable,
-        Os,
-        OsBoot,
-        OsType,
-    )
-    from anyvirt.model.pool_capabilities import (
-        PoolCapability,
-        SourceFormats,
-        StoragePoolCapabilities,
-        TargetFormats,
-    )
+    from anyvirt.model.os import AcpiTable, BootDevice, FirmwareFeature, InitVariable, Os, OsBoot, OsType
+    from anyvirt.model.pool_capabilities import PoolCapability, SourceFormats, StoragePoolCapabilities, TargetFormats
     from anyvirt.model.probe import (
         Blocker,
         CpuProperty,
@@ -465,21 +425,8 @@ if TYPE_CHECKING:
     from anyvirt.model.rest import Xml
     from anyvirt.model.schema import json_schema
     from anyvirt.model.secret import KeptSecret
-    from anyvirt.model.security import (
-        IdMap,
-        IdRange,
-        KeyCipher,
-        PerfEvent,
-        S390Launch,
-        SevLaunch,
-    )
-    from anyvirt.model.snapshot import (
-        Checkpoint,
-        CheckpointDisk,
-        Snapshot,
-        SnapshotDisk,
-        SnapshotKind,
-    )
+    from anyvirt.model.security import IdMap, IdRange, KeyCipher, PerfEvent, S390Launch, SevLaunch
+    from anyvirt.model.snapshot import Checkpoint, CheckpointDisk, Snapshot, SnapshotDisk, SnapshotKind
     from anyvirt.model.source import (
         BackingStore,
         Cookie,
@@ -499,15 +446,7 @@ if TYPE_CHECKING:
         SourceType,
     )
     from anyvirt.model.state import DomainFacts, Op, Reason, State, Status, require
-    from anyvirt.model.stats import (
-        Balloon,
-        Block,
-        BlockInfo,
-        Cpu,
-        DomainStats,
-        Net,
-        Vcpu,
-    )
+    from anyvirt.model.stats import Balloon, Block, BlockInfo, Cpu, DomainStats, Net, Vcpu
     from anyvirt.model.status import (
         BlockJob,
         DirtyBitmap,

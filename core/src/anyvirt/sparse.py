@@ -1,4 +1,4 @@
-"""Records of a sparse stream of a volume: bytes, and holes that stand for zeros; a codec that does no I/O."""
+"""Records of a sparse stream of a volume: bytes, and holes that stand for zeros; a codec that does no I/O.
 
 A record is a byte, ``D`` for bytes or ``H`` for a hole, its length as eight bytes in network order, and, after ``D``,
 that many bytes. Nothing ends the last record but the end of the stream.
