@@ -23,6 +23,7 @@ _PAGES: Final[dict[str, str]] = {
     "pool": "formatstorage.html",
     "qemuCaps": "cache files that libvirt's QEMU driver writes",
     "secret": "formatsecret.html",
+    "source": "formatstorage.html",
     "sources": "formatstorage.html",
     "storagepoolCapabilities": "formatstoragecaps.html",
     "volume": "formatstorage.html#storage-volume-xml",
