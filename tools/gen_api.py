@@ -38,7 +38,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.feed": "Feed",
     "anyvirt.formats": "convert converted Converted Format formats",
     "anyvirt.hooks.spec": "impl",
-    "anyvirt.host": "Host",
+    "anyvirt.host": "Host Secrets",
     "anyvirt.identity": "ProcessId",
     "anyvirt.jobs": "Job JobState MemoryBook phase Undo",
     "anyvirt.lanes": "fan_out lanes",

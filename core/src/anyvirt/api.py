@@ -78,7 +78,7 @@ if TYPE_CHECKING:
     from anyvirt.feed import Feed
     from anyvirt.formats import Converted, Format, convert, converted, formats
     from anyvirt.hooks.spec import impl
-    from anyvirt.host import Host
+    from anyvirt.host import Host, Secrets
     from anyvirt.identity import ProcessId
     from anyvirt.jobs import Job, JobState, MemoryBook, Undo, phase
     from anyvirt.lanes import fan_out, lanes
@@ -986,6 +986,7 @@ _HOMES: Final = {
     "SecretObject": "anyvirt.model.source",
     "SecretRef": "anyvirt.model.source",
     "SecretValueChange": "anyvirt.events",
+    "Secrets": "anyvirt.host",
     "SecurityLabel": "anyvirt.model.source",
     "SecurityModel": "anyvirt.model.capabilities",
     "SecurityTypes": "anyvirt.model.domaincaps",
@@ -1597,6 +1598,7 @@ __all__ = [
     "SecretObject",
     "SecretRef",
     "SecretValueChange",
+    "Secrets",
     "SecurityLabel",
     "SecurityModel",
     "SecurityTypes",

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from anyvirt.auth import Auth
+    from anyvirt.auth import Auth, Secret
     from anyvirt.jobs import JobBook
     from anyvirt.scope import Scope
     from anyvirt.settings import Settings
@@ -18,12 +18,28 @@ if TYPE_CHECKING:
     from anyvirt.uri import Uri
 
 
+class Secrets(Protocol):
+    """Values of secrets for what runs in this process: private ones, too, which no hook gives out."""
+
+    def find(self, use: str, text: str) -> Secret:
+        """The value of a secret.
+
+        :param use: what it is wanted for: ``volume``, ``ceph``, ``iscsi``, ``tls`` or ``vtpm``.
+        :param text: its UUID, or the volume, the target or the name that it is for.
+        :raises NotFound: there is no such secret (kind ``secret``), or it has no value (kind ``value``).
+        :raises Invalid: the secret with that UUID is for something else.
+        """
+        ...
+
+
 @dataclass
 class Host:
     """The machine that a connection talks to, as core reaches it.
 
     Everything is made when first asked for: a driver that only runs a tool opens
     no store, and one that only reads its store starts no ssh.
+
+    :param secrets: set by the service that keeps them; None where the connection has none.
     """
 
     uri: Uri
@@ -31,6 +47,7 @@ class Host:
     state_dir: Path | None = None
     timeout: float | None = 30.0
     given: dict[str, Any] = field(default_factory=dict)
+    secrets: Secrets | None = None
 
     @cached_property
     def run(self) -> Run:

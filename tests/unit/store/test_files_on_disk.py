@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -52,6 +53,22 @@ def test_a_draft_that_a_killed_writer_left_is_no_definition(store: FileStore, fo
     (folder / "domain" / ".new-0123456789abcdef").write_text("<dom")
     (folder / "domain" / "orphan~1.json").write_text("{}")
     assert [row.name for row in store.rows("domain")] == ["web"]
+
+
+def test_what_killed_writers_left_is_swept_away_and_what_is_being_written_is_not(
+    store: FileStore, folder: Path
+) -> None:
+    store.define("domain", A, "web", "<domain/>")
+    store.set_blob("domain", A, "why", b"stopped")
+    for place in ("domain", "_blob/domain/why"):
+        (folder / place / ".new-young-0").write_text("half")
+        (folder / place / ".new-old-0").write_text("half")
+        os.utime(folder / place / ".new-old-0", (0, 0))
+    assert store.sweep("domain") == 2
+    assert store.sweep("domain") == 0
+    assert {path.name for path in (folder / "_blob/domain/why").iterdir()} == {A, ".new-young-0"}
+    assert {path.name for path in (folder / "domain").iterdir()} == {f"web~{A}.xml", ".new-young-0"}
+    assert store.blob("domain", A, "why") == b"stopped"
 
 
 def test_a_torn_last_line_is_a_gap_and_the_next_event_is_whole(store: FileStore, folder: Path) -> None:

@@ -272,6 +272,16 @@ class FileStore:
     def close(self) -> None:
         """Nothing is kept open."""
 
+    def sweep(self, kind: str) -> int:
+        """Remove what killed writers had written for objects of a kind and never put in place; how many files."""
+
+        def decide() -> _Plan[int]:
+            folders = [kind, *(f"_blob/{kind}/{key}" for key in self._place.names(f"_blob/{kind}"))]
+            left = [f"{folder}/{name}" for folder in folders for name in self._place.abandoned(folder)]
+            return _Plan(len(left), [Drop(path) for path in left])
+
+        return self._change("sweep", kind, decide)[0]
+
     def _items(self, kind: str, *, uuid: str = "", name: str = "") -> Iterator[Item]:
         check_kind(kind)
         return (item for item in items(self._place, kind, uuid=uuid, name=name) if item.flags.boot in ("", self._boot))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +18,7 @@ HEAD: Final = "head.json"
 LOG: Final = "events.jsonl"
 OLD_LOG: Final = "events.1.jsonl"
 DRAFT: Final = ".new-"
+_ABANDONED: Final = 600.0  # seconds after which nobody can still be writing a draft
 
 
 class Put(NamedTuple):
@@ -71,6 +73,10 @@ class Place(Protocol):
         """The names in a folder; none where it is missing."""
         ...
 
+    def abandoned(self, folder: str) -> Sequence[str]:
+        """Drafts in a folder whose writer has not come back for long, where that can be told from here."""
+        ...
+
     def read(self, path: str) -> bytes | None:
         """A file's content, or None where it is missing."""
         ...
@@ -112,6 +118,14 @@ class LocalPlace:
             return ()
         except OSError as error:
             raise coded(error, self.folder / folder) from error
+
+    def abandoned(self, folder: str) -> Sequence[str]:
+        found, now = [], time.time()
+        for name in self.names(folder):
+            with suppress(FileNotFoundError):
+                if name.startswith(DRAFT) and now - (self.folder / folder / name).lstat().st_mtime > _ABANDONED:
+                    found.append(name)
+        return found
 
     def read(self, path: str) -> bytes | None:
         with self._opened(path) as fd:
