@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from importlib import import_module
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 from anyvirt.api import Invalid, Problem
 
 if TYPE_CHECKING:
-    from anyvirt.api import Pool, Progress, Run
+    from anyvirt.api import Pool, Progress, Run, Volume
 
     from anyvirt_host.storage.site import Live
     from anyvirt_host.storage.wish import Wish
@@ -38,7 +39,7 @@ class Found(NamedTuple):
 class Sight(NamedTuple):
     """What the host knows of a volume without opening it.
 
-    :param type: file, block or dir.
+    :param type: file, block, dir or network.
     :param allocation: bytes that it takes, as ``du`` counts.
     :param physical: its last offset, or the size of the device.
     :param times: atime, mtime and ctime, ns since 1970.
@@ -52,6 +53,22 @@ class Sight(NamedTuple):
     owner: int
     group: int
     times: tuple[int, int, int]
+
+
+class About(NamedTuple):
+    """What a kind of pool is like: ``ABOUT`` in its file.
+
+    :param formats: of pools, as ``source/format`` has them, the one of a pool that names none first; empty where
+        pools have none.
+    :param volumes: formats of volumes, the default one first; empty where volumes have none.
+    :param tools: without which no such pool works here.
+    :param makes: the tool that makes a format of pools, where not every pool needs it.
+    """
+
+    formats: tuple[str, ...] = ()
+    volumes: tuple[str, ...] = ()
+    tools: tuple[str, ...] = ()
+    makes: Mapping[str, str] = MappingProxyType({})
 
 
 class Draft(Protocol):
@@ -97,7 +114,11 @@ class Backend(Protocol):
         ...
 
     def build(self, live: Live, pool: Pool, *, overwrite: bool = False) -> None:
-        """Make what the pool is to be in: a folder, a file system."""
+        """Make what the pool is to be in: a folder, a file system.
+
+        :raises Exists: something is there, and it is not to be overwritten.
+        :raises Failed: it broke off half-way; every other error comes before anything changed.
+        """
         ...
 
     def start(self, live: Live) -> Live:
@@ -108,8 +129,23 @@ class Backend(Protocol):
         """Let go of it; twice does no harm."""
         ...
 
-    def delete(self, live: Live) -> None:
-        """Remove what ``build`` made, where it is empty."""
+    def delete(self, live: Live, *, zeroed: bool = False) -> None:
+        """Undo what ``build`` made; a folder has to be empty.
+
+        :param zeroed: leave nothing of its content to be read.
+        """
+        ...
+
+    def refresh(self, live: Live) -> None:
+        """Have the host look anew at what is there, where it does not see that by itself."""
+        ...
+
+    def sources(self, asked: PoolSource | None) -> PoolSources:
+        """What pools of this kind could be made of, found by asking the host, or the server in ``asked``.
+
+        :raises Unsupported: such pools are not found by asking.
+        :raises Invalid: ``asked`` lacks something.
+        """
         ...
 
     def room(self, live: Live) -> Room:
@@ -126,6 +162,14 @@ class Backend(Protocol):
 
     def called(self, live: Live, place: str) -> str:
         """The name of the volume of that key; empty where the pool can have none there."""
+        ...
+
+    def pool_told(self, live: Live, model: Pool) -> Pool:
+        """The description of an active pool, with what its place says of itself, such as free parts of a disk."""
+        ...
+
+    def volume_told(self, live: Live, name: str, model: Volume) -> Volume:
+        """The description of a volume, with what its place says of it, such as the part of a disk that it is on."""
         ...
 
     def look(self, live: Live, name: str) -> Sight | None:
@@ -176,3 +220,9 @@ def backend_of(kind: str, run: Run) -> Backend:
         text = f"there is no back-end for pools of the type {kind!r}"
         raise Invalid([Problem("unsupported.config", "/@type", None, text, way_out)])
     return cast("Backend", import_module(f"anyvirt_host.storage.{home}").backend(run))
+
+
+def about(kind: str) -> About:
+    """What a type of pool that has a back-end is like."""
+    found: About = getattr(import_module(f"anyvirt_host.storage.{KINDS[kind]}"), "ABOUT", About())
+    return found

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from anyvirt.api import Invalid, Problem, Run, heeded, meaningless, unheeded
+from anyvirt.api import Invalid, Problem, Run, Unsupported, heeded, meaningless, unheeded
 
 from anyvirt_host.storage.backend import Backend, Found, Room, Sight
 from anyvirt_host.storage.faults import named
@@ -14,7 +14,7 @@ from anyvirt_host.storage.folder import FileDraft, Folder
 from anyvirt_host.storage.site import Live
 
 if TYPE_CHECKING:
-    from anyvirt.api import Pool
+    from anyvirt.api import Pool, Volume
 
 MODE: Final = 0o711  # of a folder that is built, where its definition says nothing else
 
@@ -46,10 +46,21 @@ class FolderPool:
     def stop(self, live: Live) -> None:
         """Nothing: the folder stays."""
 
-    def delete(self, live: Live) -> None:
+    def delete(self, live: Live, *, zeroed: bool = False) -> None:  # noqa: ARG002 - an empty one has no content
         """Remove the folder, which has to be empty."""
         with named(live.path):
             os.rmdir(live.path)
+
+    def refresh(self, live: Live) -> None:
+        """See that the folder is there; what is in it is seen whenever somebody asks."""
+        self.folder(live).check()
+
+    def sources(self, asked: PoolSource | None) -> PoolSources:  # noqa: ARG002 - there is nothing to ask
+        """Nothing tells of folders that could be pools.
+
+        :raises Unsupported: always.
+        """
+        raise Unsupported("storage", "asking what pools of this type could be made of", hint="name the place yourself")
 
     def room(self, live: Live) -> Room:
         """What its file system has."""
@@ -67,6 +78,14 @@ class FolderPool:
         """The last word of its path."""
         folder, _, name = place.rpartition("/")
         return name if folder == live.path else ""
+
+    def pool_told(self, live: Live, model: Pool) -> Pool:  # noqa: ARG002 - a folder says nothing of itself
+        """The same."""
+        return model
+
+    def volume_told(self, live: Live, name: str, model: Volume) -> Volume:  # noqa: ARG002
+        """The same."""
+        return model
 
     def look(self, live: Live, name: str) -> Sight | None:
         """One of them."""

@@ -135,6 +135,7 @@ class Pools:
         model = kept.model.replace(
             capacity=room.capacity, allocation=room.capacity - room.available, available=room.available
         )
+        model = backend.pool_told(live, model)
         odd = sorted(found for found in backend.names(live) if found.odd)
         notes = [f"{live.path}/{ascii(found.name)[1:-1]} is no volume: {found.odd}" for found in odd]
         return Document(model=model, notes=notes)

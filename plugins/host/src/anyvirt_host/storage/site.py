@@ -35,6 +35,7 @@ class Live(NamedTuple):
     :param source: what it was made of there, such as a device; empty where that is the folder itself.
     :param format: of what is on the source, where that was said.
     :param device: number of the file system that was mounted; 0 where the pool has none of its own.
+    :param more: what only its kind has, such as the servers; None where there is nothing.
     """
 
     type: str
@@ -43,6 +44,7 @@ class Live(NamedTuple):
     boot: str = ""
     format: str = ""
     device: int = 0
+    more: dict[str, Any] | None = None
 
     @classmethod
     def of(cls, text: str, boot: str) -> Live | None:

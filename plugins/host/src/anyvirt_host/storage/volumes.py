@@ -216,7 +216,8 @@ class Volumes(Pools):
                     f"{path} looks like {seeming}, and nobody declared it: it is taken for raw, as a guest may have"
                     " written that"
                 )
-        return Answer(Document(model=described(path, name, sight, said, header), notes=notes))
+        model = self.backend(live).volume_told(live, name, described(path, name, sight, said, header))
+        return Answer(Document(model=model, notes=notes))
 
     def _above(self, live: Live, backend: Backend, path: str) -> list[str]:
         """The volumes of the pool whose backing file a path is, by name.
