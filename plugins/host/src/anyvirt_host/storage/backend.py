@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 from anyvirt.api import Invalid, Problem
 
 if TYPE_CHECKING:
-    from anyvirt.api import Pool, Progress, Run, Volume
+    from anyvirt.api import Pool, PoolSource, PoolSources, Progress, Run, Volume
 
     from anyvirt_host.storage.site import Live
     from anyvirt_host.storage.wish import Wish

@@ -14,7 +14,7 @@ from anyvirt_host.storage.folder import FileDraft, Folder
 from anyvirt_host.storage.site import Live
 
 if TYPE_CHECKING:
-    from anyvirt.api import Pool, Volume
+    from anyvirt.api import Pool, PoolSource, PoolSources, Volume
 
 MODE: Final = 0o711  # of a folder that is built, where its definition says nothing else
 

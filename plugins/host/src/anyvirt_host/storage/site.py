@@ -35,6 +35,9 @@ class Live(NamedTuple):
     :param source: what it was made of there, such as a device; empty where that is the folder itself.
     :param format: of what is on the source, where that was said.
     :param device: number of the file system that was mounted; 0 where the pool has none of its own.
+    :param options: of the mount, beyond those that every one has; commas between them.
+    :param cow: ``yes`` or ``no`` where the definition says whether its folder copies on write.
+    :param counts: ``capacity`` where the definition says that this is the allocation of each volume.
     :param more: what only its kind has, such as the servers; None where there is nothing.
     """
 
@@ -44,6 +47,9 @@ class Live(NamedTuple):
     boot: str = ""
     format: str = ""
     device: int = 0
+    options: str = ""
+    cow: str = ""
+    counts: str = ""
     more: dict[str, Any] | None = None
 
     @classmethod
