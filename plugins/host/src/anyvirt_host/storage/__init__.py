@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from anyvirt.api import Host, Invalid, StoreBook, Unsupported, Uri, impl
+from anyvirt.api import Host, Invalid, Secret, StoreBook, Unsupported, Uri, impl
 
 from anyvirt_host.storage.service import Alone, Service
 from anyvirt_host.storage.site import Site
@@ -34,4 +34,10 @@ def _site(uri: Uri, host: Host) -> Site:
             "storage", f"a host that is reached over {uri.transport or 'a network'}", hint=f"use {uri.path} there"
         )
     scope = host.scope
-    return Site(scope.files("storage"), scope.locks, scope.boot_id, host.run)
+
+    def secret(use: str, text: str) -> Secret:
+        if host.secrets is None:
+            raise Unsupported("storage", "secrets", hint="the connection has nobody who keeps them")
+        return host.secrets.find(use, text)
+
+    return Site(scope.files("storage"), scope.locks, scope.boot_id, host.run, secret)

@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 from anyvirt.api import Invalid, Problem
 
 if TYPE_CHECKING:
-    from anyvirt.api import Pool, PoolSource, PoolSources, Progress, Run, Volume
+    from anyvirt.api import Pool, PoolSource, PoolSources, Progress, Run, Secret, Volume
 
     from anyvirt_host.storage.site import Live
     from anyvirt_host.storage.wish import Wish
 
 KINDS: Final = {"dir": "folder_pool", "fs": "fs_pool"}
 SHARED: Final = ("disk", "iscsi", "scsi")  # kinds whose target path has volumes of other pools, too
+ASKING: Final = ("rbd", "iscsi-direct")  # kinds whose servers ask who one is
 
 
 class Room(NamedTuple):
@@ -209,9 +210,10 @@ class Backend(Protocol):
         ...
 
 
-def backend_of(kind: str, run: Run) -> Backend:
+def backend_of(kind: str, run: Run, secret: Callable[[str, str], Secret] | None = None) -> Backend:
     """The back-end of a type of pool.
 
+    :param secret: gives the value of a secret for a use (``ceph``, ``iscsi``) and its UUID or name.
     :raises Invalid: (``unsupported.config``) there is none.
     """
     home = KINDS.get(kind)
@@ -219,7 +221,8 @@ def backend_of(kind: str, run: Run) -> Backend:
         way_out = "libvirt has no back-end for it either" if kind == "sheepdog" else f"there are {', '.join(KINDS)}"
         text = f"there is no back-end for pools of the type {kind!r}"
         raise Invalid([Problem("unsupported.config", "/@type", None, text, way_out)])
-    return cast("Backend", import_module(f"anyvirt_host.storage.{home}").backend(run))
+    made = import_module(f"anyvirt_host.storage.{home}").backend
+    return cast("Backend", made(run, secret) if kind in ASKING else made(run))
 
 
 def about(kind: str) -> About:

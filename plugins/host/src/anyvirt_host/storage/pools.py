@@ -21,7 +21,7 @@ T = TypeVar("T")
 class Pools:
     """A pool is a definition in the store and, while it is active, what it was started as."""
 
-    def __init__(self, opened: Callable[[], Site], find: Callable[[str, Run], Backend] = backend_of) -> None:
+    def __init__(self, opened: Callable[[], Site], find: Callable[[str, Run], Backend] | None = None) -> None:
         self._opened, self._find = opened, find
         self._backends: dict[str, Backend] = {}
 
@@ -36,7 +36,8 @@ class Pools:
 
     def _backend(self, kind: str) -> Backend:
         if kind not in self._backends:
-            self._backends[kind] = self._find(kind, self.site.run)
+            site, find = self.site, self._find
+            self._backends[kind] = find(kind, site.run) if find else backend_of(kind, site.run, site.secret)
         return self._backends[kind]
 
     @impl

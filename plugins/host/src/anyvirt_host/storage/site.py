@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from anyvirt.api import NotFound, Ref, WrongState
 
 if TYPE_CHECKING:
-    from anyvirt.api import Row, Run, Store
+    from anyvirt.api import Row, Run, Secret, Store
 
 _DECLARED: Final = "declared"
 
@@ -89,12 +89,14 @@ class Site:
     """The store is the only truth about pools; the folders are the only truth about volumes.
 
     :param boot: a pool that another boot started is inactive.
+    :param secret: gives the value of a secret for a use and its UUID or name; None where nobody keeps any.
     """
 
     store: Store
     locks: Locks
     boot: str
     run: Run
+    secret: Callable[[str, str], Secret] | None = None
 
     def row(self, ref: Ref) -> Row:
         """The pool's row.
