@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final
 from anyvirt.api import Invalid, Problem, Run, Unsupported, heeded, meaningless, unheeded
 
 from anyvirt_host.storage.backend import Backend, Found, Room, Sight
-from anyvirt_host.storage.faults import named
 from anyvirt_host.storage.folder import FileDraft, Folder
+from anyvirt_host.storage.ground import ground_of
 from anyvirt_host.storage.site import Live
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ class FolderPool:
 
     def build(self, live: Live, pool: Pool, *, overwrite: bool = False) -> None:  # noqa: ARG002 - nothing is lost by it
         """Make the folder where it is missing."""
-        make_folder(live.path, pool)
+        make_folder(live.path, pool, self.run)
 
     def start(self, live: Live) -> Live:
         """See that the folder is there."""
@@ -48,8 +48,7 @@ class FolderPool:
 
     def delete(self, live: Live, *, zeroed: bool = False) -> None:  # noqa: ARG002 - an empty one has no content
         """Remove the folder, which has to be empty."""
-        with named(live.path):
-            os.rmdir(live.path)
+        ground_of(self.run).remove_folder(live.path)
 
     def refresh(self, live: Live) -> None:
         """See that the folder is there; what is in it is seen whenever somebody asks."""
@@ -145,25 +144,16 @@ def target_of(asked: Pool) -> tuple[str, list[Problem]]:
     return path, []
 
 
-def make_folder(path: str, pool: Pool) -> None:
+def make_folder(path: str, pool: Pool, run: Run) -> None:
     """Make a folder and what leads to it, with the mode and the owner that the pool's definition says.
 
     One that is there stays as it is.
     """
     rights = pool.permissions
     mode = MODE if rights is None or rights.mode is None else rights.mode
-    with named(path):
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        try:
-            os.mkdir(path, 0o700)
-        except FileExistsError:
-            if not os.path.isdir(path):
-                raise
-            return
-        if rights:
-            owner = -1 if rights.owner is None else rights.owner
-            os.chown(path, owner, -1 if rights.group is None else rights.group)
-        os.chmod(path, mode & 0o7777)
+    owner = -1 if rights is None or rights.owner is None else rights.owner
+    group = -1 if rights is None or rights.group is None else rights.group
+    ground_of(run).make_folder(path, mode, (owner, group))
 
 
 def backend(run: Run) -> Backend:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Busy, Exists, Invalid, Output, Problem, Run, WrongState, heeded, unheeded
 
 from anyvirt_host.storage.backend import Backend
-from anyvirt_host.storage.faults import done, named, needing
+from anyvirt_host.storage.faults import done, needing
 from anyvirt_host.storage.folder import Folder
 from anyvirt_host.storage.folder_pool import FolderPool, make_folder, target_of
+from anyvirt_host.storage.ground import ground_of
 from anyvirt_host.storage.site import Live
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class FsPool(FolderPool):
             ]
             raise Exists("file", live.source, holder=", ".join(kinds) or "something", hint="overwrite it if it may go")
         self._tool(f"mkfs.{live.format}", *words, live.source)
-        make_folder(live.path, pool)
+        make_folder(live.path, pool, self.run)
 
     def start(self, live: Live) -> Live:
         """Mount it, unless it is."""
@@ -71,8 +71,7 @@ class FsPool(FolderPool):
         if not source:
             kind = ("-t", live.format) if live.format else ()
             self._tool("mount", *kind, "-o", OPTIONS, live.source, live.path)
-        with named(live.path):
-            return live._replace(device=os.stat(live.path).st_dev)
+        return live._replace(device=Folder(live.path, self.run).device())
 
     def stop(self, live: Live) -> None:
         """Unmount it, unless somebody did."""
@@ -88,11 +87,10 @@ class FsPool(FolderPool):
 
         :raises WrongState: somebody unmounted it: what is seen there now is another folder.
         """
-        with named(live.path):
-            there = os.stat(live.path).st_dev
-        if there != live.device:
+        folder = Folder(live.path, self.run)
+        if folder.device() != live.device:
             raise WrongState("unmounted", ["mounted"], "this", what=live.path, kind="pool", hint="stop it and start it")
-        return Folder(live.path, self.run)
+        return folder
 
     def _mounted(self, path: str) -> str:
         """What is mounted there; empty where nothing is."""
@@ -102,13 +100,13 @@ class FsPool(FolderPool):
 
     def _same(self, source: str, device: str) -> bool:
         """Whether a mount is of that device, or of that image through a loop device."""
-        if os.path.realpath(source) == os.path.realpath(device):
+        if ground_of(self.run).same(source, device):
             return True
         if not source.startswith("/dev/loop"):
             return False
         out = self._tool("losetup", "--json", "--list", "--output", "BACK-FILE", source, content=(0, 1))
         rows: list[dict[str, Any]] = json.loads(out.text or "{}").get("loopdevices", [])
-        return any(os.path.realpath(str(row["back-file"])) == os.path.realpath(device) for row in rows)
+        return any(ground_of(self.run).same(str(row["back-file"]), device) for row in rows)
 
     def _tool(self, *argv: str, content: tuple[int, ...] = (0,)) -> Output:
         """Run a tool; ``content`` are the statuses with which it is."""
