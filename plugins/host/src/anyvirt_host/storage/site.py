@@ -72,7 +72,10 @@ class Declared(NamedTuple):
     :param inode: of the file that it was said of, with the ``generation`` that tells it from a later file with that
         inode; another file of that name is another volume.
     :param home: what tells its folder from another one in that place.
+    :param format: of the image, as QEMU calls it.
     :param backing: path of the image below, and its format.
+    :param word: the format as its description calls it, where that is another word: ``iso`` of raw, ``raw`` of luks.
+    :param secret: UUID or usage of the secret that opens it; empty where it is not encrypted.
     """
 
     path: str
@@ -82,6 +85,8 @@ class Declared(NamedTuple):
     home: str = ""
     backing: str = ""
     backing_format: str = ""
+    word: str = ""
+    secret: str = ""
 
 
 @dataclass(frozen=True)
