@@ -181,6 +181,13 @@ class Backend(Protocol):
         """The first bytes of a volume's image."""
         ...
 
+    def wish(self, model: Volume) -> Wish:
+        """What the description of a new volume asks for.
+
+        :raises Invalid: with everything in it that such a pool's volumes cannot have.
+        """
+        ...
+
     def draft(self, live: Live, name: str, mark: str) -> Draft:
         """Begin a volume; ``mark`` tells it from others that are being made."""
         ...

@@ -9,10 +9,11 @@ from anyvirt.api import Run, Unsupported
 from anyvirt_host.storage.faults import done, needing
 
 if TYPE_CHECKING:
-    from anyvirt.api import Output, Pool, Volume
+    from anyvirt.api import Output, Pool, PoolSource, PoolSources, Volume
 
     from anyvirt_host.storage.backend import Draft
     from anyvirt_host.storage.site import Live
+    from anyvirt_host.storage.wish import Wish
 
 
 class Bare:
@@ -27,9 +28,16 @@ class Bare:
         """Refused: what the pool is on is made elsewhere."""
         raise self.cannot("building a pool", "make it with the tools of its server")
 
-    def delete(self, live: Live) -> None:  # noqa: ARG002
+    def delete(self, live: Live, *, zeroed: bool = False) -> None:  # noqa: ARG002
         """Refused: what the pool is on is removed elsewhere."""
         raise self.cannot("deleting a pool", "remove it with the tools of its server")
+
+    def refresh(self, live: Live) -> None:
+        """Nothing: it is asked anew each time."""
+
+    def sources(self, asked: PoolSource | None) -> PoolSources:  # noqa: ARG002
+        """Refused: nobody tells of them."""
+        raise self.cannot("finding sources for pools", "name the source yourself")
 
     def stop(self, live: Live) -> None:
         """Nothing: the volumes stay where they are."""
@@ -54,6 +62,10 @@ class Bare:
     def head(self, live: Live, name: str, count: int) -> bytes:  # noqa: ARG002
         """Nothing: what such a volume holds is raw, whatever it begins with."""
         return b""
+
+    def wish(self, model: Volume) -> Wish:  # noqa: ARG002
+        """Refused."""
+        raise self.cannot("making a volume", "make it on the server, then refresh the pool")
 
     def draft(self, live: Live, name: str, mark: str) -> Draft:  # noqa: ARG002
         """Refused: its volumes are made elsewhere."""

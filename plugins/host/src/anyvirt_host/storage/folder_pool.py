@@ -16,6 +16,8 @@ from anyvirt_host.storage.site import Live
 if TYPE_CHECKING:
     from anyvirt.api import Pool, PoolSource, PoolSources, Volume
 
+    from anyvirt_host.storage.wish import Wish
+
 MODE: Final = 0o711  # of a folder that is built, where its definition says nothing else
 
 
@@ -93,6 +95,12 @@ class FolderPool:
     def head(self, live: Live, name: str, count: int) -> bytes:
         """The first bytes of one."""
         return self.folder(live).head(name, count)
+
+    def wish(self, model: Volume) -> Wish:
+        """An image's."""
+        from anyvirt_host.storage.wish import wish
+
+        return wish(model)
 
     def draft(self, live: Live, name: str, mark: str) -> FileDraft:
         """Begin one."""

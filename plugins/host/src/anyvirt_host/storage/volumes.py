@@ -64,15 +64,14 @@ class Volumes(Pools):
 
     @impl
     def volume_create(self, pool: Ref, config: Document[Volume]) -> Generator[Progress, None, Ref]:
-        from anyvirt_host.storage.wish import wish
-
-        wanted = wish(config.model)
         live = self.site.live(pool, "making a volume")
+        backend = self.backend(live)
+        wanted = backend.wish(config.model)
         if wanted.backing:
             from anyvirt_host.storage.below import settled
 
             wanted = settled(wanted, self.site)
-        backend, name = self.backend(live), wanted.name
+        name = wanted.name
         path, mark = backend.place(live, name), os.urandom(6).hex()
         ref = Ref("volume", path, Ref("pool", pool.key, name=pool.name, uuid=pool.uuid), name=name)
         with Undo() as undo:
