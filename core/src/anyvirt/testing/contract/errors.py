@@ -19,6 +19,7 @@ from anyvirt.testing.marks import each, needs, proves
 MORE: Final[dict[str, dict[str, Any]]] = {
     "domain_rename": {"name": "elsewhere"},
     "domain_set_autostart": {"on": True},
+    "pool_set_autostart": {"enabled": True},
 }
 ABOUT_ONE: Final = sorted(
     name

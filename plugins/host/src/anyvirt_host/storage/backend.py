@@ -63,12 +63,14 @@ class About(NamedTuple):
         pools have none.
     :param volumes: formats of volumes, the default one first; empty where volumes have none.
     :param tools: without which no such pool works here.
+    :param root: whether they take root.
     :param makes: the tool that makes a format of pools, where not every pool needs it.
     """
 
     formats: tuple[str, ...] = ()
     volumes: tuple[str, ...] = ()
     tools: tuple[str, ...] = ()
+    root: bool = False
     makes: Mapping[str, str] = MappingProxyType({})
 
 

@@ -28,6 +28,13 @@ _PACKAGES: Final = {
     "mkfs.ext4": "e2fsprogs",
     "mkfs.xfs": "xfsprogs",
     "mkfs.vfat": "dosfstools",
+    "mkfs.udf": "udftools",
+    "mkfs.ocfs2": "ocfs2-tools",
+    "wipefs": "util-linux",
+    "blkdiscard": "util-linux",
+    "chattr": "e2fsprogs",
+    "chcon": "coreutils",
+    "stat": "coreutils",
 }
 
 
@@ -71,11 +78,16 @@ def done(out: Output, path: str) -> Output:
     return out.ok()
 
 
+def package_of(tool: str) -> str:
+    """The package that brings a tool."""
+    return _PACKAGES.get(tool, tool)
+
+
 @contextmanager
 def needing(tool: str) -> Iterator[None]:
     """Name the package where the tool is missing."""
     try:
         yield
     except Unsupported as error:
-        error.hint = f"install {_PACKAGES.get(tool, tool)}"
+        error.hint = f"install {package_of(tool)}"
         raise

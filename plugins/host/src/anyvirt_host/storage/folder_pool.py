@@ -8,16 +8,17 @@ from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import Invalid, Problem, Run, Unsupported, heeded, meaningless, unheeded
 
-from anyvirt_host.storage.backend import Backend, Found, Room, Sight
+from anyvirt_host.storage.backend import About, Backend, Found, Room, Sight
 from anyvirt_host.storage.folder import FileDraft, Folder
 from anyvirt_host.storage.ground import ground_of
 from anyvirt_host.storage.site import Live
+from anyvirt_host.storage.wish import FORMATS
 
 if TYPE_CHECKING:
     from anyvirt.api import Pool, PoolSource, PoolSources, Volume
 
     from anyvirt_host.storage.wish import Wish
-
+ABOUT: Final = About(volumes=tuple(FORMATS))
 MODE: Final = 0o711  # of a folder that is built, where its definition says nothing else
 
 

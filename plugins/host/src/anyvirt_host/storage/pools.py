@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeVar
 
-from anyvirt.api import Answer, Busy, Document, NotFound, PoolInfo, Ref, Row, VirtError, WrongState, fan_out, impl
+from anyvirt.api import (
+    Answer,
+    Document,
+    NotFound,
+    PoolChange,
+    PoolInfo,
+    PoolLifecycle,
+    Ref,
+    Row,
+    WrongState,
+    fan_out,
+    impl,
+)
 
-from anyvirt_host.storage.backend import SHARED, Backend, backend_of
-from anyvirt_host.storage.site import Live, Site, pool_ref
+from anyvirt_host.storage.backend import Backend, backend_of
+from anyvirt_host.storage.site import HALF, Live, Site, pool_ref
 
 if TYPE_CHECKING:
     from anyvirt.api import Pool, Run
@@ -54,57 +65,22 @@ class Pools:
 
     @impl
     def pool_define(self, config: Document[Pool]) -> Ref:
-        model = config.model
-        kind = str(model.type or "")
-        self._backend(kind).live(model)
-        if model.uuid is None:
-            from uuid import uuid4
-
-            model = model.replace(uuid=str(uuid4()))
-            config = Document(model=model)
-        uuid = model.uuid or ""
+        config = with_uuid(config)
+        model, uuid = config.model, config.model.uuid or ""
+        self._backend(str(model.type or "")).live(model)
+        ref = Ref("pool", uuid, name=model.name, uuid=uuid)
         with self.site.locks.hold(uuid, "define"):
-            self.site.store.define("pool", uuid, model.name, config.text)
-        return Ref("pool", uuid, name=model.name, uuid=uuid)
+            event = PoolLifecycle(ref=ref, change=PoolChange.DEFINED)
+            self.site.store.define("pool", uuid, model.name, config.text, event=event)
+            self.site.store.set_blob("pool", uuid, HALF, None)
+        return ref
 
     @impl
     def pool_undefine(self, ref: Ref) -> None:
         with self.site.locks.hold(ref.key, "undefine"):
-            self._inactive(ref, "undefine")
-            self.site.store.undefine("pool", ref.key)
-
-    @impl
-    def pool_start(self, ref: Ref) -> None:
-        with self.site.locks.hold("storage-pools", "start"), self.site.locks.hold(ref.key, "start"):
-            row = self._inactive(ref, "start")
-            found: Document[Pool] = Document(row.xml or "")
-            model = found.model
-            backend = self._backend(str(model.type or ""))
-            live = backend.live(model)._replace(boot=self.site.boot)
-            self._alone(row, live)
-            live = backend.start(live)
-            try:
-                self.site.store.set_run("pool", ref.key, live.text)
-            except VirtError:
-                with suppress(VirtError):
-                    backend.stop(live)
-                raise
-
-    @impl
-    def pool_stop(self, ref: Ref) -> None:
-        with self.site.locks.hold(ref.key, "stop"):
-            live = self.site.live(ref, "stop")
-            backend = self.backend(live)
-            try:
-                making = backend.making(live)
-            except (NotFound, WrongState):  # the place itself is gone
-                making = 0
-            if making:
-                raise Busy(
-                    ref, holder=f"{making} volume(s)", purpose="being made", hint="wait for them, or cancel them"
-                )
-            backend.stop(live)
-            self.site.store.set_run("pool", ref.key, "")
+            row = self._inactive(ref, "undefine")
+            event = PoolLifecycle(ref=pool_ref(row), change=PoolChange.UNDEFINED)
+            self.site.store.undefine("pool", ref.key, event=event)
 
     def _answers(self, refs: Sequence[Ref], ask: Callable[[Row], T]) -> Iterator[tuple[Ref, Answer[T]]]:
         """What ``ask`` says of each pool; an error of one is that one's answer, and one that hangs keeps no other."""
@@ -120,17 +96,18 @@ class Pools:
     def _info(self, row: Row) -> PoolInfo:
         live = Live.of(row.run, self.site.boot)
         if live is None:
-            return PoolInfo(active=False, autostart=row.autostart)
+            return PoolInfo(active=False, persistent=not row.transient, autostart=row.autostart)
         room = self.backend(live).room(live)
         used = room.capacity - room.available
-        return PoolInfo(True, room.capacity, used, room.available, autostart=row.autostart)
+        return PoolInfo(True, room.capacity, used, room.available, not row.transient, row.autostart)
 
     def _config(self, row: Row) -> Document[Pool]:
         """The definition; of an active pool with its sizes, and with notes of what in it is no volume."""
         kept: Document[Pool] = Document(row.xml or "")
         live = Live.of(row.run, self.site.boot)
         if live is None:
-            return kept
+            half = self.site.half(pool_ref(row))
+            return Document(kept.text, notes=[f"its building was cut short: {half} may be half made"]) if half else kept
         backend = self.backend(live)
         room = backend.room(live)
         model = kept.model.replace(
@@ -147,14 +124,11 @@ class Pools:
             raise WrongState("active", ["inactive"], operation, what=pool_ref(row), hint="stop it first")
         return row
 
-    def _alone(self, row: Row, live: Live) -> None:
-        """Refuse a second active pool over the same place: each would change what the other relies on."""
-        for other in self.site.store.rows("pool"):
-            its = Live.of(other.run, self.site.boot)
-            if other.uuid == row.uuid or its is None:
-                continue
-            place = its.path == live.path and not {its.type, live.type} & set(SHARED)
-            if place or (its.source and its.source == live.source):
-                raise Busy(
-                    live.path, holder=f"pool {other.name!r}", purpose="its own volumes", hint="stop that pool first"
-                )
+
+def with_uuid(config: Document[Pool]) -> Document[Pool]:
+    """The description, with a UUID where it has none."""
+    if config.model.uuid is not None:
+        return config
+    from uuid import uuid4
+
+    return Document(model=config.model.replace(uuid=str(uuid4())))

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 
 from anyvirt.api import JobRecord, NotFound, Ref, VirtError, impl
 
+from anyvirt_host.storage.pool_kinds import PoolKinds
+from anyvirt_host.storage.pool_states import REBUILD, PoolStates
 from anyvirt_host.storage.site import Live
 from anyvirt_host.storage.volumes import Volumes
 
 
-class Service(Volumes):
+class Service(Volumes, PoolStates, PoolKinds):
     """Storage beside a hypervisor's driver."""
 
     @impl
@@ -23,12 +25,13 @@ class Service(Volumes):
                 continue
             with self.site.locks.hold(row.uuid, "recover"), suppress(VirtError):
                 # A pool that is out of reach keeps nobody from recovering the others.
-                said += self.backend(live).sweep(live)
-                said += self._forgotten(live)
-        return said
+                said += self.swept(live)
+        return [*said, *self.unbuilt()]
 
     @impl
     def job_recover(self, record: JobRecord) -> str | None:
+        if record.hook == "pool_build":
+            return self._broken_build(record)
         if record.hook != "volume_create":
             return None
         pool = Ref("pool", str(record.undo["pool"]))
@@ -45,19 +48,17 @@ class Service(Volumes):
             return f"volume {name}: it had been made"
         return f"volume {name}: " + ("removed, it was not finished" if removed else "nothing of it was there")
 
-    def _forgotten(self, live: Live) -> Iterator[str]:
-        """Forget what was said of volumes that are gone, as long as it is their folder that is seen there now."""
-        backend = self.backend(live)
-        home = backend.home(live)
-        for kept in self.site.all_declared():
-            folder, _, name = kept.path.rpartition("/")
-            if folder == live.path and kept.home == home and backend.look(live, name) is None:
-                self.site.forget(kept.path)
-                yield f"volume {name}: what was said of it is forgotten, it is gone"
+    def _broken_build(self, record: JobRecord) -> str:
+        name, place = record.undo["label"], self.site.half(Ref("pool", str(record.undo["pool"])))
+        if not place:
+            return f"pool {name}: it had been built"
+        return f"pool {name}: its building was cut short, {place} may be half made; {REBUILD}"
 
 
 class Alone(Service):
     """The same as a driver: ``storage:///session``."""
+
+    services = ("secret",)
 
     @impl
     def connect_alive(self) -> bool:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from anyvirt.api import NotFound, Ref, WrongState
+from anyvirt.api import NotFound, Ref, VirtError, WrongState
 
 if TYPE_CHECKING:
-    from anyvirt.api import Row, Run, Secret, Store
+    from anyvirt.api import Event, Row, Run, Secret, Store
 
+HALF: Final = "half-built"  # under this key, the place of a pool whose building was cut short
 _DECLARED: Final = "declared"
 
 
@@ -125,9 +126,18 @@ class Site:
             raise WrongState("inactive", ["active"], operation, what=pool_ref(row), hint="start it first")
         return found
 
+    def half(self, ref: Ref) -> str:
+        """The place of a pool whose building was cut short; empty where none was."""
+        return (self.store.blob("pool", ref.key, HALF) or b"").decode()
+
+    def tell(self, *events: Event) -> None:
+        """Write down what was done; where there is no room for that, it has been done all the same."""
+        with suppress(VirtError):
+            self.store.append(events)
+
     def declared(self, path: str, inode: int) -> Declared | None:
         """What was said of the file that is at ``path`` now; None where nobody made it through this service."""
-        found = self.store.blob("volume", _ref(path), _DECLARED)
+        found = self.store.blob("volume", digest(path), _DECLARED)
         kept = Declared(**json.loads(found)) if found else None
         return kept if kept and (kept.path, kept.inode) == (path, inode) else None
 
@@ -138,11 +148,11 @@ class Site:
 
     def declare(self, said: Declared) -> None:
         """Keep what is said of a volume; on the disk when this returns."""
-        self.store.set_blob("volume", _ref(said.path), _DECLARED, json.dumps(said._asdict()).encode())
+        self.store.set_blob("volume", digest(said.path), _DECLARED, json.dumps(said._asdict()).encode())
 
     def forget(self, path: str) -> None:
         """Keep nothing of a volume any more."""
-        self.store.set_blob("volume", _ref(path), _DECLARED, None)
+        self.store.set_blob("volume", digest(path), _DECLARED, None)
 
 
 def pool_ref(row: Row) -> Ref:
@@ -150,7 +160,8 @@ def pool_ref(row: Row) -> Ref:
     return Ref("pool", row.uuid, name=row.name, uuid=row.uuid)
 
 
-def _ref(path: str) -> str:
+def digest(path: str) -> str:
+    """A short name for a path."""
     from hashlib import sha256
 
     # of a fixed length: a path, quoted as the name of a file, may be too long for one

@@ -1,0 +1,225 @@
+"""Hooks that bring pools to life and end them: start, create, stop, build, delete, refresh, autostart."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from anyvirt.api import (
+    Autostart,
+    Busy,
+    Document,
+    Exists,
+    Failed,
+    Interrupted,
+    NotFound,
+    PoolChange,
+    PoolLifecycle,
+    PoolRefresh,
+    Progress,
+    Ref,
+    Row,
+    VirtError,
+    WrongState,
+    impl,
+    phase,
+)
+
+from anyvirt_host.storage.backend import SHARED, Backend
+from anyvirt_host.storage.lengthy import lengthy
+from anyvirt_host.storage.pools import Pools, with_uuid
+from anyvirt_host.storage.site import HALF, Live, digest, pool_ref
+
+if TYPE_CHECKING:
+    from anyvirt.api import Pool
+
+REBUILD: Final = "build it again, overwriting what is there; or define it again, if you have seen to that yourself"
+_log = logging.getLogger(__name__)
+
+
+class Kept(NamedTuple):
+    """What is known of a pool that is about to be started or built."""
+
+    backend: Backend
+    model: Pool
+    live: Live
+
+
+class PoolStates(Pools):
+    """Whoever starts or builds a pool holds its place, so that no other pool gets it meanwhile."""
+
+    @impl
+    def pool_start(self, ref: Ref, build: bool, overwrite: bool) -> None:
+        with self._claimed(ref, "start") as (row, kept):
+            if build:
+                _all(self._make(pool_ref(row), kept, overwrite=overwrite))
+            elif self.site.half(ref):
+                raise WrongState("half built", ["built"], "start", what=pool_ref(row), hint=REBUILD)
+            live = kept.backend.start(kept.live)
+            try:
+                self.site.store.set_run("pool", ref.key, live.text, event=_told(row, PoolChange.STARTED))
+            except VirtError:
+                with suppress(VirtError):
+                    kept.backend.stop(live)
+                raise
+
+    @impl
+    def pool_create(self, config: Document[Pool], build: bool, overwrite: bool) -> Ref:
+        config, kept = self._read(config)
+        uuid, name = kept.model.uuid or "", kept.model.name
+        ref = Ref("pool", uuid, name=name, uuid=uuid)
+        with self._placed(kept.live, "create"), self.site.locks.hold(uuid, "create"):
+            for row in self.site.store.rows("pool"):
+                if row.uuid == uuid or row.name == name:
+                    hint = "start that pool, or choose another name and UUID"
+                    raise Exists("pool", name, holder=f"pool {row.name!r}, {row.uuid}", hint=hint)
+            self._alone(uuid, kept.live)
+            if build:
+                _all(self._make(ref, kept, overwrite=overwrite))
+            live = kept.backend.start(kept.live)
+            try:
+                event = PoolLifecycle(ref=ref, change=PoolChange.STARTED)
+                self.site.store.define("pool", uuid, name, config.text, transient=True, run=live.text, event=event)
+            except VirtError:
+                with suppress(VirtError):
+                    kept.backend.stop(live)
+                raise
+        return ref
+
+    @impl
+    def pool_stop(self, ref: Ref) -> None:
+        with self.site.locks.hold(ref.key, "stop"):
+            row, live = self.site.row(ref), self.site.live(ref, "stop")
+            backend = self.backend(live)
+            try:
+                making = backend.making(live)
+            except (NotFound, WrongState):  # the place itself is gone
+                making = 0
+            if making:
+                raise Busy(
+                    ref, holder=f"{making} volume(s)", purpose="being made", hint="wait for them, or cancel them"
+                )
+            backend.stop(live)
+            event = _told(row, PoolChange.STOPPED)
+            if row.transient:
+                self.site.store.undefine("pool", ref.key, event=event)
+            else:
+                self.site.store.set_run("pool", ref.key, "", event=event)
+
+    @impl
+    def pool_build(self, ref: Ref, overwrite: bool) -> Generator[Progress, None, None]:
+        with self._claimed(ref, "build") as (row, kept):
+            yield from self._make(pool_ref(row), kept, overwrite=overwrite)
+
+    @impl
+    def pool_delete(self, ref: Ref, zeroed: bool) -> None:
+        with self._claimed(ref, "delete") as (row, kept):
+            kept.backend.delete(kept.live, zeroed=zeroed)
+            self.site.store.set_blob("pool", ref.key, HALF, None)
+            self.site.tell(_told(row, PoolChange.DELETED))
+
+    @impl
+    def pool_refresh(self, ref: Ref) -> None:
+        with self.site.locks.hold(ref.key, "refresh"):
+            live = self.site.live(ref, "refresh")
+            backend = self.backend(live)
+            backend.refresh(live)
+            for said in self.swept(live):
+                _log.info("pool %s: %s", ref, said)
+            self.site.tell(PoolRefresh(ref=pool_ref(self.site.row(ref))))
+
+    @impl
+    def pool_set_autostart(self, ref: Ref, enabled: bool) -> None:
+        with self.site.locks.hold(ref.key, "autostart"):
+            row = self.site.row(ref)
+            event = Autostart(ref=pool_ref(row), on=enabled)
+            self.site.store.set_autostart("pool", ref.key, enabled, event=event)
+
+    def swept(self, live: Live) -> list[str]:
+        """Remove what killed processes left in an active pool; a sentence each."""
+        backend = self.backend(live)
+        said = backend.sweep(live)
+        home = backend.home(live)
+        for kept in self.site.all_declared():
+            name = backend.called(live, kept.path)
+            if name and kept.home == home and backend.look(live, name) is None:
+                self.site.forget(kept.path)
+                said.append(f"volume {name}: what was said of it is forgotten, it is gone")
+        return said
+
+    def unbuilt(self) -> Iterator[str]:
+        """Forget of builds that were cut short where the pool itself is gone; a sentence each."""
+        there = {row.uuid for row in self.site.store.rows("pool")}
+        for uuid, place in self.site.store.blobs("pool", HALF).items():
+            if uuid not in there:
+                self.site.store.set_blob("pool", uuid, HALF, None)
+                yield f"a pool that is gone: its building was cut short, {place.decode()} may be half made"
+
+    def _make(self, ref: Ref, kept: Kept, *, overwrite: bool) -> Generator[Progress, None, None]:
+        """Build a pool; what breaks off half-way is remembered until it was built whole, deleted, or defined anew."""
+        place, store = kept.live.source or kept.live.path, self.site.store
+        before = store.blob("pool", ref.key, HALF)
+        phase("build", pool=ref.key, label=ref.name, place=place)
+        store.set_blob("pool", ref.key, HALF, place.encode())
+        work = partial(kept.backend.build, kept.live, kept.model, overwrite=overwrite)
+        try:
+            yield from lengthy(work, f"storage:build:{ref.key}", "building")
+        except (Failed, Interrupted):
+            raise
+        except VirtError:
+            store.set_blob("pool", ref.key, HALF, before)
+            raise
+        store.set_blob("pool", ref.key, HALF, None)
+        self.site.tell(PoolLifecycle(ref=ref, change=PoolChange.CREATED))
+
+    @contextmanager
+    def _claimed(self, ref: Ref, operation: str) -> Iterator[tuple[Row, Kept]]:
+        """An inactive pool, with its place, for as long as the block lasts."""
+        _, first = self._read(Document(self._inactive(ref, operation).xml or ""))
+        with self._placed(first.live, operation), self.site.locks.hold(ref.key, operation):
+            row = self._inactive(ref, operation)
+            _, kept = self._read(Document(row.xml or ""))
+            if kept.live != first.live:
+                raise Busy(ref, purpose="another place than before", hint="try again")
+            self._alone(row.uuid, kept.live)
+            yield row, kept
+
+    @contextmanager
+    def _placed(self, live: Live, operation: str) -> Iterator[None]:
+        places = {live.source} if live.type in SHARED else {live.path, live.source}
+        with ExitStack() as held:
+            for place in sorted(places - {""}):  # always in this order: two that want both never wait for each other
+                held.enter_context(self.site.locks.hold(f"storage-{digest(place)}", operation))
+            yield
+
+    def _read(self, config: Document[Pool]) -> tuple[Document[Pool], Kept]:
+        config = with_uuid(config)
+        backend = self._backend(str(config.model.type or ""))
+        live = backend.live(config.model)._replace(boot=self.site.boot)
+        return config, Kept(backend, config.model, live)
+
+    def _alone(self, uuid: str, live: Live) -> None:
+        """Refuse a second active pool over the same place: each would change what the other relies on."""
+        for other in self.site.store.rows("pool"):
+            its = Live.of(other.run, self.site.boot)
+            if other.uuid == uuid or its is None:
+                continue
+            place = its.path and its.path == live.path and not {its.type, live.type} & set(SHARED)
+            if place or (its.source and its.source == live.source):
+                shared = live.path or live.source
+                raise Busy(
+                    shared, holder=f"pool {other.name!r}", purpose="its own volumes", hint="stop that pool first"
+                )
+
+
+def _told(row: Row, change: PoolChange) -> PoolLifecycle:
+    return PoolLifecycle(ref=pool_ref(row), change=change)
+
+
+def _all(steps: Generator[Progress, None, None]) -> None:
+    """Take every step of what is a job elsewhere."""
+    for _ in steps:
+        pass
