@@ -53,7 +53,8 @@ def test_help_loads_no_driver_no_model_and_no_rich(environ: dict[str, str]) -> N
 
 
 def test_ctrl_c_ends_it_with_130_and_no_words(environ: dict[str, str]) -> None:
-    process = subprocess.Popen([*PROGRAM, "events", "--json"], env=environ, stdout=-1, stderr=-1)
+    heard = ["env", "--default-signal=INT"]  # what runs in a shell's background is deaf to Ctrl-C
+    process = subprocess.Popen([*heard, *PROGRAM, "events", "--json"], env=environ, stdout=-1, stderr=-1)
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(timeout=1.5)
     process.send_signal(signal.SIGINT)
