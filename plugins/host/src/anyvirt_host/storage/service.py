@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
-from anyvirt.api import JobRecord, NotFound, Ref, VirtError, impl
+from anyvirt.api import Event, JobRecord, NotFound, PoolChange, PoolLifecycle, Ref, VirtError, impl
 
+from anyvirt_host.following import following
 from anyvirt_host.storage.pool_kinds import PoolKinds
 from anyvirt_host.storage.pool_states import REBUILD, PoolStates
-from anyvirt_host.storage.site import Live
+from anyvirt_host.storage.site import Live, pool_ref
 from anyvirt_host.storage.volumes import Volumes
 
 
 class Service(Volumes, PoolStates, PoolKinds):
     """Storage beside a hypervisor's driver."""
+
+    @impl
+    def events_follow(self, after: str | None) -> Iterator[Event]:
+        return following(self.site.store, after, self._so_now)
 
     @impl
     def connect_recover(self) -> Sequence[str]:
@@ -47,6 +53,13 @@ class Service(Volumes, PoolStates, PoolKinds):
         if whole:
             return f"volume {name}: it had been made"
         return f"volume {name}: " + ("removed, it was not finished" if removed else "nothing of it was there")
+
+    def _so_now(self) -> Iterator[Event]:
+        """How each pool is, told as the event that would have brought it there."""
+        for row in self.site.store.rows("pool"):
+            active = Live.of(row.run, self.site.boot) is not None
+            change = PoolChange.STARTED if active else PoolChange.STOPPED
+            yield PoolLifecycle(ref=pool_ref(row), change=change, at=time.time())
 
     def _broken_build(self, record: JobRecord) -> str:
         name, place = record.undo["label"], self.site.half(Ref("pool", str(record.undo["pool"])))

@@ -17,7 +17,9 @@ from anyvirt.api import (
     Ref,
     Undo,
     VirtError,
+    VolumeChange,
     VolumeInfo,
+    VolumeLifecycle,
     current,
     fan_out,
     impl,
@@ -95,6 +97,7 @@ class Volumes(Pools):
                 draft.publish()
             undo.keep()
             draft.close()
+        self.site.tell(VolumeLifecycle(ref=ref, change=VolumeChange.CREATED))
         return ref
 
     @impl
@@ -113,6 +116,7 @@ class Volumes(Pools):
                     raise Busy(ref, holder="a QEMU that has it open", hint="stop the guest first")
             backend.remove(live, name)
             self._forget(ref.key, sight.inode)
+        self.site.tell(VolumeLifecycle(ref=ref, change=VolumeChange.DELETED))
 
     def _volumes(
         self, refs: Sequence[Ref], ask: Callable[[Ref, Live, Sight], Answer[T]]
