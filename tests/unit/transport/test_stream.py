@@ -175,6 +175,46 @@ def test_closing_asks_whether_all_arrived_and_aborting_does_not() -> None:
     assert said == ["abandoned"]
 
 
+def test_a_close_that_the_deadline_ended_can_be_waited_for_again() -> None:
+    said: list[str] = []
+
+    def slow() -> None:
+        said.append("asked")
+        if len(said) < 3:
+            raise Interrupted("deadline", "the far end")
+
+    for abandoned in (False, True):
+        said.clear()
+        theirs, ours = os.pipe()
+        stream = Stream(writer=ours, finish=slow, abandon=lambda: said.append("abandoned"))
+        os.close(theirs)
+        with pytest.raises(Interrupted):
+            stream.close()
+        if abandoned:
+            stream.abort()
+            stream.close()
+            assert said == ["asked", "abandoned"]
+        else:
+            with pytest.raises(Interrupted):
+                stream.close()
+            stream.close()
+            stream.close()
+            stream.abort()
+            assert said == ["asked"] * 3
+
+
+def test_a_write_that_nobody_reads_says_why_where_that_is_known() -> None:
+    def why() -> None:
+        raise Failed("no room")
+
+    theirs, ours = os.pipe()
+    os.close(theirs)
+    stream = Stream(writer=ours, reason=why)
+    with pytest.raises(Failed, match="no room"):
+        stream.write(b"x")
+    stream.abort()
+
+
 def test_leaving_by_an_error_aborts() -> None:
     said: list[str] = []
     with (

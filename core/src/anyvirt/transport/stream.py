@@ -31,7 +31,9 @@ class Stream:
     :param reader: descriptor to read from, or None; a pipe, terminal, socket or file.
     :param writer: descriptor to write to, which may be the same, or None.
     :param finish: run by ``close`` when the descriptors are closed; it raises what went wrong at the far end.
+        Where the deadline ends its wait, ``close`` may be called again, to wait on.
     :param abandon: run by ``abort`` instead.
+    :param reason: run where a write finds that nobody reads any more; it raises why, where that is known.
     """
 
     def __init__(
@@ -42,9 +44,10 @@ class Stream:
         what: str = "stream",
         finish: Callable[[], object] | None = None,
         abandon: Callable[[], object] | None = None,
+        reason: Callable[[], object] | None = None,
     ) -> None:
         self._reader, self._writer, self._what = reader, writer, what
-        self._finish, self._abandon = finish, abandon
+        self._finish, self._abandon, self._reason = finish, abandon, reason
         self._lock = Lock()
         self._users = 0
         self._open = True
@@ -79,6 +82,7 @@ class Stream:
         """Write all of it.
 
         :raises Interrupted: ``deadline`` (a part may have gone), or ``lost`` when nobody reads any more.
+        :raises VirtError: why nobody does, where the other side has said it.
         """
         left = memoryview(data)
         with self._used(self._writer) as fd:
@@ -89,6 +93,8 @@ class Stream:
                 except BlockingIOError:
                     continue
                 except OSError as error:
+                    if self._reason:
+                        self._reason()
                     raise Interrupted("lost", self._what) from error
 
     def end(self) -> None:
@@ -107,14 +113,22 @@ class Stream:
         """End the stream in order; any number of times.
 
         :raises VirtError: the other side says that the data did not arrive or was not all.
+        :raises Interrupted: (``deadline``) it has not said anything yet; close again to wait on, or abort.
         """
-        if self._shut() and self._finish:
-            self._finish()
+        finish, abandon = self._shut()
+        try:
+            if finish:
+                finish()
+        except Interrupted as error:
+            if error.reason == "deadline":
+                self._finish, self._abandon = finish, abandon
+            raise
 
     def abort(self) -> None:
         """End the stream at once, its data incomplete; a call that waits in another thread is interrupted."""
-        if self._shut() and self._abandon:
-            self._abandon()
+        _, abandon = self._shut()
+        if abandon:
+            abandon()
 
     def fileno(self) -> int:
         """The descriptor to wait for before reading, for a selector; -1 once closed."""
@@ -178,14 +192,16 @@ class Stream:
             if ring in self._rings:
                 os.write(ring, b"!")
 
-    def _shut(self) -> bool:
+    def _shut(self) -> tuple[Callable[[], object] | None, Callable[[], object] | None]:
+        """Let go of the descriptors; what is left to be run by whoever ends it."""
         with self._lock:
             first, self._open = self._open, False
+            left, self._finish, self._abandon = (self._finish, self._abandon), None, None
             for ring in self._rings:
                 os.write(ring, b"!")
             if first and not self._users:
                 self._drop()
-        return first
+        return left
 
     def _drop(self) -> None:
         if self._users:
