@@ -225,9 +225,11 @@ def _hooks(cls: type) -> dict[str, Hook]:
 
 
 def _proofs(plugin: Plugin) -> tuple[Proof, ...]:
-    package = plugin.value.partition(":")[0].partition(".")[0]
-    try:
-        data = json.loads(files(package).joinpath("coverage.json").read_text("utf-8"))
-        return tuple(Proof(**row) for row in data["proven"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ()
+    whole = plugin.value.partition(":")[0]
+    for package in (whole, whole.partition(".")[0]):  # a distribution of several drivers has a file for each
+        try:
+            data = json.loads(files(package).joinpath("coverage.json").read_text("utf-8"))
+            return tuple(Proof(**row) for row in data["proven"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+    return ()

@@ -1,0 +1,45 @@
+"""Secrets of a host, for its storage and every hypervisor on it; alone as ``secret:///session`` and ``secret:///system``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from anyvirt.api import Host, Invalid, Unsupported, Uri, impl
+
+from anyvirt_host.secret.known import Known
+from anyvirt_host.secret.service import Alone, Service
+
+if TYPE_CHECKING:
+    from anyvirt_host.secret.site import Site
+
+PATHS: Final = ("session", "system")
+
+
+@impl
+def connect_open(uri: Uri, host: Host) -> Alone:
+    """Open the secrets of this host by themselves."""
+    if uri.path not in PATHS:
+        raise Invalid(f"{uri}: there are no such secrets", hint="secret:///session and secret:///system are there")
+    site = _site(uri, host)
+    return Alone(lambda: site)
+
+
+@impl
+def service_open(uri: Uri, host: Host) -> Service:
+    """The same secrets beside a driver, which finds their values in ``host.secrets``."""
+    service = Service(lambda: _site(uri, host))
+    host.secrets = Known(lambda: service.site)
+    return service
+
+
+def _site(uri: Uri, host: Host) -> Site:
+    if uri.far:
+        raise Unsupported(
+            "secret", f"a host that is reached over {uri.transport or 'a network'}", hint=f"use {uri.path} there"
+        )
+    from anyvirt_host.secret.safe import Safe  # most connections need no value of a secret
+    from anyvirt_host.secret.site import Site
+
+    scope = host.scope
+    store = scope.files("secret")
+    return Site(store, scope.locks, Safe(store, host.run, str(scope.state)))
