@@ -47,7 +47,7 @@ def test_whatever_step_it_ends_at_nothing_is_left(
     service = service_of(storage)
     ended = 0
     for step in range(1, 20):
-        making = service.volume_create(pool.ref, described("disk", 1 << 20, kind))
+        making = service.volume_create(pool.ref, described("disk", 1 << 20, kind), preallocate=False)
         try:
             for _ in range(step):
                 next(making)
@@ -67,7 +67,7 @@ def test_of_two_that_make_one_name_one_has_it(
     storage: Connection, pool: Pool, place: Path, described: Describe
 ) -> None:
     service = service_of(storage)
-    slow = service.volume_create(pool.ref, described("disk", 1 << 20))
+    slow = service.volume_create(pool.ref, described("disk", 1 << 20), preallocate=False)
     next(slow)
     made = storage.volume(storage.volume_create(pool, described("disk", 2 << 20)).wait(20))
     with pytest.raises(Exists):
@@ -80,7 +80,7 @@ def test_of_two_that_make_one_name_one_has_it(
 def test_a_pool_is_not_stopped_while_a_volume_is_being_made(
     storage: Connection, pool: Pool, place: Path, described: Describe
 ) -> None:
-    making = service_of(storage).volume_create(pool.ref, described("disk"))
+    making = service_of(storage).volume_create(pool.ref, described("disk"), preallocate=False)
     next(making)
     with pytest.raises(Busy, match="being made"):
         pool.stop()
@@ -148,7 +148,7 @@ def test_a_tool_that_is_missing_is_told_of_with_its_package(
 
     bare = Alone(lambda: replace(service_of(storage).site, run=run))
     with pytest.raises(Unsupported) as missing:
-        list(bare.volume_create(pool.ref, described("disk", 1 << 20, kind)))
+        list(bare.volume_create(pool.ref, described("disk", 1 << 20, kind), preallocate=False))
     assert package in missing.value.hint
     assert list(place.iterdir()) == []
 
@@ -217,7 +217,9 @@ def test_an_image_below_that_is_deleted_meanwhile_leaves_no_volume_without_it(
     storage: Connection, pool: Pool, place: Path, make: Make, described: Describe
 ) -> None:
     base = make("base", 8 << 20, "qcow2")
-    making = service_of(storage).volume_create(pool.ref, described("top", None, "qcow2", place / "base"))
+    making = service_of(storage).volume_create(
+        pool.ref, described("top", None, "qcow2", place / "base"), preallocate=False
+    )
     next(making)
     base.delete()
     with pytest.raises(NotFound):

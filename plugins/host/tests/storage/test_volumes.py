@@ -291,8 +291,8 @@ def test_listing_opens_no_image(pool: Pool, place: Path, make: Make) -> None:
     ("inner", "path"),
     [
         ("", "/capacity"),
-        ("<capacity>1</capacity><target><format type='vmdk'/></target>", "/target/format/@type"),
-        ("<capacity>1</capacity><target><encryption format='luks'/></target>", "/target/encryption"),
+        ("<capacity>1</capacity><target><format type='bochs'/></target>", "/target/format/@type"),
+        ("<capacity>1</capacity><target><encryption format='luks'/></target>", "/target/encryption/secret"),
         ("<capacity>1</capacity><target><compat>1.1</compat></target>", "/target/compat"),
         (
             "<target><format type='qcow2'/></target><backingStore><path>/x</path></backingStore>",

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Generator, Iterator, Mapping
 from importlib import import_module
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast, runtime_checkable
 
 from anyvirt.api import Invalid, Problem
 
 if TYPE_CHECKING:
     from anyvirt.api import Pool, PoolSource, PoolSources, Progress, Run, Secret, Volume
 
+    from anyvirt_host.storage.origin import Origin
     from anyvirt_host.storage.site import Live
     from anyvirt_host.storage.wish import Wish
 
-KINDS: Final = {"dir": "folder_pool", "fs": "fs_pool"}
+KINDS: Final = {"dir": "folder_pool", "fs": "fs_pool", "disk": "disk_pool"}
 SHARED: Final = ("disk", "iscsi", "scsi")  # kinds whose target path has volumes of other pools, too
 ASKING: Final = ("rbd", "iscsi-direct")  # kinds whose servers ask who one is
 
@@ -103,6 +104,56 @@ class Draft(Protocol):
 
     def close(self) -> None:
         """Let go of it, whatever became of it."""
+        ...
+
+
+@runtime_checkable
+class Copies(Protocol):
+    """A draft that can get the content of another volume; one that has none of this cannot."""
+
+    def copy(self, wish: Wish, origin: Origin, *, reflink: bool = False) -> Generator[Progress, None, None]:
+        """Give it its content, like ``fill``; what is beyond the original's end is empty.
+
+        :param reflink: it shares its blocks with the original.
+        :raises Unsupported: blocks cannot be shared there.
+        """
+        ...
+
+
+@runtime_checkable
+class Reached(Protocol):
+    """A kind of pool whose volumes QEMU reaches otherwise than by a path."""
+
+    def protocol(self, live: Live, name: str) -> Mapping[str, Any]:
+        """The node of QEMU's block layer that has a volume's bytes: ``{"driver": "rbd", "pool": ...}``."""
+        ...
+
+
+@runtime_checkable
+class Resizes(Protocol):
+    """A kind of pool whose raw volumes can become larger or smaller."""
+
+    def resize(self, live: Live, name: str, size: int, *, allocate: bool) -> Generator[Progress, None, None]:
+        """Make it that large, at one moment: an error, or a kill, leaves the old size.
+
+        :param allocate: with its new space taken.
+        """
+        ...
+
+    def settle(self, live: Live, name: str) -> None:
+        """Let go of what a killed process had taken for a larger size."""
+        ...
+
+
+@runtime_checkable
+class Wipes(Protocol):
+    """A kind of pool whose volumes are overwritten otherwise than by writing to their path."""
+
+    def wipe(self, live: Live, name: str, algorithm: str) -> Generator[Progress, None, None]:
+        """Overwrite all its content.
+
+        :raises Unsupported: that algorithm is none for such a pool.
+        """
         ...
 
 

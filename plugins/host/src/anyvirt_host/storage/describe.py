@@ -3,9 +3,20 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import re
+from typing import TYPE_CHECKING, Final
 
-from anyvirt.api import Permissions, Timestamps, Volume, VolumeBackingStore, VolumeFormat, VolumeTarget, VolumeType
+from anyvirt.api import (
+    Encryption,
+    Permissions,
+    SecretRef,
+    Timestamps,
+    Volume,
+    VolumeBackingStore,
+    VolumeFormat,
+    VolumeTarget,
+    VolumeType,
+)
 
 from anyvirt_host.storage.header import backing_path
 
@@ -14,26 +25,30 @@ if TYPE_CHECKING:
     from anyvirt_host.storage.header import Header
     from anyvirt_host.storage.site import Declared
 
+_UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+
 
 def described(path: str, name: str, sight: Sight, said: Declared | None, header: Header | None) -> Volume:
     """The description.
 
     :param name: in the pool; not always the last word of the path.
     :param said: what it was declared as; None for what was found.
-    :param header: of a volume that was made as qcow2; None where it has none, or none that can be.
+    :param header: of a volume that was made in a format that has one; None where it has none, or none that can be.
     """
-    kind = VolumeFormat.DIR if sight.type == "dir" else VolumeFormat(said.format) if said else VolumeFormat.RAW
+    word = "dir" if sight.type == "dir" else said.word or said.format if said else "raw"
     target = VolumeTarget(
         path=path,
-        format=kind,
+        format=VolumeFormat(word),
         permissions=Permissions(mode=sight.mode, owner=sight.owner, group=sight.group),
         timestamps=Timestamps(
             **{name: _seconds(at) for name, at in zip(("atime", "mtime", "ctime"), sight.times, strict=True)}
         ),
     )
-    plainly = said is None or kind is VolumeFormat.RAW
+    plainly = said is None or said.format == "raw"
     capacity = sight.physical if plainly else header.size if header else None
-    if header:
+    if said and said.secret:
+        target = target.replace(encryption=_encryption(said.secret))
+    if header and said and said.format == "qcow2":
         target = target.replace(
             compat="0.10" if header.version == 2 else "1.1",
             cluster_size=header.cluster,
@@ -50,6 +65,13 @@ def described(path: str, name: str, sight: Sight, said: Declared | None, header:
         target=target,
         backing_store=_below(path, said, header),
     )
+
+
+def _encryption(secret: str) -> Encryption:
+    """How it is encrypted: with a secret that is known by its UUID, or else by its usage."""
+    by_uuid = _UUID.fullmatch(secret) is not None
+    named = SecretRef(type="passphrase", uuid=secret if by_uuid else None, usage=None if by_uuid else secret)
+    return Encryption(format="luks", secrets=(named,))
 
 
 def _below(path: str, said: Declared | None, header: Header | None) -> VolumeBackingStore | None:

@@ -5,19 +5,19 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from anyvirt.api import Invalid, NotFound, Problem, Progress, Run
+from anyvirt.api import Invalid, NotFound, Progress, Run
 
 from anyvirt_host.storage.backend import Found, Room, Sight
-from anyvirt_host.storage.faults import done, needing
+from anyvirt_host.storage.errand import halt
 from anyvirt_host.storage.ground import Berth, Entry, Ground, ground_of
-from anyvirt_host.storage.wish import HIDDEN, bad_name
+from anyvirt_host.storage.imaging import Image
+from anyvirt_host.storage.wish import FOLDERS, HIDDEN, bad_name
 
 if TYPE_CHECKING:
+    from anyvirt_host.storage.origin import Origin
     from anyvirt_host.storage.wish import Wish
 
 END: Final = ".new"
-_PART: Final = 256 << 20  # bytes that are set aside in one step
-_PARTS: Final = 64
 _ODD: Final = {"l": "a symbolic link", "s": "a socket", "p": "a fifo", "c": "a character device"}
 
 
@@ -25,7 +25,7 @@ class Folder:
     """What can be done to the volumes in a folder; names are names of files, never paths."""
 
     def __init__(self, path: str, run: Run, ground: Ground | None = None) -> None:
-        self.path, self._ground = path, ground or ground_of(run)
+        self.path, self._run, self._ground = path, run, ground or ground_of(run)
 
     def check(self) -> None:
         """See that it is there and can be listed.
@@ -95,6 +95,7 @@ class Folder:
         for left, held in self.drafts():
             if held or (mark and left != mark):
                 continue
+            halt(self._run, f"{self.path}/{HIDDEN}{left}{END}")
             self._ground.clear(self.path, f"{HIDDEN}{left}{END}")
             said.append(f"{self.path}/{HIDDEN}{left}{END}: removed, a killed process was making a volume")
         return said
@@ -127,17 +128,11 @@ class FileDraft:
 
     def fill(self, wish: Wish) -> Generator[Progress, None, None]:
         """Give it its content."""
-        self._wish = wish
-        if wish.nocow:
-            self._run("chattr", "+C", self.path)  # what has no copy on write has nothing to turn off
-        yield Progress(0, wish.allocation or None, "B", "making")
-        if wish.format == "raw":
-            yield from self._raw(wish)
-        else:
-            with needing("qemu-img"):
-                self._tool("qemu-img", *qcow2_words(wish), self.path, *_size(wish))
-        self._berth.sync()
-        yield Progress(wish.allocation, wish.allocation or None, "B", "making")
+        yield from self._filled(wish, self._image(wish).make(wish))
+
+    def copy(self, wish: Wish, origin: Origin, *, reflink: bool = False) -> Generator[Progress, None, None]:
+        """Give it the content of another volume."""
+        yield from self._filled(wish, self._image(wish).copy(wish, origin, reflink=reflink))
 
     def publish(self) -> None:
         """Give it its name, its mode and its owner."""
@@ -154,46 +149,16 @@ class FileDraft:
         """Let go of it."""
         self._berth.close()
 
-    def _raw(self, wish: Wish) -> Generator[Progress, None, None]:
-        size, aside = wish.capacity or 0, wish.allocation
-        with needing("truncate"):
-            out = self._run("truncate", "-s", str(size), self.path)
-        if out.code and b"File too large" in out.err:
-            text = f"{size} bytes are more than a file can have there"
-            raise Invalid([Problem("config.range", "/capacity", None, text, "choose a smaller size")])
-        done(out, self.path)
-        step = max(_PART, -(-aside // _PARTS))
-        for start in range(0, aside, step):
-            yield Progress(start, aside, "B", "allocating")
-            with needing("fallocate"):
-                self._set_aside(start, min(step, aside - start))
+    def _image(self, wish: Wish) -> Image:
+        if wish.format in FOLDERS:
+            self._berth.become_folder()
+            self.inode, self.generation = self._berth.inode, self._berth.generation
+        return Image(self.path, self.path.rpartition("/")[0], self._run)
 
-    def _set_aside(self, start: int, count: int) -> None:
-        words = ("fallocate", "-o", str(start), "-l", str(count), self.path)
-        out = self._run(*words)
-        if out.code and b"not supported" in out.err:  # then zeros are written
-            out = self._run(words[0], "--posix", *words[1:])
-        done(out, self.path)
-
-    def _tool(self, *argv: str) -> None:
-        done(self._run(*argv), self.path)
-
-
-def qcow2_words(wish: Wish) -> list[str]:
-    """The words of ``qemu-img`` before path and size."""
-    options = {"compat": wish.compat or "1.1"}
-    if wish.cluster is not None:
-        options["cluster_size"] = str(wish.cluster)
-    if wish.lazy:
-        options["lazy_refcounts"] = "on"
-    if wish.extended_l2:
-        options["extended_l2"] = "on"
-    if wish.allocation:
-        options["preallocation"] = "falloc"
-    # Nothing below is opened: what an image says that it stands on is its own word.
-    below = ["-u", "-b", wish.backing, "-F", wish.backing_format] if wish.backing else []
-    # Everything in the comma-separated word is a number or a word of ours.
-    return ["create", "-q", "-f", "qcow2", *below, "-o", ",".join(f"{key}={value}" for key, value in options.items())]
+    def _filled(self, wish: Wish, steps: Generator[Progress, None, None]) -> Generator[Progress, None, None]:
+        self._wish = wish
+        yield from steps
+        self._berth.sync()
 
 
 def _odd(entry: Entry) -> str | None:
@@ -205,10 +170,6 @@ def _odd(entry: Entry) -> str | None:
     if entry.kind == "d" and entry.name == "lost+found":
         return None
     return _ODD.get(entry.kind, "")
-
-
-def _size(wish: Wish) -> list[str]:
-    return [] if wish.capacity is None else [str(wish.capacity)]
 
 
 def _check_backing(path: str, ground: Ground) -> None:

@@ -38,6 +38,10 @@ class Berth(Protocol):
     inode: int
     generation: int
 
+    def become_folder(self) -> None:
+        """Put a folder in the file's place; ``inode`` and ``generation`` are the folder's then."""
+        ...
+
     def sync(self) -> None:
         """Put the content on the disk.
 

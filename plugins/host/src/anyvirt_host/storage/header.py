@@ -15,6 +15,7 @@ _BACKING_FORMAT: Final = 0xE2792ACA
 _LONGEST: Final = 1023  # of a backing file's name, as the format has it
 _LAZY: Final = 1
 _EXTENDED_L2: Final = 1 << 4
+_DATA_FILE: Final = 1 << 2
 
 
 class Header(NamedTuple):
@@ -22,6 +23,8 @@ class Header(NamedTuple):
 
     :param size: bytes that a guest sees.
     :param backing: the image below as it is written there; empty where there is none.
+    :param data_file: its content is in another file, which its header names.
+    :param snapshots: how many it has inside.
     """
 
     version: int
@@ -31,6 +34,8 @@ class Header(NamedTuple):
     backing_format: str = ""
     lazy: bool = False
     extended_l2: bool = False
+    data_file: bool = False
+    snapshots: int = 0
 
 
 def looks_like(head: bytes) -> str:
@@ -68,7 +73,8 @@ def qcow2(head: bytes) -> Header:
     if at and len(name.encode("utf-8", "surrogateescape")) != length:
         raise Invalid("its qcow2 header tells of a backing file where there is none", hint="qemu-img check tells more")
     below = _extension(head, extensions, at or len(head)) if at else ""
-    return Header(version, size, 1 << bits, name, below, bool(compatible & _LAZY), bool(incompatible & _EXTENDED_L2))
+    features = (bool(compatible & _LAZY), bool(incompatible & _EXTENDED_L2), bool(incompatible & _DATA_FILE))
+    return Header(version, size, 1 << bits, name, below, *features, struct.unpack_from(">I", head, 60)[0])
 
 
 def _extension(head: bytes, at: int, end: int) -> str:

@@ -165,6 +165,17 @@ class LocalBerth:
         self.inode = os.fstat(self._fd).st_ino
         self.generation = _generation(self._fd)
 
+    def become_folder(self) -> None:
+        """A folder in the file's place."""
+        os.close(self._fd)
+        self._fd = -1
+        with named(self.path):
+            os.unlink(IMAGE, dir_fd=self._held)
+            os.mkdir(IMAGE, 0o700, dir_fd=self._held)
+            self._fd = os.open(IMAGE, _FOLDER | os.O_NOFOLLOW, dir_fd=self._held)
+        self.inode = os.fstat(self._fd).st_ino
+        self.generation = _generation(self._fd)
+
     def sync(self) -> None:
         """Put the content on the disk."""
         with named(self.path):
@@ -188,7 +199,7 @@ class LocalBerth:
         path = f"{self._folder}/{name}"
         with named(path), suppress(FileNotFoundError):
             if os.lstat(path).st_ino == self.inode:
-                os.unlink(path)
+                _remove(path)
         with named(self._place):
             _clear(self._place)
 
@@ -301,11 +312,12 @@ def _held(name: str, folder: int) -> bool:
 
 
 def _clear(place: str) -> None:
-    """Remove a hidden folder and the image in it."""
+    """Remove a hidden folder and what is in it: the image, what tools left word of."""
     for last in (False, False, True):  # a tool that outlived its maker may be quick enough to put one there again
-        with suppress(FileNotFoundError):
-            os.unlink(f"{place}/{IMAGE}")
         try:
+            for name in os.listdir(place):
+                with suppress(FileNotFoundError):
+                    _remove(f"{place}/{name}")
             os.rmdir(place)
         except FileNotFoundError:
             return
@@ -314,6 +326,16 @@ def _clear(place: str) -> None:
                 raise
         else:
             return
+
+
+def _remove(path: str) -> None:
+    """Remove a file, or a folder with what is in it; no link is followed."""
+    try:
+        os.unlink(path)
+    except IsADirectoryError:
+        from shutil import rmtree
+
+        rmtree(path)
 
 
 def _generation(fd: int) -> int:

@@ -9,13 +9,13 @@ from contextlib import suppress
 from anyvirt.api import Event, JobRecord, NotFound, PoolChange, PoolLifecycle, Ref, VirtError, impl
 
 from anyvirt_host.following import following
+from anyvirt_host.storage.making import Making
 from anyvirt_host.storage.pool_kinds import PoolKinds
 from anyvirt_host.storage.pool_states import REBUILD, PoolStates
 from anyvirt_host.storage.site import Live, pool_ref
-from anyvirt_host.storage.volumes import Volumes
 
 
-class Service(Volumes, PoolStates, PoolKinds):
+class Service(Making, PoolStates, PoolKinds):
     """Storage beside a hypervisor's driver."""
 
     @impl
@@ -38,7 +38,7 @@ class Service(Volumes, PoolStates, PoolKinds):
     def job_recover(self, record: JobRecord) -> str | None:
         if record.hook == "pool_build":
             return self._broken_build(record)
-        if record.hook != "volume_create":
+        if record.hook not in ("volume_create", "volume_create_from"):
             return None
         pool = Ref("pool", str(record.undo["pool"]))
         name = str(record.undo["volume"])

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from anyvirt.api import (
     Answer,
     Busy,
     Document,
-    Exists,
     Invalid,
     NotFound,
-    Progress,
     Ref,
-    Undo,
     VirtError,
     VolumeChange,
     VolumeInfo,
     VolumeLifecycle,
-    current,
     fan_out,
     impl,
-    phase,
 )
 
 from anyvirt_host.storage.backend import Backend, Sight
@@ -63,42 +57,6 @@ class Volumes(Pools):
         live = self._home(ref)
         self._seen(ref, live)
         return ref.key
-
-    @impl
-    def volume_create(self, pool: Ref, config: Document[Volume]) -> Generator[Progress, None, Ref]:
-        live = self.site.live(pool, "making a volume")
-        backend = self.backend(live)
-        wanted = backend.wish(config.model)
-        if wanted.backing:
-            from anyvirt_host.storage.below import settled
-
-            wanted = settled(wanted, self.site)
-        name = wanted.name
-        path, mark = backend.place(live, name), os.urandom(6).hex()
-        ref = Ref("volume", path, Ref("pool", pool.key, name=pool.name, uuid=pool.uuid), name=name)
-        with Undo() as undo:
-            with self.site.locks.hold(pool.key, "volume"):
-                if self.site.live(pool, "making a volume") != live:
-                    raise Busy(pool, purpose="another place than before", hint="try again")
-                _free(backend, live, name)
-                phase("make", pool=pool.key, volume=name, mark=mark)
-                draft = backend.draft(live, name, mark)
-            undo.callback(draft.close)
-            undo.callback(draft.drop)
-            for progress in draft.fill(wanted):
-                current().check("volume_create")
-                yield progress
-            with self.site.locks.hold(pool.key, "volume"):
-                _free(backend, live, name)  # before what was said of another one is replaced
-                phase("publish", path=path)
-                undo.callback(self._forget, path, draft.inode)
-                told = (draft.inode, wanted.format, draft.generation, backend.home(live))
-                self.site.declare(Declared(path, *told, wanted.backing, wanted.backing_format))
-                draft.publish()
-            undo.keep()
-            draft.close()
-        self.site.tell(VolumeLifecycle(ref=ref, change=VolumeChange.CREATED))
-        return ref
 
     @impl
     def volume_delete(self, ref: Ref) -> None:
@@ -178,7 +136,7 @@ class Volumes(Pools):
         if said is None or said.format == RAW:
             return sight.physical, None
         try:
-            return self._header(path, live).size, None
+            return self._header(path, live, said, sight).size, None
         except VirtError as error:
             return None, error
 
@@ -191,12 +149,16 @@ class Volumes(Pools):
         now = backend.generation(live, backend.called(live, path))
         return said if now == said.generation else None
 
-    def _header(self, path: str, live: Live) -> Header:
-        """The header of a volume that was made as qcow2."""
-        from anyvirt_host.storage.header import HEAD, qcow2
+    def _header(self, path: str, live: Live, said: Declared, sight: Sight) -> Header:
+        """The header of a volume that was made in a format that has one."""
+        from anyvirt_host.storage.header import HEAD
+        from anyvirt_host.storage.headers import header_of, vhdx
 
+        if said.format == "vhdx":  # its size is far inside
+            return vhdx(self.site.run, path)
+        backend = self.backend(live)
         try:
-            return qcow2(self.backend(live).head(live, self.backend(live).called(live, path), HEAD))
+            return header_of(said.format, backend.head(live, backend.called(live, path), HEAD), sight.physical)
         except Invalid as error:
             raise Invalid(f"{path}: {error.message}", hint=error.hint) from None
 
@@ -209,7 +171,7 @@ class Volumes(Pools):
         header, notes = None, []
         if said is not None and said.format != RAW:
             try:
-                header = self._header(path, live)
+                header = self._header(path, live, said, sight)
             except VirtError as error:
                 notes.append(error.message)
         elif said is None and sight.type == "file":
@@ -252,9 +214,3 @@ class Volumes(Pools):
     def _forget(self, path: str, inode: int) -> None:
         if self.site.declared(path, inode) is not None:
             self.site.forget(path)
-
-
-def _free(backend: Backend, live: Live, name: str) -> None:
-    """Refuse a name that a volume has."""
-    if backend.look(live, name) is not None:
-        raise Exists("volume", name, holder=f"a volume in {live.path}", hint="choose another name, or delete it")

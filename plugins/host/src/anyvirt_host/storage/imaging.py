@@ -1,0 +1,157 @@
+"""What is put into a new volume: an image of any format, empty or with the content of another one."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Final
+
+from anyvirt.api import Invalid, Problem, Progress, Run, Secret, Unsupported
+
+from anyvirt_host.storage.errand import errand
+from anyvirt_host.storage.faults import done, needing
+from anyvirt_host.storage.sealing import objects
+
+if TYPE_CHECKING:
+    from anyvirt_host.storage.origin import Origin
+    from anyvirt_host.storage.wish import Wish
+
+KEY: Final = "made"  # what QEMU calls the passphrase of the new image
+FROM: Final = "from"  # and that of the image whose content it gets
+_PART: Final = 256 << 20  # bytes that are set aside in one step
+_PARTS: Final = 64
+_SELINUX: Final = "/sys/fs/selinux/enforce"
+_NO_CLONE: Final = (b"failed to clone", b"not supported", b"cross-device")
+
+
+class Image:
+    """A file that becomes an image; all of it is done by tools, so that the file may be on any host.
+
+    :ivar path: of the file, which is there and empty.
+    :ivar place: a hidden folder that is ours, where tools leave word.
+    """
+
+    def __init__(self, path: str, place: str, run: Run) -> None:
+        self.path, self.place, self._run = path, place, run
+
+    def make(self, wish: Wish) -> Generator[Progress, None, None]:
+        """Make it an empty image."""
+        self.prepare(wish)
+        yield Progress(0, wish.allocation or None, "B", "making")
+        if wish.format == "raw":
+            yield from self._raw(wish)
+        elif wish.format == "ploop":
+            yield from self._tool("ploop", "init", "-s", f"{-(-(wish.capacity or 0) >> 20)}M", f"{self.path}/root.hds")
+        elif wish.format != "dir":
+            keys = [wish.key] if wish.key else []
+            size = [] if wish.capacity is None else [str(wish.capacity)]
+            yield from self._tool("qemu-img", *create_words(wish), self.path, *size, keys=keys)
+        yield Progress(wish.allocation, wish.allocation or None, "B", "making")
+
+    def copy(self, wish: Wish, origin: Origin, *, reflink: bool = False) -> Generator[Progress, None, None]:
+        """Make it an image with the content of another one, and what is beyond that empty."""
+        if reflink:
+            yield from self._linked(wish, origin)
+            return
+        yield from self.make(wish)
+        target = origin.sealed(wish.format, {"driver": "file", "filename": self.path}, KEY if wish.key else "")
+        keys = {name: key for name, key in ((FROM, origin.key), (KEY, wish.key)) if key}
+        words = ["convert", "-p", "-n", "--target-is-zero", *objects(list(keys)), "-O", wish.format]
+        yield from self._tool(
+            "qemu-img", *words, origin.spec, target, keys=list(keys.values()), total=origin.capacity, about="copying"
+        )
+
+    def prepare(self, wish: Wish) -> None:
+        """See to what has to be so before there is content.
+
+        :raises Unsupported: a label, on a host without SELinux.
+        """
+        if wish.label:
+            if self._run("test", "-e", _SELINUX).code:
+                hint = "remove <label>, or leave it to the host's own rules"
+                raise Unsupported("this host", f"the label {wish.label!r}: SELinux is not on there", hint=hint)
+            done(self._run("chcon", "--", wish.label, self.path), self.path)
+        if wish.nocow:
+            self._run("chattr", "+C", self.path)  # what has no copy on write has nothing to turn off
+
+    def _linked(self, wish: Wish, origin: Origin) -> Generator[Progress, None, None]:
+        """A copy that shares its blocks with the original, and is grown then."""
+        if wish.format != origin.format or wish.key or origin.key or origin.below or origin.type != "file":
+            text = "only a whole file shares its blocks, of the same format, not encrypted, on no backing file"
+            raise Unsupported("reflink", text, hint="leave reflink out")
+        self.prepare(wish)
+        yield Progress(0, origin.capacity, "B", "copying")
+        out = self._run("cp", "--reflink=always", "--", origin.path, self.path)
+        if out.code and any(word in out.err.lower() for word in _NO_CLONE):
+            what = f"sharing blocks between {origin.path!r} and a file in the new volume's folder"
+            raise Unsupported("this file system", what, hint="leave reflink out")
+        done(out, self.path)
+        size = wish.capacity or 0
+        if size > origin.capacity and wish.format == "raw":
+            done(self._run("truncate", "-s", str(size), self.path), self.path)
+        elif size > origin.capacity:
+            yield from self._tool("qemu-img", "resize", "-q", "-f", wish.format, self.path, str(size))
+        yield Progress(origin.capacity, origin.capacity, "B", "copying")
+
+    def _raw(self, wish: Wish) -> Generator[Progress, None, None]:
+        size, aside = wish.capacity or 0, wish.allocation
+        with needing("truncate"):
+            out = self._run("truncate", "-s", str(size), self.path)
+        if out.code and b"File too large" in out.err:
+            text = f"{size} bytes are more than a file can have there"
+            raise Invalid([Problem("config.range", "/capacity", None, text, "choose a smaller size")])
+        done(out, self.path)
+        yield from set_aside(self._run, self.path, 0, aside)
+
+    def _tool(
+        self, *argv: str, keys: list[Secret] | None = None, total: int | None = None, about: str = "making"
+    ) -> Generator[Progress, None, None]:
+        with needing(argv[0]):
+            out = yield from errand(self._run, *argv, keys=keys or (), folder=self.place, total=total, about=about)
+        done(out, self.path)
+
+
+def set_aside(run: Run, path: str, start: int, end: int, *, beyond: bool = False) -> Generator[Progress, None, None]:
+    """Take the space of a part of a file, bit by bit.
+
+    :param beyond: the file keeps its length.
+    """
+    step = max(_PART, -(-(end - start) // _PARTS))
+    for at in range(start, end, step):
+        yield Progress(at - start, end - start, "B", "allocating")
+        words = ["-o", str(at), "-l", str(min(step, end - at)), path]
+        with needing("fallocate"):
+            out = run("fallocate", *(["-n"] if beyond else []), *words)
+            if out.code and b"not supported" in out.err and not beyond:  # then zeros are written
+                out = run("fallocate", "--posix", *words)
+        done(out, path)
+
+
+def create_words(wish: Wish) -> list[str]:
+    """The words of ``qemu-img`` before path and size."""
+    options = dict(_options(wish))
+    # Nothing below is opened: what an image says that it stands on is its own word.
+    below = ["-u", "-b", wish.backing, "-F", wish.backing_format] if wish.backing else []
+    given = ["-o", ",".join(f"{key}={value.replace(',', ',,')}" for key, value in options.items())] if options else []
+    return ["create", "-q", "-f", wish.format, *objects([KEY] if wish.cipher else []), *below, *given]
+
+
+def _options(wish: Wish) -> Generator[tuple[str, str], None, None]:
+    if wish.format == "qcow2":
+        yield "compat", wish.compat or "1.1"
+        if wish.cluster is not None:
+            yield "cluster_size", str(wish.cluster)
+        if wish.lazy:
+            yield "lazy_refcounts", "on"
+        if wish.extended_l2:
+            yield "extended_l2", "on"
+    elif wish.format == "vpc":
+        yield "force_size", "on"  # else it is rounded to what cylinders and heads can say
+    if wish.cipher:
+        before = "" if wish.format == "luks" else "encrypt."
+        if before:
+            yield "encrypt.format", "luks"
+        yield f"{before}key-secret", KEY
+        for key, value in wish.cipher.options:
+            yield before + key, value
+    if wish.allocation or wish.preallocate:
+        yield "preallocation", "falloc" if wish.allocation else "metadata"
