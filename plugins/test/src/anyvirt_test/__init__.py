@@ -19,14 +19,16 @@ from anyvirt_test.misbehave import misbehaving
 from anyvirt_test.network import Networks
 from anyvirt_test.power import Power
 from anyvirt_test.recovery import Recovery
+from anyvirt_test.secrets import Secrets
 from anyvirt_test.stats import Figures
+from anyvirt_test.trash import Trash
 from anyvirt_test.world import World
 
 DEFAULT: Final = "default"
 PARAMETERS: Final = ("state", "fail", "delay", "hang", "libvirt", "authfile")
 
 
-class Test(Machine, Cpus, Definitions, Power, Recovery, Console, Figures, Networks, Events):
+class Test(Machine, Cpus, Definitions, Power, Recovery, Console, Figures, Networks, Secrets, Events):
     """One connection: the hooks of every area, over one world."""
 
     __test__ = False  # what pytest collects begins with the same word
@@ -34,6 +36,7 @@ class Test(Machine, Cpus, Definitions, Power, Recovery, Console, Figures, Networ
     def __init__(self, world: World, uri: Uri, host: Host) -> None:
         self.world, self.uri, self.host = world, uri, host
         self.consoles = Consoles(world)
+        self.trash = Trash(world)
 
 
 @impl

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Reason, Ref, State, Status
 
+from anyvirt_test.place import keep_volume
 from anyvirt_test.shape import Shape
-from anyvirt_test.storage import keep_volume
 from anyvirt_test.world import World
 
 if TYPE_CHECKING:

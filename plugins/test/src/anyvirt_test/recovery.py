@@ -26,4 +26,4 @@ class Recovery(Saving, Storage):
 
     @impl
     def job_recover(self, record: JobRecord) -> str | None:
-        return self.roll_back(record) or self.drop_unfinished(record)
+        return self.roll_back(record) or self.settle(record)

@@ -9,7 +9,7 @@ from typing import Final, TypeVar
 
 from anyvirt.api import Answer, Balloon, Block, BlockInfo, Cpu, DomainStats, Net, Ref, Vcpu, impl
 
-from anyvirt_test.storage import sizes_by_path
+from anyvirt_test.place import sizes_by_path
 from anyvirt_test.world import Guest, World
 
 T = TypeVar("T")

@@ -7,7 +7,9 @@ from typing import Any, Final
 
 import pytest
 
+from anyvirt.auth import Secret
 from anyvirt.client._generated_sync import Connection
+from anyvirt.document import Document
 from anyvirt.errors import CODES, Denied, NotFound, Unsupported, VirtError
 from anyvirt.hooks.table import OPENERS, SPECS
 from anyvirt.model.state import State
@@ -20,6 +22,8 @@ MORE: Final[dict[str, dict[str, Any]]] = {
     "domain_rename": {"name": "elsewhere"},
     "domain_set_autostart": {"on": True},
     "pool_set_autostart": {"enabled": True},
+    "secret_set_value": {"value": Secret("never kept")},
+    "volume_declare": {"config": Document("<volume><name>never-was</name><capacity>1</capacity></volume>")},
 }
 ABOUT_ONE: Final = sorted(
     name
@@ -27,7 +31,7 @@ ABOUT_ONE: Final = sorted(
     if spec.kind in {"call", "stream"}
     and "ref" in spec.parameters
     and not spec.all
-    and spec.area in {"domain", "storage"}
+    and spec.area in {"domain", "secret", "storage"}
 )
 PARENT: Final = Ref("pool", "00000000-dead-4000-8000-000000000001", name="no-pool")
 
