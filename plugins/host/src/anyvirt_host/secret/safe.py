@@ -97,9 +97,12 @@ class Safe:
             return [name.removeprefix(self._prefix) for name in self._keys.names(self._prefix)]
         return []
 
-    def settle(self, uuid: str) -> bool:
-        """Remove what the kernel has of a secret that is not kept there; its lock is held."""
-        kept = self._kept(uuid)
+    def settle(self, uuid: str, *, known: bool) -> bool:
+        """Remove what the kernel has of a secret that is not kept there; its lock is held.
+
+        :param known: whether there is such a secret.
+        """
+        kept = self._kept(uuid) if known else None
         return (not kept or "value" in kept) and self._forget_key(uuid)
 
     def _check(self, value: bytes, keeper: str, *, ephemeral: bool) -> None:

@@ -125,7 +125,7 @@ class Service:
         left = self.site.safe.sweep()
         for uuid in self.site.safe.keyed():
             with self.site.locks.hold(uuid, "recover"):
-                left += self.site.safe.settle(uuid)
+                left += self.site.safe.settle(uuid, known=bool(self.site.store.get_many(KIND, [uuid])))
         return [f"secrets: {left} value(s) that killed processes left are removed"] if left else []
 
     def _ref(self, ref: Ref) -> Ref:
