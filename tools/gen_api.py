@@ -35,6 +35,7 @@ NAMES: Final[dict[str, str]] = {
         "JobChange Lifecycle PoolChange PoolLifecycle PoolRefresh Reboot RtcChange SecretChange SecretLifecycle "
         "SecretValueChange so_now stamped STOPPED_BY SUSPENDED_BY TrayChange VolumeChange VolumeLifecycle WatchdogFired"
     ),
+    "anyvirt.far": "FarBook FarLocks FarScope",
     "anyvirt.feed": "Feed",
     "anyvirt.formats": "convert converted Converted Format formats",
     "anyvirt.hooks.spec": "impl",
@@ -176,6 +177,7 @@ NAMES: Final[dict[str, str]] = {
     ),
     "anyvirt.model.words": "Arch DomainType",
     "anyvirt.model.write": "dump",
+    "anyvirt.model.walk": "walk",
     "anyvirt.model.written": "model_of text_of",
     "anyvirt.model.xml": "parse",
     "anyvirt.opening": "default_uri open open_async",
@@ -189,8 +191,10 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.store.memory": "MemoryLocks MemoryStore",
     "anyvirt.store.rows": "Entry LogGap Row Told",
     "anyvirt.transport": "unix",
+    "anyvirt.transport.far": "FarRun",
     "anyvirt.transport.files": "Files",
     "anyvirt.transport.run": "Output Run",
+    "anyvirt.transport.shell": "Shell",
     "anyvirt.transport.stream": "Stream",
     "anyvirt.transport.unix": "LineSocket",
     "anyvirt.uri": "Uri",

@@ -75,6 +75,7 @@ if TYPE_CHECKING:
         so_now,
         stamped,
     )
+    from anyvirt.far import FarBook, FarLocks, FarScope
     from anyvirt.feed import Feed
     from anyvirt.formats import Converted, Format, convert, converted, formats
     from anyvirt.hooks.spec import impl
@@ -525,6 +526,7 @@ if TYPE_CHECKING:
         Unfinished,
         VolumeInfo,
     )
+    from anyvirt.model.walk import walk
     from anyvirt.model.words import Arch, DomainType
     from anyvirt.model.write import dump
     from anyvirt.model.written import model_of, text_of
@@ -540,8 +542,10 @@ if TYPE_CHECKING:
     from anyvirt.store.memory import MemoryLocks, MemoryStore
     from anyvirt.store.rows import Entry, LogGap, Row, Told
     from anyvirt.transport import unix
+    from anyvirt.transport.far import FarRun
     from anyvirt.transport.files import Files
     from anyvirt.transport.run import Output, Run
+    from anyvirt.transport.shell import Shell
     from anyvirt.transport.stream import Stream
     from anyvirt.transport.unix import LineSocket
     from anyvirt.uri import Uri
@@ -717,6 +721,10 @@ _HOMES: Final = {
     "Extent": "anyvirt.model.storage",
     "Fact": "anyvirt.model.values",
     "Failed": "anyvirt.errors",
+    "FarBook": "anyvirt.far",
+    "FarLocks": "anyvirt.far",
+    "FarRun": "anyvirt.transport.far",
+    "FarScope": "anyvirt.far",
     "FcHost": "anyvirt.model.node_device",
     "FcRemotePort": "anyvirt.model.node_device",
     "FeatureSet": "anyvirt.model.cpu_sets",
@@ -997,6 +1005,7 @@ _HOMES: Final = {
     "SevSupport": "anyvirt.model.domaincaps",
     "SgxSection": "anyvirt.model.domaincaps",
     "SgxSupport": "anyvirt.model.domaincaps",
+    "Shell": "anyvirt.transport.shell",
     "Shmem": "anyvirt.model.devices.shmem",
     "ShutdownMode": "anyvirt.model.choices",
     "Sibling": "anyvirt.model.cpu",
@@ -1153,6 +1162,7 @@ _HOMES: Final = {
     "unheeded": "anyvirt.model.heed",
     "unix": "anyvirt.transport",
     "unknown": "anyvirt.model.strict",
+    "walk": "anyvirt.model.walk",
     "with_passwords": "anyvirt.passwords",
     "within": "anyvirt.deadline",
     "without_passwords": "anyvirt.passwords",
@@ -1333,6 +1343,10 @@ __all__ = [
     "Extent",
     "Fact",
     "Failed",
+    "FarBook",
+    "FarLocks",
+    "FarRun",
+    "FarScope",
     "FcHost",
     "FcRemotePort",
     "FeatureSet",
@@ -1609,6 +1623,7 @@ __all__ = [
     "SevSupport",
     "SgxSection",
     "SgxSupport",
+    "Shell",
     "Shmem",
     "ShutdownMode",
     "Sibling",
@@ -1765,6 +1780,7 @@ __all__ = [
     "unheeded",
     "unix",
     "unknown",
+    "walk",
     "with_passwords",
     "within",
     "without_passwords",

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from anyvirt.auth import Auth, Secret
+    from anyvirt.far import FarScope
     from anyvirt.jobs import JobBook
     from anyvirt.scope import Scope
     from anyvirt.settings import Settings
@@ -77,6 +78,27 @@ class Host:
         )
 
     @cached_property
+    def far(self) -> FarScope:
+        """As ``scope``, on the host that the URI names: its state, locks and stores, and its programs under them.
+
+        :raises Denied: it has no place for state.
+        """
+        from anyvirt.errors import Unsupported
+        from anyvirt.far import FarScope
+        from anyvirt.transport.far import FarRun
+        from anyvirt.transport.ssh import SshRun
+
+        kind: Literal["session", "system"] = "system" if self.uri.path == "system" else "session"
+        if not isinstance(self.run, SshRun):
+            raise Unsupported(self.uri.scheme, "another host without ssh", hint="use the transport ssh")
+        tools = FarRun(self.run.begin, self.uri.host or "localhost")
+        try:
+            return FarScope.find(kind, tools, None if self.state_dir is None else str(self.state_dir))
+        except BaseException:
+            tools.close()
+            raise
+
+    @cached_property
     def jobs(self) -> JobBook:
         """Records of running jobs; a driver whose objects end with the process sets a ``MemoryBook``."""
         from anyvirt.store import StoreBook
@@ -93,7 +115,7 @@ class Host:
 
     def close(self) -> None:
         """End what was opened on the way to the host."""
-        run = self.__dict__.get("run")
-        close = getattr(run, "close", None)
-        if close is not None:
-            close()
+        for name in ("jobs", "far", "run"):
+            close = getattr(self.__dict__.get(name), "close", None)
+            if close is not None:
+                close()

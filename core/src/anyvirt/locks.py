@@ -21,7 +21,7 @@ from anyvirt.store.names import file_name
 
 _FIRST_NAP: Final = 0.0002
 _LONGEST_NAP: Final = 0.003
-_RELEASE: Final = "release it first; it is not re-entrant"
+RELEASE: Final = "release it first; it is not re-entrant"
 _LOOK: Final = 0.02  # how often a waiting thread looks whether its call was cancelled
 _RECORD: Final = 4096
 # Busy has to reach the caller before its own wait ends, or it would only hear of the deadline.
@@ -138,7 +138,7 @@ class Lock:
         if self._threads.acquire(blocking=False):
             return
         if self._owner == threading.get_ident():
-            raise Busy(self.label, holder="this very thread", purpose=self._purpose, hint=_RELEASE)
+            raise Busy(self.label, holder="this very thread", purpose=self._purpose, hint=RELEASE)
         while not self._threads.acquire(timeout=min(_LOOK, patience.left() or _LOOK)):
             if patience.over():
                 raise Busy(self.label, holder=f"another thread of process {os.getpid()}", purpose=self._purpose)
@@ -147,7 +147,7 @@ class Lock:
         if _try(fd):
             return
         if _mine(_read(fd)):  # through another connection to the same scope
-            raise Busy(self.label, holder="this very thread", hint=_RELEASE)
+            raise Busy(self.label, holder="this very thread", hint=RELEASE)
         while not _try(fd):
             if not patience.nap():
                 raise self._busy(fd)

@@ -119,13 +119,13 @@ class Scope:
         """The SQLite store of ``driver``; opened when it is first used."""
         from anyvirt.store.sqlite import SqliteStore
 
-        return SqliteStore(self.folder(_driver(driver)) / "store.db", driver)
+        return SqliteStore(self.folder(driver_name(driver)) / "store.db", driver)
 
     def files(self, driver: str) -> FileStore:
         """The store of ``driver`` in plain files, for drivers whose other end is a shell."""
         from anyvirt.store.files import FileStore  # most drivers use the other one
 
-        return FileStore.local(self.folder(_driver(driver)), driver, self.lock(f"store-{driver}"))
+        return FileStore.local(self.folder(driver_name(driver)), driver, self.lock(f"store-{driver}"))
 
 
 def machine_id() -> str:
@@ -201,7 +201,11 @@ def _make(folder: Path) -> None:
     folder.chmod(0o700)
 
 
-def _driver(name: str) -> str:
+def driver_name(name: str) -> str:
+    """A driver's name, which is a folder's as well.
+
+    :raises Invalid: it can be none.
+    """
     if not _DRIVER.fullmatch(name):
         raise Invalid(f"{name!r} can be no driver's name", hint="use its URI scheme")
     return name

@@ -116,6 +116,11 @@ class LocalRun:
         with _start(argv, {**self._env, **revealed(env)}, given is not None) as process:
             return _Conversation(process, argv[0], given, self._cap).output(secrets)
 
+    def begin(self, *argv: str) -> subprocess.Popen[bytes]:
+        """Start a program, in a session of its own, with pipes to it; whoever asks for it ends it."""
+        check_argv(argv)
+        return _start(argv, self._env, fed=True)
+
 
 def check_argv(argv: tuple[str, ...]) -> None:
     """Refuse words that cannot or must not be passed to a program.

@@ -18,6 +18,7 @@ from anyvirt.errors import AuthNeeded, Denied, Interrupted, Invalid, Unreachable
 from anyvirt.transport.run import TAIL, LocalRun, Output, as_bytes, check_argv, no_such_program, revealed, secrets_of
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Mapping
     from types import TracebackType
 
@@ -107,6 +108,10 @@ class SshRun:
         socket = self._connected()
         out = self._local(*self._words(socket, "-T", "-o", "ControlMaster=no"), command, input=given)
         return self._judged(out, argv[0], secrets_of(input, env), socket)
+
+    def begin(self, command: str) -> subprocess.Popen[bytes]:
+        """Start a command line there, as it is, with pipes to it; whoever asks for it ends it."""
+        return self._local.begin(*self._words(self._connected(), "-T", "-o", "ControlMaster=no"), command)
 
     def close(self) -> None:
         """End the shared connection; any number of times. A later call opens another."""

@@ -1,0 +1,139 @@
+"""``Run`` on a far host through shells that stay: what a thread runs under a lock runs in the shell that holds it."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from anyvirt.errors import Busy, VirtError
+from anyvirt.locks import RELEASE, Patience
+from anyvirt.transport.shell import Begin, Shell
+
+if TYPE_CHECKING:
+    from anyvirt.auth import Secret
+    from anyvirt.transport.run import Output
+
+_IDLE: Final = 2
+_WAIT: Final = 30.0
+
+
+@dataclass
+class _Held:
+    """What a thread holds: the shell that has the locks, and their files."""
+
+    shell: Shell | None = None
+    paths: list[str] = field(default_factory=list)
+
+
+class FarRun:
+    """``Run`` where a session of ssh for each program would cost more than the program.
+
+    A cut line frees the locks, and ends what ran under them first: nothing is changed there without its lock. What is
+    asked for afterwards in the same block fails with ``Interrupted`` (``lost``).
+
+    :param begin: starts a far command line with pipes, such as ``SshRun.begin``.
+    :param host: for messages.
+    """
+
+    def __init__(self, begin: Begin, host: str) -> None:
+        self._begin, self.host = begin, host
+        self._idle: list[Shell] = []
+        self._guard = threading.Lock()
+        self._local = threading.local()
+
+    def __repr__(self) -> str:
+        return f"FarRun({self.host!r})"
+
+    def __call__(
+        self,
+        *argv: str,
+        input: bytes | str | Secret | None = None,  # noqa: A002 - as in Run
+        env: Mapping[str, str | Secret] | None = None,
+    ) -> Output:
+        """Run a program there; see ``Run``."""
+        held = self._held.shell
+        if held is not None:
+            return held(*argv, input=input, env=env)
+        shell = self.take()
+        try:
+            return shell(*argv, input=input, env=env)
+        finally:
+            self.give(shell)
+
+    def take(self) -> Shell:
+        """A shell for oneself, to be given back, or closed."""
+        while True:
+            with self._guard:
+                shell = self._idle.pop() if self._idle else None
+            if shell is None:
+                return Shell(self._begin, self.host)
+            if shell.idle():
+                return shell
+            shell.close()
+
+    def give(self, shell: Shell) -> None:
+        """Give a shell back that holds no locks."""
+        with self._guard:
+            if shell.alive and len(self._idle) < _IDLE:
+                self._idle.append(shell)
+                return
+        shell.close()
+
+    @contextmanager
+    def holding(self, path: str, label: str, purpose: str, wait: float | None = None) -> Iterator[None]:
+        """Hold flock(2) on a file there inside the block, for this thread and the programs that it runs.
+
+        :param label: what it is the lock of, for messages.
+        :raises Busy: somebody kept it until the deadline, or for ``wait`` seconds; holder and purpose are named.
+        """
+        mine = self._held
+        if path in mine.paths:
+            raise Busy(label, holder="this very thread", purpose=purpose, hint=RELEASE)
+        outer, left = mine.shell, Patience(wait).left()
+        shell = outer or self.take()
+        try:
+            shell.hold(path, purpose, _WAIT if left is None else left)
+        except Busy:
+            if outer is None:
+                self.give(shell)
+            raise self._busy(path, label) from None
+        except BaseException:
+            if outer is None:
+                shell.close()
+            raise
+        mine.shell = shell
+        mine.paths.append(path)
+        try:
+            yield
+        finally:
+            mine.paths.pop()
+            mine.shell = outer
+            shell.release()
+            if outer is None:
+                self.give(shell)
+
+    def close(self) -> None:
+        """End the shells that nobody uses."""
+        with self._guard:
+            idle, self._idle = self._idle, []
+        for shell in idle:
+            shell.close()
+
+    @property
+    def _held(self) -> _Held:
+        found: _Held | None = getattr(self._local, "held", None)
+        if found is None:
+            found = self._local.held = _Held()
+        return found
+
+    def _busy(self, path: str, label: str) -> Busy:
+        """What the holder wrote about itself, as far as it did."""
+        said: dict[str, str] = {}
+        with suppress(VirtError):
+            text = self("cat", path).text
+            said = dict(line.split(" ", 1) for line in text.splitlines() if " " in line)
+        holder = f"process {said['pid']} of {self.host}" if "pid" in said else f"a process of {self.host}"
+        return Busy(label, holder=holder, purpose=said.get("purpose", ""), hint="wait for it, or end that process")

@@ -1,0 +1,156 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from anyvirt.auth import Secret
+from anyvirt.deadline import Deadline, within
+from anyvirt.errors import Busy, Denied, Failed, Interrupted, Invalid, Unsupported
+from anyvirt.identity import ProcessId
+from anyvirt.transport.shell import Begin, Shell
+
+WHOLE = bytes(range(1, 256)).decode("utf-8", "surrogateescape")
+HOSTILE = ["", " ", "-n", "--", "a=b", "$(id)", "`id`", "it's", '"', "\\", "\n", "line\n\n'$N'\n", "$N", "*", "\r\t"]
+
+
+def soon(seen: Callable[[], bool]) -> bool:
+    for _ in range(100):
+        if seen():
+            return True
+        time.sleep(0.02)
+    return False
+
+
+def test_every_word_arrives_byte_for_byte(shell: Shell) -> None:
+    words = [WHOLE, *WHOLE, *(f"a{letter}b" for letter in WHOLE), *HOSTILE]
+    assert shell("printf", "%s\\0", *words).ok().text.split("\0")[:-1] == words
+
+
+@pytest.mark.parametrize("data", [b"", b"short", os.fsencode(WHOLE), b"a\0b", os.urandom(300_000)], ids=len)
+def test_input_and_output_are_binary(shell: Shell, data: bytes) -> None:
+    assert shell("cat", input=data).ok().out == data
+    assert shell("cat").ok().out == b""
+
+
+def test_input_that_nobody_reads_disturbs_no_later_program(shell: Shell) -> None:
+    assert shell("true", input=os.urandom(500_000)).code == 0
+    assert shell("echo", "next").ok().text == "next\n"
+
+
+def test_status_output_and_error_come_apart(shell: Shell) -> None:
+    out = shell("sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (out.code, out.out, out.err, out.tool) == (3, b"out\n", b"err\n", "sh")
+    with pytest.raises(Failed, match="sh ended with status 3: err"):
+        out.ok()
+
+
+def test_output_past_the_cap_is_thrown_away_and_said_to_be_cut(begin: Begin) -> None:
+    shell = Shell(begin, "far", cap=100_000)
+    try:
+        out = shell("head", "-c", "1000000", "/dev/zero")
+        assert out.cut
+        assert out.out.startswith(bytes(100_000))
+        for size in (99_999, 100_000):
+            out = shell("head", "-c", str(size), "/dev/zero")
+            assert (out.cut, len(out.out)) == (False, size)
+    finally:
+        shell.close()
+
+
+def test_a_program_that_is_missing_or_may_not_be_run_says_so(shell: Shell, tmp_path: Path) -> None:
+    with pytest.raises(Unsupported, match="no-such-tool"):
+        shell("no-such-tool")
+    (tmp_path / "tool").write_text("#!/bin/sh\n")
+    with pytest.raises(Denied, match="tool"):
+        shell(str(tmp_path / "tool"))
+    with pytest.raises(Invalid):
+        shell("a=b")
+
+
+def test_variables_arrive_and_no_secret_stands_in_a_command_line(shell: Shell) -> None:
+    script = 'printf "%s|%s" "$PW" "$LC_ALL"; cat; cat /proc/*/cmdline 2>/dev/null'
+    for given in (Secret("hunter2 'x'\n"), b"much" * 20_000):
+        out = shell("sh", "-c", script, env={"PW": Secret("hunter3\n\xe9")}, input=given).ok().text
+        assert out.startswith("hunter3\n\xe9|C" + ("hunter2 'x'\n" if isinstance(given, Secret) else "much"))
+        assert out.count("hunter") == (2 if isinstance(given, Secret) else 1)
+    assert shell("sh", "-c", "cat >&2", input=Secret("hunter2")).err == b"***"
+    with pytest.raises(Invalid):
+        shell("true", env={"a-b": "c"})
+
+
+def test_it_knows_which_process_it_is(shell: Shell) -> None:
+    process = ProcessId.from_json(shell.identity)
+    assert process.alive()
+    shell.close()
+    assert soon(lambda: process.alive() is False)
+
+
+def test_what_runs_at_the_deadline_is_ended_there(shell: Shell, tmp_path: Path) -> None:
+    script = 'echo $$ >"$1"; (sleep 60; :) & sleep 60'
+    began = time.monotonic()
+    with pytest.raises(Interrupted) as caught, within(Deadline(0.5)):
+        shell("sh", "-c", script, "sh", str(tmp_path / "pid"))
+    assert caught.value.reason == "deadline"
+    assert time.monotonic() - began < 3
+    group = int((tmp_path / "pid").read_text())
+    assert soon(lambda: not _group_of(group))
+    assert not shell.alive
+    with pytest.raises(Interrupted, match="lost"):
+        shell("true")
+
+
+def _group_of(pid: int) -> list[str]:
+    """Processes whose session began with that process, or with its parent."""
+    found = subprocess.run(["ps", "-eo", "pid,sid,args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in found.splitlines() if "sleep 60" in line and str(pid) in line.split()[:2]]
+
+
+def test_a_lock_is_the_one_that_flock_takes_and_says_who_has_it(shell: Shell, tmp_path: Path) -> None:
+    lock = tmp_path / "a $(lock)\n"
+    shell.hold(str(lock), "a purpose", 1)
+    assert subprocess.run(["flock", "-n", lock, "true"], check=False).returncode == 1
+    assert f"pid {shell.identity['pid']}\n" in lock.read_text()
+    assert "purpose a purpose\n" in lock.read_text()
+    assert lock.stat().st_mode & 0o777 == 0o600
+    shell.release()
+    assert subprocess.run(["flock", "-n", lock, "true"], check=False).returncode == 0
+
+
+def test_a_lock_that_another_has_is_busy_and_the_shell_goes_on(shell: Shell, begin: Begin, tmp_path: Path) -> None:
+    other, lock = Shell(begin, "far"), str(tmp_path / "lock")
+    shell.hold(lock, "first", 1)
+    try:
+        with pytest.raises(Busy):
+            other.hold(lock, "second", 0.1)
+        other.hold(str(tmp_path / "another"), "second", 0.1)
+        assert other("echo", "here").text == "here\n"
+    finally:
+        other.close()
+
+
+def test_a_lock_that_cannot_be_made_fails_and_the_shell_goes_on(shell: Shell, tmp_path: Path) -> None:
+    with pytest.raises(Failed, match="cannot be locked"):
+        shell.hold(str(tmp_path / "missing/lock"), "x", 1)
+    shell.hold(str(tmp_path), "a folder", 1, folder=True)
+    assert subprocess.run(["flock", "-n", tmp_path, "true"], check=False).returncode == 1
+
+
+def test_a_cut_line_ends_the_program_first_and_then_frees_the_lock(
+    shell: Shell, cut: Callable[[], None], tmp_path: Path
+) -> None:
+    lock, ring = tmp_path / "lock", tmp_path / "ring"
+    shell.hold(str(lock), "changing", 1)
+    script = f'flock -n "{lock}" true || echo held >"$1"; exec sleep 60'
+    cutter = threading.Thread(target=lambda: cut() if soon(ring.exists) else None)
+    cutter.start()
+    with pytest.raises(Interrupted) as caught:
+        shell("sh", "-c", script, "sh", str(ring))
+    cutter.join()
+    assert caught.value.reason == "lost"
+    assert ring.read_text() == "held\n"
+    assert subprocess.run(["flock", "-w", "5", lock, "true"], check=False).returncode == 0
