@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 from anyvirt.api import Invalid, NotFound, Progress, Run
 
 from anyvirt_host.storage.backend import Found, Room, Sight
+from anyvirt_host.storage.content import PART
 from anyvirt_host.storage.errand import halt
 from anyvirt_host.storage.ground import Berth, Entry, Ground, ground_of
 from anyvirt_host.storage.imaging import Image
@@ -89,6 +90,11 @@ class Folder:
         for hidden, held in self._ground.berths(self.path, HIDDEN, END):
             yield hidden[len(HIDDEN) : -len(END)], held
 
+    def making(self) -> int:
+        """How many are being made, or get other content, by somebody who still is at it."""
+        parts = self._ground.berths(self.path, HIDDEN, PART)
+        return sum(held for _, held in self.drafts()) + sum(held for _, held in parts)
+
     def sweep(self, mark: str = "") -> list[str]:
         """Remove what killed makers left; nobody may begin a volume meanwhile."""
         said = []
@@ -163,6 +169,8 @@ class FileDraft:
 
 def _odd(entry: Entry) -> str | None:
     """Why it is no volume; empty for one, None for what nobody needs to hear of."""
+    if entry.name.startswith(HIDDEN) and entry.name.endswith(PART):
+        return "what came of an upload to a volume, kept until it is resumed or another one begins"
     if entry.name.startswith(HIDDEN):
         return "a volume that is being made, or what a killed process left of one"
     if bad := bad_name(entry.name):

@@ -109,7 +109,7 @@ class FolderPool:
 
     def making(self, live: Live) -> int:
         """How many somebody is at."""
-        return sum(held for _, held in self.folder(live).drafts())
+        return self.folder(live).making()
 
     def sweep(self, live: Live, mark: str = "") -> list[str]:
         """Remove what killed makers left."""

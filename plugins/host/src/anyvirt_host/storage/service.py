@@ -13,9 +13,10 @@ from anyvirt_host.storage.making import Making
 from anyvirt_host.storage.pool_kinds import PoolKinds
 from anyvirt_host.storage.pool_states import REBUILD, PoolStates
 from anyvirt_host.storage.site import Live, pool_ref
+from anyvirt_host.storage.transfers import Transfers
 
 
-class Service(Making, PoolStates, PoolKinds):
+class Service(Making, Transfers, PoolStates, PoolKinds):
     """Storage beside a hypervisor's driver."""
 
     @impl

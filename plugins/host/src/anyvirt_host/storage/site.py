@@ -77,6 +77,7 @@ class Declared(NamedTuple):
     :param backing: path of the image below, and its format.
     :param word: the format as its description calls it, where that is another word: ``iso`` of raw, ``raw`` of luks.
     :param secret: UUID or usage of the secret that opens it; empty where it is not encrypted.
+    :param heir: inode of a file with another content of the volume that may take its place, with its generation.
     """
 
     path: str
@@ -88,6 +89,8 @@ class Declared(NamedTuple):
     backing_format: str = ""
     word: str = ""
     secret: str = ""
+    heir: int = 0
+    heir_generation: int = 0
 
 
 @dataclass(frozen=True)
@@ -139,6 +142,8 @@ class Site:
         """What was said of the file that is at ``path`` now; None where nobody made it through this service."""
         found = self.store.blob("volume", digest(path), _DECLARED)
         kept = Declared(**json.loads(found)) if found else None
+        if kept and kept.heir and kept.heir == inode:
+            kept = kept._replace(inode=inode, generation=kept.heir_generation, heir=0, heir_generation=0)
         return kept if kept and (kept.path, kept.inode) == (path, inode) else None
 
     def all_declared(self) -> Iterator[Declared]:
