@@ -99,8 +99,13 @@ class Bare:
         """The error for what such a pool has not."""
         return Unsupported("storage", f"{what} of the type {self.kind}", hint=hint)
 
-    def tool(self, *argv: str, content: tuple[int, ...] = (0,), about: str = "") -> Output:
-        """Run a tool; ``content`` are the statuses with which it is, ``about`` is what it is asked about."""
+    def tool(self, *argv: str, content: tuple[int, ...] = (0,), about: str = "", given: str | None = None) -> Output:
+        """Run a tool.
+
+        :param content: the statuses with which it is.
+        :param about: what it is asked about; its last word unless given.
+        :param given: its input.
+        """
         with needing(argv[0]):
-            out = self.run(*argv)
+            out = self.run(*argv, input=given)
         return out if out.code in content else done(out, about or argv[-1])

@@ -28,6 +28,26 @@ _PACKAGES: Final = {
     "mkfs.ext4": "e2fsprogs",
     "mkfs.xfs": "xfsprogs",
     "mkfs.vfat": "dosfstools",
+    "sfdisk": "fdisk (Debian, Ubuntu), util-linux (Fedora)",
+    "lsblk": "util-linux",
+    "addpart": "util-linux",
+    "delpart": "util-linux",
+    "resizepart": "util-linux",
+    "blockdev": "util-linux",
+    "kpartx": "kpartx",
+    "rbd": "ceph-common",
+    "ceph": "ceph-common",
+    "iscsi-ls": "libiscsi-bin (Debian, Ubuntu), libiscsi-utils (Fedora)",
+    "iscsi-readcapacity16": "libiscsi-bin (Debian, Ubuntu), libiscsi-utils (Fedora)",
+    "iscsi-inq": "libiscsi-bin (Debian, Ubuntu), libiscsi-utils (Fedora)",
+    "qemu-storage-daemon": "qemu-system-common (Debian, Ubuntu), qemu-img (Fedora)",
+    "qemu-io": "qemu-utils (Debian, Ubuntu), qemu-img (Fedora)",
+    "gluster": "glusterfs-cli",
+    "mount.glusterfs": "glusterfs-client (Debian, Ubuntu), glusterfs-fuse (Fedora)",
+    "zfs": "zfsutils-linux (Debian contrib, Ubuntu), zfs (elsewhere)",
+    "zpool": "zfsutils-linux (Debian contrib, Ubuntu), zfs (elsewhere)",
+    "vstorage-mount": "vstorage-client (Virtuozzo)",
+    "vstorage": "vstorage-client (Virtuozzo)",
     "mkfs.udf": "udftools",
     "mkfs.ocfs2": "ocfs2-tools",
     "wipefs": "util-linux",
@@ -63,6 +83,13 @@ def coded(error: OSError, path: str) -> VirtError:
     failed = Failed(f"{path!r}: {words}", native={"errno": errno.errorcode.get(error.errno or 0, "?"), "path": path})
     if error.errno in _FULL:
         failed.code, failed.hint = "file.no-space", "free space there; nothing was left half-made"
+    return failed
+
+
+def full(text: str, hint: str) -> Failed:
+    """The error for what has no room left, where no tool has to fail first."""
+    failed = Failed(text, hint=hint)
+    failed.code = "file.no-space"
     return failed
 
 
