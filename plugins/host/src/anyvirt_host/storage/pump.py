@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
-    from anyvirt.sparse import SparseDecoder
+    from anyvirt.api import SparseDecoder
 
 DATA = 3
 CHUNK = 1 << 20
@@ -115,14 +115,14 @@ def download(spec: dict[str, Any]) -> None:
         raise Refused("past", f"it has {size} bytes, and {start} is past them")
     say(ready=True, size=size)
     if spec["sparse"]:
-        from anyvirt.sparse import data_head, hole
+        from anyvirt.api import sparse
 
         for at, stop, full in parts(fd, start, end, zeros=spec["block"]):
             if full:
-                write(DATA, data_head(stop - at))
+                write(DATA, sparse.data_head(stop - at))
                 send(fd, at, stop)
             else:
-                write(DATA, hole(stop - at))
+                write(DATA, sparse.hole(stop - at))
     else:
         send(fd, start, end)
     say(done=end - start)
@@ -446,7 +446,7 @@ def received(target: Target, *, sparse: bool) -> None:
     """Take all that comes."""
     decoder: SparseDecoder | None = None
     if sparse:
-        from anyvirt.sparse import SparseDecoder
+        from anyvirt.api import SparseDecoder
 
         decoder = SparseDecoder()
     while data := os.read(DATA, CHUNK):
@@ -464,7 +464,7 @@ def received(target: Target, *, sparse: bool) -> None:
 
 def records(decoder: SparseDecoder, data: bytes) -> Iterator[bytes | int]:
     """Bytes, and lengths of holes."""
-    from anyvirt.errors import Invalid
+    from anyvirt.api import Invalid
 
     try:
         for part in decoder.feed(data):
@@ -475,7 +475,7 @@ def records(decoder: SparseDecoder, data: bytes) -> Iterator[bytes | int]:
 
 def decoder_end(decoder: SparseDecoder) -> None:
     """See that the records are whole, unless whoever sent them was cut short."""
-    from anyvirt.errors import Invalid
+    from anyvirt.api import Invalid
 
     try:
         decoder.end()
