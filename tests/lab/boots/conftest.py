@@ -7,24 +7,21 @@ import re
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 
 import anyvirt
-import anyvirt_qemu
 import guest as small_guest
 import pytest
+from anyvirt.api import Secret
 from anyvirt.client._generated_sync import Connection
-from anyvirt.host import Host
-from anyvirt.session import Member, Session
-from anyvirt.settings import Settings
-from anyvirt.uri import Uri
 from boot_stage import media
 from boot_stage.full import full as full_guest
 from boot_stage.machine import Kinds
 from qemu_stage.small import URI, built
 
+UUID_DASHES = 4
+USAGE = ("<usage type='volume'><volume>", "</volume></usage>")
 FIGURES = Path(__file__).with_name("kinds.json")
 
 
@@ -51,15 +48,16 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Connection]
 
 @pytest.fixture
 def unlocking(tmp_path: Path) -> Iterator[Callable[[dict[str, bytes]], Connection]]:
-    """Connections whose driver has been given the values of secrets."""
-    with ExitStack() as opened:
+    """Connections that keep these values of secrets and no others, each by UUID or by the volume that it is for."""
+    with anyvirt.open(URI, state_dir=tmp_path / "state") as opened:
 
         def connect(values: dict[str, bytes]) -> Connection:
-            uri = Uri.of(URI)
-            host = Host(uri, Settings.read(), state_dir=tmp_path / "state", given={"secrets": values})
-            driver = anyvirt_qemu.connect_open(uri, host)
-            session = Session(uri, host, [Member("qemu", "anyvirt-qemu", "0", driver)], timeout=30)
-            return opened.enter_context(Connection(session))
+            for one in opened.secret_list():
+                one.undefine()
+            for text, value in values.items():
+                named = f"<uuid>{text}</uuid>" if text.count("-") == UUID_DASHES else f"{USAGE[0]}{text}{USAGE[1]}"
+                opened.secret_define(f"<secret private='yes'>{named}</secret>").set_value(Secret(value.decode()))
+            return opened
 
         yield connect
 

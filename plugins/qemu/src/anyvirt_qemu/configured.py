@@ -26,10 +26,10 @@ TOP: Final[Mapping[str, type]] = {
     "partition": str,
 }
 TABLES: Final[Mapping[str, Mapping[str, type]]] = {
-    "vnc": {"certificates": str, "key": str, "password": str, "sasl": bool, "socket": bool, "tls": bool},
-    "spice": {"certificates": str, "key": str, "password": str, "sasl": bool, "socket": bool},
-    "chardev": {"certificates": str, "key": str, "tls": bool},
-    "nbd": {"certificates": str, "key": str},
+    "vnc": {"certificates": str, "key": str, "secret": str, "password": str, "sasl": bool, "socket": bool, "tls": bool},
+    "spice": {"certificates": str, "key": str, "secret": str, "password": str, "sasl": bool, "socket": bool},
+    "chardev": {"certificates": str, "key": str, "secret": str, "tls": bool},
+    "nbd": {"certificates": str, "key": str, "secret": str},
     "limits": {"core": int, "files": int, "memlock": int, "oom": int, "processes": int},
     "hugepages": {"mounts": list},
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path
@@ -37,13 +37,11 @@ class Site:
     """One connection's view of the guests on this host.
 
     :param step: called before each lasting effect with its name; tests kill themselves there.
-    :param secrets: values of secrets by UUID or usage, given by who opens the connection.
     """
 
     def __init__(self, uri: Uri, host: Host) -> None:
         self.uri, self.host = uri, host
         self.step: Callable[[str], None] = host.given.get("step", _nothing)
-        self.secrets: Mapping[str, bytes] = host.given.get("secrets", {})
         self._probed: dict[str, Capability] = {}
 
     @cached_property

@@ -16,7 +16,19 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from anyvirt.api import Connection, Denied, Failed, Host, Interrupted, Invalid, Settings, Uri, VirtError
+from anyvirt.api import (
+    Connection,
+    Denied,
+    Failed,
+    Host,
+    Interrupted,
+    Invalid,
+    NotFound,
+    Secret,
+    Settings,
+    Uri,
+    VirtError,
+)
 from anyvirt.testing import connected
 from anyvirt_qemu import connect_open
 from anyvirt_qemu.hosting import states
@@ -47,6 +59,19 @@ def need(*names: str) -> None:
             pytest.skip(f"{name} is not installed")
 
 
+class Held:
+    """Who has values of secrets, by UUID."""
+
+    def __init__(self, values: Mapping[str, bytes]) -> None:
+        self.values = values
+
+    def find(self, use: str, text: str) -> Secret:
+        if text not in self.values:
+            raise NotFound(text, "secret")
+        assert use == "vtpm"
+        return Secret(self.values[text].decode())
+
+
 class Stage:
     """Guests in a state folder of their own."""
 
@@ -60,8 +85,8 @@ class Stage:
         :param path: folders in which programs are looked for before all others.
         """
         settings = Settings.read({**os.environ, "PATH": f"{path}:{os.environ['PATH']}"} if path else None)
-        given = {"step": self.steps.append, "secrets": secrets or {}}
-        host = Host(Uri.of(URI), settings, state_dir=self.state, given=given)
+        host = Host(Uri.of(URI), settings, state_dir=self.state, given={"step": self.steps.append})
+        host.secrets = Held(secrets or {})
         driver: Any = connect_open(Uri.of(URI), host)
         return connected(driver, URI, on=host), driver._site
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from anyvirt.api import Denied, Domain, Invalid, parse
+from anyvirt.api import Denied, Domain, Invalid, NotFound, Secret, parse
 from anyvirt_qemu import configured
 from anyvirt_qemu.configured import Configured
 from anyvirt_qemu.readiness import serving
@@ -68,6 +68,25 @@ def test_every_key_reaches_whoever_reads_it(file: Path) -> None:
     assert (made.keys, made.passwords) == ({"vnc": b"opens"}, {"vnc": "letters"})
     assert (made.vnc_tls, made.vnc_sasl, made.spice_sasl, made.chardev_tls) == (True, True, True, True)
     assert (made.sockets, made.sandbox) == (frozenset({"vnc"}), False)
+
+
+class Keeper:
+    """Has one secret for TLS."""
+
+    def find(self, use: str, text: str) -> Secret:
+        if (use, text) != ("tls", "pki"):
+            raise NotFound(text, "secret")
+        return Secret("opens")
+
+
+def test_what_unlocks_a_key_is_a_secret_that_the_host_keeps(file: Path) -> None:
+    domain = parse("<domain type='qemu'><name>one</name></domain>", Domain)
+    found = said(file, "[vnc]\nsecret = 'pki'\n[nbd]\nsecret = 'other'")
+    made = serving.found(domain, set(), file.parent, found, Keeper())
+    assert made.keys == {"vnc": b"opens"}
+    assert made.locked == {"nbd": f"{file}: nbd.secret: no secret 'other'"}
+    nobody = serving.found(domain, set(), file.parent, found)
+    assert (nobody.keys, list(nobody.locked)) == ({}, ["nbd", "vnc"])
 
 
 @pytest.mark.parametrize(

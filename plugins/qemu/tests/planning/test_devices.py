@@ -80,6 +80,13 @@ def test_settings_of_the_host_encrypt_vnc_and_ask_who_a_client_is(planned: Plann
     assert "hunter2" not in repr(settings)
 
 
+def test_certificates_that_nothing_unlocks_are_refused_where_they_are_needed(planned: Planned, guest: Guest) -> None:
+    settings = Serving(certificates={"vnc": "/pki/vnc"}, locked={"vnc": "vnc.secret: no secret 'pki'"}, vnc_tls=True)
+    text = guest("<graphics type='vnc' port='5903' autoport='no' listen='127.0.0.1'/>")
+    assert "vnc.secret: no secret 'pki'" in str(refused(lambda: planned(text, serving=settings)))
+    planned(guest(""), serving=settings)
+
+
 def test_spice_gets_free_ports_and_encrypts_what_is_asked(planned: Planned, guest: Guest) -> None:
     text = guest(
         "<graphics type='spice' autoport='yes'><channel name='main' mode='secure'/>"

@@ -269,7 +269,10 @@ def credentials(b: Build, x: object, ident: str, *, listens: bool, service: str 
     options: dict[str, Any] = {"qom-type": "tls-creds-x509", "id": ident, "dir": folder}
     options |= {"endpoint": "server" if listens else "client", "verify-peer": True}
     key = b.serving.keys.get(service)
-    if key is not None:
+    if service in b.serving.locked:
+        hint = "anyvirt secret set-value, for a secret of the use tls"
+        b.refuse(x, "tls" if service in {"chardev", "nbd"} else "", hint, text=b.serving.locked[service])
+    elif key is not None:
         options["passwordid"] = private(b, f"{ident}-secret0", key)
     b.qom(options)
     return ident

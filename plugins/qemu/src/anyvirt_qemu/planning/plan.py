@@ -179,6 +179,7 @@ class Serving:
 
     :param certificates: folders with certificates and keys, by service: ``chardev``, ``spice``, ``vnc``.
     :param keys: what unlocks the keys among them, by service.
+    :param locked: why nothing unlocks them, by service.
     :param chardev_tls: connections of character devices are encrypted, unless a definition says otherwise.
     :param vnc_tls: VNC servers encrypt.
     :param vnc_sasl: VNC servers ask SASL who a client is.
@@ -192,6 +193,7 @@ class Serving:
 
     certificates: Mapping[str, str] = field(default_factory=dict)
     keys: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    locked: Mapping[str, str] = field(default_factory=dict)
     chardev_tls: bool = False
     vnc_tls: bool = False
     vnc_sasl: bool = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
@@ -29,6 +30,7 @@ from anyvirt_qemu.readiness import (
     properties,
     reserves,
     serving,
+    unlocking,
 )
 from anyvirt_qemu.readiness.rights import Rights
 from anyvirt_qemu.run_dir import GUEST
@@ -64,7 +66,8 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     domain = partitioned(domain, site.configured.partition)
     domain, unfit = _firmware(site, domain, caps)
     domain = nvram.placed(site, domain)
-    problems += [*unclear, *unheard, *unfit]
+    keys, locked = unlocking.values(domain, site.host.secrets)
+    problems += [*unclear, *unheard, *unfit, *locked]
     wrong: list[Problem] = []
     try:
         planned = plan(
@@ -74,8 +77,8 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
             accelerator=accelerator,
             chains=images,
             why=why,
-            serving=serving.found(domain, configured=site.configured),
-            storage=_storage(site, domain),
+            serving=serving.found(domain, configured=site.configured, secrets=site.host.secrets),
+            storage=_storage(site, domain, keys),
             programs=_programs(site, domain),
             account=who,
             problems=wrong,
@@ -169,10 +172,10 @@ def _programs(site: Site, domain: Domain) -> dict[str, Program]:
     return installed.found(site, domain)
 
 
-def _storage(site: Site, domain: Domain) -> Storage:
+def _storage(site: Site, domain: Domain, keys: Mapping[str, bytes]) -> Storage:
     dropped = any(disk.transient for disk in domain.disks)
     place = str(site.scope.folder("qemu", "overlays")) if dropped else ""
-    return Storage(secrets=site.secrets, generics=media.generics(domain), overlays=place)
+    return Storage(secrets=keys, generics=media.generics(domain), overlays=place)
 
 
 def _firmware(site: Site, domain: Domain, caps: Caps) -> tuple[Domain, list[Problem]]:

@@ -6,14 +6,14 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 
-from anyvirt.api import Domain
+from anyvirt.api import Domain, Secrets
 
 from anyvirt_qemu.configured import Configured
 from anyvirt_qemu.planning.plan import Serving
+from anyvirt_qemu.readiness import unlocking
 
 PKI: Final = Path("/etc/pki")
 AUTHORITY: Final = "ca-cert.pem"
-SERVICES: Final = ("chardev", "nbd", "spice", "vnc")
 SCREENS: Final = ("spice", "vnc")
 FIRST: Final = 5900
 LAST: Final = 65535
@@ -21,17 +21,25 @@ PORTS: Final = 2  # that a spice server may need
 
 
 def found(
-    domain: Domain, busy: Collection[int] | None = None, pki: Path = PKI, configured: Configured | None = None
+    domain: Domain,
+    busy: Collection[int] | None = None,
+    pki: Path = PKI,
+    configured: Configured | None = None,
+    secrets: Secrets | None = None,
 ) -> Serving:
     """What a plan for this domain may use; certificates are where the settings, libvirt or QEMU have them.
 
     :param busy: ports that somebody listens on; looked for on this host without it.
+    :param secrets: who has what unlocks the keys of certificates, where the settings name a secret.
     """
     said = configured or Configured()
-    folders = {name: str(said.of(name, "certificates") or _folder(pki, name)) for name in SERVICES}
+    keys = {name: str(said.of(name, "key")).encode() for name in unlocking.SERVICES if said.of(name, "key") is not None}
+    kept, locked = unlocking.certificates(said, secrets)
+    folders = {name: str(said.of(name, "certificates") or _folder(pki, name)) for name in unlocking.SERVICES}
     return Serving(
         certificates={name: folder for name, folder in folders.items() if folder},
-        keys={name: str(said.of(name, "key")).encode() for name in SERVICES if said.of(name, "key") is not None},
+        keys={**keys, **kept},
+        locked=locked,
         chardev_tls=said.of("chardev", "tls", False),
         vnc_tls=said.of("vnc", "tls", False),
         vnc_sasl=said.of("vnc", "sasl", False),
