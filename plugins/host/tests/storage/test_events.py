@@ -15,6 +15,7 @@ from anyvirt.api import (
     PoolChange,
     PoolLifecycle,
     PoolRefresh,
+    Volume,
     VolumeChange,
     VolumeLifecycle,
 )
@@ -53,7 +54,7 @@ def test_the_life_of_a_pool_is_told(storage: Connection, tmp_path: Path, pool_xm
 
 
 def test_volumes_that_come_and_go_are_told(
-    storage: Connection, pool: Pool, described: Callable[..., Document[object]]
+    storage: Connection, pool: Pool, described: Callable[..., Document[Volume]]
 ) -> None:
     with storage.events() as feed:
         ref = storage.volume_create(pool, described("disk")).wait(20)

@@ -1,18 +1,20 @@
-"""Pools of the type fs: ext4 in an image file, mounted through a loop device; the contract suite on them, too."""
+"""Pools of the type fs: what only they do, with ext4 in an image file that is mounted through a loop device."""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from anyvirt.api import Busy, Connection, Denied, Document, Exists, Failed, Invalid, WrongState
+from anyvirt.api import Busy, Connection, Denied, Document, Exists, Failed, Invalid, VirtError, WrongState
 from anyvirt.api import Pool as Model
+from anyvirt.api import open as opened
 from anyvirt.client._generated_sync import Pool
-from anyvirt.testing.contract.storage import *  # noqa: F403
 from anyvirt.transport.run import LocalRun, Output
 from anyvirt_host.storage.backend import Backend, backend_of
 from anyvirt_host.storage.site import Live
@@ -27,32 +29,6 @@ pytestmark = [
 SIZE = 32 << 20
 
 
-@pytest.fixture
-def connection_uri(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv("ANYVIRT_STATE_DIR", str(tmp_path / "state"))
-    return "storage:///session"
-
-
-@pytest.fixture
-def shared() -> bool:
-    return True
-
-
-@pytest.fixture
-def image(tmp_path: Path) -> Path:
-    path = tmp_path / "fs.img"
-    with path.open("wb") as file:
-        file.truncate(SIZE)
-    return path
-
-
-@pytest.fixture
-def target(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "mounted"
-    yield folder
-    subprocess.run(["umount", "-q", str(folder)], check=False, capture_output=True)
-
-
 def described(name: str, image: Path, target: Path, kind: str = "ext4") -> Document[Model]:
     return Document(
         f"<pool type='fs'><name>{name}</name><source><device path='{image}'/><format type='{kind}'/></source>"
@@ -61,24 +37,41 @@ def described(name: str, image: Path, target: Path, kind: str = "ext4") -> Docum
 
 
 @pytest.fixture
+def connection(connection_uri: str) -> Iterator[Connection]:
+    with opened(connection_uri) as made:
+        yield made
+
+
+@pytest.fixture
+def pool_xml(fs_xml: Callable[[str], str]) -> Callable[[str], str]:
+    return fs_xml
+
+
+@pytest.fixture
+def image(fs_image: Path) -> Path:
+    return fs_image
+
+
+@pytest.fixture
+def target(fs_target: Path) -> Path:
+    return fs_target
+
+
+@pytest.fixture
+def built(fs_built: Live) -> Live:
+    return fs_built
+
+
+@pytest.fixture
 def backend() -> Backend:
     return backend_of("fs", LocalRun())
 
 
 @pytest.fixture
-def built(backend: Backend, image: Path, target: Path) -> Live:
-    model = described("p", image, target).model
-    live = backend.live(model)
-    backend.build(live, model)
-    if subprocess.run(["mount", str(image), str(target)], check=False, capture_output=True).returncode:
-        pytest.skip("an image with a file system: none can be mounted here: mount refuses")
-    subprocess.run(["umount", str(target)], check=True)
-    return live
-
-
-@pytest.fixture
-def pool_xml(built: Live, image: Path, target: Path) -> Callable[[str], str]:
-    return lambda name: described(name, image, target).text
+def pool(connection: Connection, pool_xml: Callable[[str], str]) -> Pool:
+    made = connection.pool_define(pool_xml("p"))
+    made.start()
+    return made
 
 
 def test_what_is_on_a_device_is_not_overwritten_unasked(
@@ -159,3 +152,134 @@ def test_who_may_not_mount_is_told_so(built: Live) -> None:
 
     with pytest.raises(Denied, match="root"):
         backend_of("fs", run).start(built)
+
+
+def with_options(xml: str, *names: str) -> str:
+    options = "".join(f"<fs:option name='{name}'/>" for name in names)
+    namespace = "xmlns:fs='http://libvirt.org/schemas/storagepool/fs/1.0'"
+    mount = f"<fs:mount_opts>{options}</fs:mount_opts></pool>"
+    return xml.replace("<pool ", f"<pool {namespace} ").replace("</pool>", mount)
+
+
+def test_options_of_the_mount_come_from_the_definition(
+    connection: Connection, pool_xml: Callable[[str], str], target: Path
+) -> None:
+    pool = connection.pool_create(with_options(pool_xml("p"), "noatime", "commit=7"))
+    options = subprocess.check_output(["findmnt", "-n", "-o", "OPTIONS", str(target)], text=True).strip().split(",")
+    assert {"noatime", "commit=7", "nosuid"} <= set(options)
+    pool.stop()
+    with pytest.raises(Invalid, match="no option of a mount"):
+        connection.pool_define(with_options(pool_xml("p"), "noatime,exec"))
+
+
+def test_a_format_that_is_no_file_system_on_a_device_is_refused(
+    connection: Connection, image: Path, target: Path
+) -> None:
+    with pytest.raises(Invalid) as refused:
+        connection.pool_define(described("p", image, target, "nfs"))
+    assert [problem.path for problem in refused.value.problems] == ["/source/format/@type"]
+
+
+def test_what_is_mounted_elsewhere_is_not_made_anew_nor_deleted(
+    connection: Connection, pool_xml: Callable[[str], str], image: Path, tmp_path: Path
+) -> None:
+    pool = connection.pool_define(pool_xml("p"))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    subprocess.run(["mount", str(image), str(elsewhere)], check=True)
+    try:
+        with pytest.raises(Busy, match="loop"):
+            pool.build(overwrite=True).wait(20)
+        with pytest.raises(Busy, match="loop"):
+            pool.delete(zeroed=True)
+    finally:
+        subprocess.run(["umount", str(elsewhere)], check=True)
+    pool.start()
+    pool.stop()
+
+
+def test_a_deleted_file_system_can_be_built_again(
+    connection: Connection, pool_xml: Callable[[str], str], image: Path, target: Path
+) -> None:
+    pool = connection.pool_define(pool_xml("p"))
+    with pytest.raises(Exists, match="ext4"):
+        pool.build().wait(20)
+    pool.delete()
+    assert not target.exists()
+    with pytest.raises(VirtError):
+        pool.start()
+    pool.build().wait(20)
+    pool.start()
+    (target / "secret").write_bytes(b"to be read by nobody" * 1000)
+    pool.stop()
+    assert b"to be read by nobody" in image.read_bytes()
+    pool.delete(zeroed=True)
+    assert image.stat().st_size == SIZE
+    assert not image.read_bytes().strip(b"\0")
+
+
+def test_a_device_that_is_too_small_is_told_as_half_built(connection: Connection, image: Path, target: Path) -> None:
+    os.truncate(image, 64 << 10)
+    pool = connection.pool_define(described("p", image, target, "xfs"))
+    with pytest.raises(Failed):
+        pool.start(build=True)
+    with pytest.raises(WrongState, match="half built"):
+        pool.start()
+    os.truncate(image, SIZE)
+    pool.undefine()
+
+
+BUILDER = """
+import sys
+from anyvirt.api import open
+with open("storage:///session") as connection:
+    connection.lookup_pool("p").build().wait(60)
+"""
+SLOW = """#!/bin/sh
+echo begun
+dd if=/dev/zero of="$3" bs=4096 count=2 conv=notrunc 2>&-
+sleep 60
+"""
+
+
+def test_a_killed_mkfs_is_told_and_its_file_system_not_used(
+    connection: Connection, image: Path, target: Path, tmp_path: Path
+) -> None:
+    pool = connection.pool_define(described("p", image, target))
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    (tools / "mkfs.ext4").write_text(SLOW.replace("echo begun", f"echo begun > {tmp_path}/begun"))
+    (tools / "mkfs.ext4").chmod(0o755)
+    environment = {**os.environ, "PATH": f"{tools}:{os.environ['PATH']}"}
+    with subprocess.Popen([sys.executable, "-c", BUILDER], env=environment) as victim:
+        end = time.monotonic() + 20
+        while not (tmp_path / "begun").exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        victim.kill()
+    (said,) = connection.recover()
+    assert f"{image} may be half made" in said
+    with pytest.raises(WrongState, match="half built"):
+        pool.start()
+    pool.build(overwrite=True).wait(20)
+    pool.start()
+    pool.stop()
+
+
+@pytest.mark.parametrize("fs_kind", ["btrfs"], indirect=True)
+def test_copying_on_write_is_turned_off_where_the_definition_says_so(
+    connection: Connection, pool_xml: Callable[[str], str], target: Path
+) -> None:
+    xml = pool_xml("p").replace("<source>", "<features><cow state='no'/></features><source>")
+    pool = connection.pool_create(xml)
+    shown = subprocess.check_output(["lsattr", "-d", str(target)], text=True).split()[0]
+    assert "C" in shown
+    pool.stop()
+
+
+def test_a_file_system_that_leaves_no_choice_of_copying_on_write_is_not_mounted(
+    connection: Connection, pool_xml: Callable[[str], str], target: Path
+) -> None:
+    pool = connection.pool_define(pool_xml("p").replace("<source>", "<features><cow state='no'/></features><source>"))
+    with pytest.raises(Invalid, match="no choice"):
+        pool.start()
+    assert not os.path.ismount(target)

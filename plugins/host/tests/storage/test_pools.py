@@ -44,11 +44,8 @@ def site_of(connection: Connection) -> Site:
             "/source",
         ),
         (
-            (
-                "<pool type='dir'><name>p</name><target><path>/srv</path>"
-                "<permissions><label>a:b</label></permissions></target></pool>"
-            ),
-            "/target/permissions/label",
+            "<pool type='dir'><name>p</name><source><host name='h'/></source><target><path>/s</path></target></pool>",
+            "/source",
         ),
     ],
 )

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final
 
-from anyvirt.api import Invalid, Problem, Run, Unsupported, heeded, meaningless, unheeded
+from anyvirt.api import Invalid, Permissions, Problem, Run, Unsupported, heeded, meaningless, unheeded
 
 from anyvirt_host.storage.backend import About, Backend, Found, Room, Sight
+from anyvirt_host.storage.faults import done, needing
 from anyvirt_host.storage.folder import FileDraft, Folder
 from anyvirt_host.storage.ground import ground_of
 from anyvirt_host.storage.site import Live
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
     from anyvirt.api import Pool, PoolSource, PoolSources, Volume
 
     from anyvirt_host.storage.wish import Wish
+
 ABOUT: Final = About(volumes=tuple(FORMATS))
+SELINUX: Final = "/sys/fs/selinux/enforce"
 MODE: Final = 0o711  # of a folder that is built, where its definition says nothing else
 
 
@@ -32,14 +35,18 @@ class FolderPool:
         """The folder of the definition."""
         asked = heeded(pool)
         path, problems = target_of(asked)
+        live = chosen(Live("dir", path), asked)
         problems += unheeded(asked, "storage")
         if problems:
             raise Invalid(problems)
-        return Live("dir", path)
+        return live
 
-    def build(self, live: Live, pool: Pool, *, overwrite: bool = False) -> None:  # noqa: ARG002 - nothing is lost by it
-        """Make the folder where it is missing."""
-        make_folder(live.path, pool, self.run)
+    def build(self, live: Live, pool: Pool, *, overwrite: bool = False) -> None:
+        """Make the folder where it is missing, as its definition says; ``overwrite`` also changes one that is there."""
+        label = pool.permissions and pool.permissions.label
+        check_choices(live, label or "", self.run)
+        make_folder(live.path, pool, self.run, again=overwrite)
+        set_cow(live, self.run)
 
     def start(self, live: Live) -> Live:
         """See that the folder is there."""
@@ -81,9 +88,14 @@ class FolderPool:
         folder, _, name = place.rpartition("/")
         return name if folder == live.path else ""
 
-    def pool_told(self, live: Live, model: Pool) -> Pool:  # noqa: ARG002 - a folder says nothing of itself
-        """The same."""
-        return model
+    def pool_told(self, live: Live, model: Pool) -> Pool:
+        """With the mode and the owner that its folder has."""
+        parent, _, name = live.path.rpartition("/")
+        sight = ground_of(self.run).sights(parent or "/", [name]).get(name)
+        if sight is None:
+            return model
+        rights = model.permissions or Permissions()
+        return model.replace(permissions=rights.replace(mode=sight.mode, owner=sight.owner, group=sight.group))
 
     def volume_told(self, live: Live, name: str, model: Volume) -> Volume:  # noqa: ARG002
         """The same."""
@@ -140,7 +152,7 @@ def target_of(asked: Pool) -> tuple[str, list[Problem]]:
     """The folder that a pool's volumes are in, and what is wrong with it."""
     meaningless(asked, "type", "name", "uuid", "capacity", "allocation", "available")
     if asked.permissions:
-        meaningless(asked.permissions, "mode", "owner", "group")
+        meaningless(asked.permissions, "mode", "owner", "group", "label")
     given = asked.target or ""
     path = given.rstrip("/") or given
     if not given:
@@ -153,16 +165,62 @@ def target_of(asked: Pool) -> tuple[str, list[Problem]]:
     return path, []
 
 
-def make_folder(path: str, pool: Pool, run: Run) -> None:
-    """Make a folder and what leads to it, with the mode and the owner that the pool's definition says.
+def chosen(live: Live, asked: Pool) -> Live:
+    """With what a definition says of any folder, and of the volumes in it."""
+    cow = "" if asked.cow is None else "yes" if asked.cow else "no"
+    return live._replace(cow=cow, counts="capacity" if asked.refresh_allocation == "capacity" else "")
 
-    One that is there stays as it is.
+
+def make_folder(path: str, pool: Pool, run: Run, *, again: bool = False) -> None:
+    """Make a folder and what leads to it, with the mode, owner and label that the pool's definition says.
+
+    :param again: give them to one that is there, too; otherwise that stays as it is.
     """
     rights = pool.permissions
     mode = MODE if rights is None or rights.mode is None else rights.mode
     owner = -1 if rights is None or rights.owner is None else rights.owner
     group = -1 if rights is None or rights.group is None else rights.group
     ground_of(run).make_folder(path, mode, (owner, group))
+    if again and rights:
+        if (owner, group) != (-1, -1):
+            user = "" if owner == -1 else f"{owner}"
+            done(run("chown", user if group == -1 else f"{user}:{group}", path), path)
+        if rights.mode is not None:
+            done(run("chmod", f"{mode & 0o7777:o}", path), path)
+    if rights and rights.label:
+        with needing("chcon"):
+            done(run("chcon", rights.label, path), path)
+
+
+def check_choices(live: Live, label: str, run: Run) -> None:
+    """See that a folder there can have what the definition says of it: a label, or copying on write or not.
+
+    :raises Invalid: the host has no SELinux; the folder is on another file system than btrfs.
+    """
+    if label and run("test", "-e", SELINUX).code:
+        text, hint = "the host has no SELinux, and no labels", "leave it out"
+        raise Invalid([Problem("unsupported.config", "/target/permissions/label", None, text, hint)])
+    kind = "" if live.cow == "" else _file_system(live.path, run)
+    if kind not in ("", "btrfs"):
+        text = f"{live.path!r} is on {kind}, which leaves no choice"
+        hint = "leave it out, or use a folder on btrfs"
+        raise Invalid([Problem("unsupported.config", "/features/cow/@state", None, text, hint)])
+
+
+def set_cow(live: Live, run: Run) -> None:
+    """Have a folder copy on write, or not, where the definition says so: only btrfs leaves the choice."""
+    if live.cow:
+        with needing("chattr"):
+            done(run("chattr", "+C" if live.cow == "no" else "-C", live.path), live.path)
+
+
+def _file_system(path: str, run: Run) -> str:
+    """What a folder is on, or would be."""
+    while True:
+        out = run("stat", "--file-system", "--format=%T", path)
+        if not out.code or path == "/":
+            return done(out, path).text.strip()
+        path = os.path.dirname(path)
 
 
 def backend(run: Run) -> Backend:

@@ -128,7 +128,8 @@ class Volumes(Pools):
 
     def _sizes(self, ref: Ref, live: Live, sight: Sight) -> Answer[VolumeInfo]:
         capacity, wrong = self._capacity(ref.key, live, sight)
-        return Answer(VolumeInfo(sight.type, capacity, sight.allocation, sight.physical), wrong)
+        counted = capacity if live.counts and capacity is not None else sight.allocation
+        return Answer(VolumeInfo(sight.type, capacity, counted, sight.physical), wrong)
 
     def _capacity(self, path: str, live: Live, sight: Sight) -> tuple[int | None, VirtError | None]:
         """What a guest sees of it; None, and why, where its header does not tell."""
@@ -182,6 +183,8 @@ class Volumes(Pools):
                     " written that"
                 )
         model = self.backend(live).volume_told(live, name, described(path, name, sight, said, header))
+        if live.counts and model.capacity is not None:
+            model = model.replace(allocation=model.capacity)
         return Answer(Document(model=model, notes=notes))
 
     def _above(self, live: Live, backend: Backend, path: str) -> list[str]:
