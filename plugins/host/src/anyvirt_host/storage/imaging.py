@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Final
 
-from anyvirt.api import Invalid, Problem, Progress, Run, Secret, Unsupported
+from anyvirt.api import Failed, Invalid, Problem, Progress, Run, Secret, Unsupported
 
 from anyvirt_host.storage.errand import errand
 from anyvirt_host.storage.faults import done, needing
@@ -20,6 +20,10 @@ FROM: Final = "from"  # and that of the image whose content it gets
 _PART: Final = 256 << 20  # bytes that are set aside in one step
 _PARTS: Final = 64
 _SELINUX: Final = "/sys/fs/selinux/enforce"
+# QEMU measures how fast it makes keys; where the kernel counts time by ticks it sees none pass now and then.
+_COARSE: Final = "Unable to get accurate CPU usage"
+_TRIES: Final = 8
+_KEPT: Final = "kept"
 _NO_CLONE: Final = (b"failed to clone", b"not supported", b"cross-device")
 
 
@@ -42,9 +46,11 @@ class Image:
         elif wish.format == "ploop":
             yield from self._tool("ploop", "init", "-s", f"{-(-(wish.capacity or 0) >> 20)}M", f"{self.path}/root.hds")
         elif wish.format != "dir":
-            keys = [wish.key] if wish.key else []
             size = [] if wish.capacity is None else [str(wish.capacity)]
-            yield from self._tool("qemu-img", *create_words(wish), self.path, *size, keys=keys)
+            if wish.key:
+                yield from self._sealed(wish, wish.key, size)
+            else:
+                yield from self._tool("qemu-img", *create_words(wish), self.path, *size)
         yield Progress(wish.allocation, wish.allocation or None, "B", "making")
 
     def copy(self, wish: Wish, origin: Origin, *, reflink: bool = False) -> Generator[Progress, None, None]:
@@ -55,7 +61,9 @@ class Image:
         yield from self.make(wish)
         target = origin.sealed(wish.format, {"driver": "file", "filename": self.path}, KEY if wish.key else "")
         keys = {name: key for name, key in ((FROM, origin.key), (KEY, wish.key)) if key}
-        words = ["convert", "-p", "-n", "--target-is-zero", *objects(list(keys)), "-O", wish.format]
+        # what was never written to luks reads as noise
+        zero = [] if wish.format == "luks" else ["--target-is-zero"]
+        words = ["convert", "-p", "-n", *zero, *objects(list(keys)), "-O", wish.format]
         yield from self._tool(
             "qemu-img", *words, origin.spec, target, keys=list(keys.values()), total=origin.capacity, about="copying"
         )
@@ -108,6 +116,21 @@ class Image:
         with needing(argv[0]):
             out = yield from errand(self._run, *argv, keys=keys or (), folder=self.place, total=total, about=about)
         done(out, self.path)
+
+    def _sealed(self, wish: Wish, key: Secret, size: list[str]) -> Generator[Progress, None, None]:
+        """An encrypted image; tried again where QEMU was mistaken about its speed, and then removed the file."""
+        kept = f"{self.place}/{_KEPT}"
+        self._run("ln", self.path, kept)
+        for last in (*(False,) * _TRIES, True):
+            try:
+                yield from self._tool("qemu-img", *create_words(wish), self.path, *size, keys=[key])
+            except Failed as error:
+                if last or _COARSE not in str(error.details.get("stderr", "")):
+                    raise
+                self._run("ln", kept, self.path)
+            else:
+                break
+        self._run("rm", "-f", kept)
 
 
 def set_aside(run: Run, path: str, start: int, end: int, *, beyond: bool = False) -> Generator[Progress, None, None]:

@@ -137,10 +137,14 @@ class Making(Volumes):
         """The value of a secret for volumes.
 
         :raises NotFound: there is no such secret, or it has no value.
+        :raises Invalid: it is no text, and QEMU takes nothing else.
         """
         if self.site.secret is None:
             raise Unsupported("storage", "encrypted volumes", hint="the connection has nobody who keeps secrets")
-        return self.site.secret("volume", secret)
+        key = self.site.secret("volume", secret)
+        if any("\ud800" <= letter <= "\udfff" for letter in key.reveal()):
+            raise Invalid(f"the secret {secret!r} is no UTF-8 text", hint="QEMU opens volumes with nothing else")
+        return key
 
 
 def protocol(backend: Backend, live: Live, path: str, sight: Sight) -> Mapping[str, Any]:

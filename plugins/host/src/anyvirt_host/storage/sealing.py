@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from anyvirt.api import Problem, Secret
+from anyvirt.api import Problem, Secret, meaningless
 
 if TYPE_CHECKING:
     from anyvirt.api import Encryption
@@ -36,6 +36,7 @@ def cipher_of(asked: Encryption, kind: str, found: list[Problem]) -> Cipher | No
     :param kind: format of the image.
     """
     if kind not in ("luks", "qcow2"):
+        meaningless(asked)
         found.append(_problem("", f"a volume of the format {kind!r} is not encrypted", "use raw, luks or qcow2"))
         return None
     if asked.format != "luks":
