@@ -96,7 +96,7 @@ class Making(Volumes):
             image(self.world, row).cut(size)
             facts = volume_facts(self.world, row)
             allocation = facts["allocation"] + (size - has if allocate and size > has else 0)
-            set_facts(self.world, row, capacity=size, allocation=min(allocation, size))
+            set_facts(self.world, row, capacity=size, length=size, allocation=min(allocation, size))
             self.world.store.append(VolumeLifecycle(ref=ref, change=VolumeChange.RESIZED))
         yield Progress(STEPS, STEPS, "steps", "resizing")
 

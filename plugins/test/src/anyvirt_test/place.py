@@ -111,6 +111,11 @@ def volume_facts(world: World, row: Row) -> dict[str, Any]:
     return facts
 
 
+def image_length(facts: Mapping[str, Any]) -> int:
+    """Bytes of a volume's image; what a guest sees, unless the image was declared to be of another size."""
+    return int(facts.get("length", facts["capacity"]))
+
+
 def set_facts(world: World, row: Row, **changes: Any) -> None:
     """Note something else of a volume."""
     facts: dict[str, Any] = json.loads(world.store.blob(row.kind, row.uuid, "facts") or b"{}")

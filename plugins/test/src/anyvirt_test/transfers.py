@@ -29,7 +29,7 @@ from anyvirt.api import (
 from anyvirt.api import sparse as records
 
 from anyvirt_test.content import Part, pieces
-from anyvirt_test.place import image, part, volume_facts
+from anyvirt_test.place import image, image_length, part, volume_facts
 from anyvirt_test.volumes import Volumes
 
 ZEROS: Final = bytes(1 << 16)
@@ -92,7 +92,7 @@ class Transfers(Volumes):
     @impl
     def volume_download(self, ref: Ref, offset: int, length: int | None, sparse: bool) -> Stream:
         row = self._volume(ref, "downloading a volume")
-        end = _range(ref, volume_facts(self.world, row)["capacity"], offset, length, clip=True)
+        end = _range(ref, image_length(volume_facts(self.world, row)), offset, length, clip=True)
         reader, writer = os.pipe2(os.O_CLOEXEC)
         work = partial(_pump, image(self.world, row).open(), writer, offset, end, sparse=sparse)
         lanes.start(f"{ref.key}:download:{uuid4()}", work, Deadline(None))
@@ -101,7 +101,7 @@ class Transfers(Volumes):
     @impl
     def volume_upload(self, ref: Ref, offset: int, length: int | None, sparse: bool, resume: bool) -> Stream:
         row = self._volume(ref, "uploading to a volume")
-        end = _range(ref, volume_facts(self.world, row)["capacity"], offset, length, clip=False)
+        end = _range(ref, image_length(volume_facts(self.world, row)), offset, length, clip=False)
         with self.world.locks.hold(ref.key, "upload"):
             self._not_in_use(ref, row)
             kept = part(self.world, row)

@@ -19,7 +19,7 @@ from anyvirt.api import (
     impl,
 )
 
-from anyvirt_test.place import everywhere, image, set_facts, volume_facts, volume_ref
+from anyvirt_test.place import everywhere, image, image_length, set_facts, volume_facts, volume_ref
 from anyvirt_test.pools import Pools
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ class Volumes(Pools):
         target, below = config.model.target, config.model.backing_store
         said = str(target.format) if target and target.format else "raw"
         path = (below.path or "") if below else ""
-        facts: dict[str, Any] = {"format": said, "backing": path}
+        length = image_length(volume_facts(self.world, row))
+        facts: dict[str, Any] = {"format": said, "backing": path, "capacity": length, "length": length}
         if path:
             facts["backing_format"] = str(below.format) if below and below.format else ""
             if not facts["backing_format"]:

@@ -16,13 +16,28 @@ from anyvirt.testing.contract import (
     jobs,
     lifecycle,
     processes,
+    removal,
+    secrets,
     stats,
     storage,
+    storage_events,
+    transfers,
+    volumes,
 )
 
-AREAS = (lifecycle, definition, bulk, errors, events, stats, blocks, console, jobs, processes, storage, host)
+AREAS = (
+    lifecycle, definition, bulk, errors, events, stats, blocks, console, jobs, processes,
+    storage, volumes, transfers, removal, secrets, storage_events, host,
+)  # fmt: skip
 # fixtures that tests of one area share and an author need not know
-_FIXTURES = {"consoles": console.consoles, "pool": storage.pool}
+_FIXTURES = {
+    "consoles": console.consoles,
+    "inactive": storage.inactive,
+    "linked": removal.linked,
+    "pool": storage.pool,
+    "secret": secrets.secret,
+    "volume": transfers.volume,
+}
 
 
 def _tests(module: ModuleType) -> dict[str, Any]:
