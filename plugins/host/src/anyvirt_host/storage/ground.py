@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, cast
 
 if TYPE_CHECKING:
-    from anyvirt.api import Run
+    from anyvirt.api import FarRun, Run
 
     from anyvirt_host.storage.backend import Room, Sight
 
@@ -25,18 +25,27 @@ class Entry(NamedTuple):
 
 
 class Berth(Protocol):
-    """A hidden folder with a file in it that is to become a volume; held, so that others see that somebody is at it.
+    """A hidden folder with a file in it that is to become a volume; held, so that others see that somebody is at it."""
 
-    :ivar path: of the file, which is there and empty.
-    :ivar run: runs the tools that fill it.
-    :ivar inode: the file's.
-    :ivar generation: what tells the file from a later one with its inode.
-    """
+    @property
+    def path(self) -> str:
+        """The file's, which is there and empty."""
+        ...
 
-    path: str
-    run: Run
-    inode: int
-    generation: int
+    @property
+    def run(self) -> Run:
+        """Runs the tools that fill it."""
+        ...
+
+    @property
+    def inode(self) -> int:
+        """The file's."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """What tells the file from a later one with its inode."""
+        ...
 
     def become_folder(self) -> None:
         """Put a folder in the file's place; ``inode`` and ``generation`` are the folder's then."""
@@ -115,7 +124,7 @@ class Ground(Protocol):
         ...
 
     def clear(self, folder: str, hidden: str) -> None:
-        """Remove a hidden folder and the file in it; nothing happens where it is gone."""
+        """Remove a hidden folder and all that is in it; nothing happens where it is gone."""
         ...
 
     def make_folder(self, path: str, mode: int, owner: tuple[int, int]) -> None:
@@ -133,6 +142,10 @@ class Ground(Protocol):
 
 def ground_of(run: Run) -> Ground:
     """The ground of the host whose programs ``run`` runs."""
-    from anyvirt_host.storage.local_ground import LocalGround
+    if getattr(run, "far", False):
+        from anyvirt_host.storage.far_ground import FarGround
 
-    return LocalGround(run)
+        return FarGround(cast("FarRun", run))
+    from anyvirt_host.storage.apart_ground import GuardedGround
+
+    return GuardedGround(run)

@@ -191,11 +191,13 @@ class LocalBerth:
                 os.fchown(self._fd, *owner)
         with _opened(self._folder) as fd, named(f"{self._folder}/{name}"):
             self._link(name, fd)
+            self._shut()
             _clear(self._place)
             os.fsync(fd)
 
     def drop(self, name: str) -> None:
         """Remove it, also what has its name already."""
+        self._shut()
         path = f"{self._folder}/{name}"
         with named(path), suppress(FileNotFoundError):
             if os.lstat(path).st_ino == self.inode:
@@ -205,10 +207,16 @@ class LocalBerth:
 
     def close(self) -> None:
         """Let go of it."""
-        for fd in (self._fd, self._held):
-            if fd >= 0:
-                os.close(fd)
-        self._fd = self._held = -1
+        self._shut()
+        if self._held >= 0:
+            os.close(self._held)
+        self._held = -1
+
+    def _shut(self) -> None:
+        """Close the file: NFS and FUSE give one that is removed while it is open another name in its folder."""
+        if self._fd >= 0:
+            os.close(self._fd)
+        self._fd = -1
 
     def _link(self, name: str, fd: int) -> None:
         try:
