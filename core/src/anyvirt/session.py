@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import itertools
 import os
+import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -141,8 +142,8 @@ class Session:
         self._plugins = pluggy.PluginManager(PROJECT)
         if used:  # a driver may have none yet
             self._plugins.add_hookspecs(pluggy_specs(used))
-        for member in self.members:
-            self._plugins.register(member.plugin, member.name)
+        self._registered: set[str] = set()
+        self._registering = threading.Lock()
         self.supports = Supports(self._implementations)
 
     @property
@@ -286,9 +287,19 @@ class Session:
             names = [one.member.name for one in self._implementations[spec.name]]
             return {name: now.get(name) or Answer(error=error) for name in names}
 
+    def _hook(self, name: str) -> Any:
+        """How pluggy calls a hook; who has it is registered only now: most calls need no service."""
+        for one in self._implementations[name]:
+            if one.member.name not in self._registered:
+                with self._registering:
+                    if one.member.name not in self._registered:
+                        self._plugins.register(one.member.plugin, one.member.name)
+                        self._registered.add(one.member.name)
+        return getattr(self._plugins.hook, name)
+
     def _ask(self, spec: Spec, arguments: dict[str, Any]) -> Any:
         try:
-            value = getattr(self._plugins.hook, spec.name)(**arguments)
+            value = self._hook(spec.name)(**arguments)
             return tuple(value) if isinstance(value, Iterator) else value
         except VirtError:
             raise
@@ -342,7 +353,7 @@ class Session:
 
         def collect() -> None:
             try:
-                for ref, answer in getattr(self._plugins.hook, spec.name)(**arguments):
+                for ref, answer in self._hook(spec.name)(**arguments):
                     if not isinstance(answer, Answer):
                         raise self._bad(f"{spec.name} yields a {type(answer).__name__} where an Answer belongs")
                     got[ref] = answer
@@ -354,7 +365,7 @@ class Session:
         self._around(info, collect)
 
     def _steps(self, spec: Spec, arguments: dict[str, Any]) -> Generator[Any, None, Any]:
-        generator: Generator[Any, None, Any] = getattr(self._plugins.hook, spec.name)(**arguments)
+        generator: Generator[Any, None, Any] = self._hook(spec.name)(**arguments)
         return generator
 
     def _feed(self, hook: str, one: _Implementation, arguments: dict[str, Any], after: str | None) -> Iterator[Any]:

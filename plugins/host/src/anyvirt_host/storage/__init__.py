@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from anyvirt.api import Host, Invalid, Secret, StoreBook, Unsupported, Uri, impl
+from anyvirt.api import Host, Invalid, Secret, Unsupported, Uri, impl
 
-from anyvirt_host.storage.service import Alone, Service
-from anyvirt_host.storage.site import Site
+from anyvirt_host.storage.front import Front
+
+if TYPE_CHECKING:
+    from anyvirt_host.storage.service import Alone
+    from anyvirt_host.storage.site import Site
 
 PATHS: Final = ("session", "system")
 
@@ -17,27 +20,31 @@ def connect_open(uri: Uri, host: Host) -> Alone:
     """Open the storage of this host by itself."""
     if uri.path not in PATHS:
         raise Invalid(f"{uri}: there is no such storage", hint="storage:///session and storage:///system are there")
+    from anyvirt.api import StoreBook
+
+    from anyvirt_host.storage.service import Alone
+
     site = _site(uri, host)
-    host.jobs = StoreBook(site.store)
+    host.jobs = host.far.book(site.store) if uri.far else StoreBook(site.store)
     return Alone(lambda: site)
 
 
 @impl
-def service_open(uri: Uri, host: Host) -> Service:
+def service_open(uri: Uri, host: Host) -> Front:
     """The same storage beside a hypervisor's driver: the same pools, under the same locks."""
-    return Service(lambda: _site(uri, host))
+    return Front(lambda: _site(uri, host))
 
 
 def _site(uri: Uri, host: Host) -> Site:
-    if uri.far:
-        raise Unsupported(
-            "storage", f"a host that is reached over {uri.transport or 'a network'}", hint=f"use {uri.path} there"
-        )
-    scope = host.scope
+    from anyvirt_host.storage.site import Site
 
     def secret(use: str, text: str) -> Secret:
         if host.secrets is None:
             raise Unsupported("storage", "secrets", hint="the connection has nobody who keeps them")
         return host.secrets.find(use, text)
 
-    return Site(scope.files("storage"), scope.locks, scope.boot_id, host.run, secret)
+    if uri.far:
+        far = host.far
+        return Site(far.files("storage"), far.locks, far.boot_id, far.tools, secret)
+    scope = host.scope
+    return Site(scope.files("storage"), scope.locks, scope.boot_id, host.run, secret, scope.stores)
