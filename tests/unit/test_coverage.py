@@ -20,11 +20,24 @@ def driver(hooks: dict[str, Hook], *proven: str, name: str = "qemu") -> Driver:
 def test_the_functions_of_libvirts_drivers_are_all_there() -> None:
     counts = {
         name: sum(name in drivers for drivers in functions().values())
-        for name in ("qemu", "xen", "lxc", "esx", "hyperv", "vbox", "bhyve", "vz", "vmware", "phyp")
+        for name in (
+            "qemu",
+            "xen",
+            "lxc",
+            "esx",
+            "hyperv",
+            "vbox",
+            "bhyve",
+            "vz",
+            "vmware",
+            "phyp",
+            "storage",
+            "secret",
+        )
     }
     assert counts == {
         "qemu": 232, "xen": 106, "lxc": 94, "esx": 128, "hyperv": 73, "vbox": 99, "bhyve": 60, "vz": 96,
-        "vmware": 38, "phyp": 51,
+        "vmware": 38, "phyp": 51, "storage": 53, "secret": 19,
     }  # fmt: skip
 
 

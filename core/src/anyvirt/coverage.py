@@ -1,8 +1,9 @@
 """How much of what libvirt's own drivers can do each installed driver can, and on what that was proven.
 
 ``data/libvirt_functions.json`` has the functions that libvirt 9.0.0's drivers implement, each with the
-drivers that do (phyp as of 1.2.13, its last state). Which hook stands for which function is said where the hook is
-declared; what was proven is in each plug-in's own ``coverage.json``, written by a run of the contract suite.
+drivers that do (phyp as of 1.2.13, its last state); ``storage`` and ``secret`` are those that stand beside a
+hypervisor's own. Which hook stands for which function is said where the hook is declared; what was proven is in each
+plug-in's own ``coverage.json``, written by a run of the contract suite.
 """
 
 from __future__ import annotations
