@@ -22,9 +22,10 @@ from tests.bench.context import context
 from tests.bench.figures import ALONE, FIGURES, Figure
 from tests.bench.scenario import MANY
 from tests.bench.sides import ROOT, Anyvirt, Libvirt, Missing, Side, check, user
+from tests.bench.storing import served
 
 ROUNDS: Final = 10
-PARTS: Final = ("shell", "defined", "running", "alone")
+PARTS: Final = ("shell", "defined", "running", "storage", "alone")
 Samples = dict[str, dict[str, list[float]]]
 
 
@@ -136,6 +137,15 @@ def running(sides: tuple[Side, Side], samples: Samples) -> None:
             _add(samples[side.name], side.scenario("running"))
 
 
+def storage(sides: tuple[Side, Side], samples: Samples) -> None:
+    """Pools and volumes."""
+    for side in sides:
+        with side.fresh():
+            _add(samples[side.name], side.scenario("stored"))
+        with side.fresh(), served(side.images):
+            _add(samples[side.name], side.scenario("stopped"))
+
+
 def alone(sides: tuple[Side, Side], samples: Samples) -> None:
     """What starting costs before there is anything to do, and what comes before the start of a guest."""
     by_name = {side.name: side for side in sides}
@@ -152,7 +162,7 @@ def alone(sides: tuple[Side, Side], samples: Samples) -> None:
         samples[side.name][key] += [side.timed(words) for _ in range(3)]
 
 
-PART: Final = {"shell": shell, "defined": defined, "running": running, "alone": alone}
+PART: Final = {"shell": shell, "defined": defined, "running": running, "storage": storage, "alone": alone}
 
 
 def _take_turns(sides: tuple[Side, Side], samples: Samples, key: str, command: str, times: int) -> None:

@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import anyvirt
-from anyvirt.api import Change, Feed, Lifecycle, Ref, State
+from anyvirt.api import Change, Connection, Feed, Lifecycle, Ref, State
 
 from tests.bench.launching import launching
 from tests.bench.peer import uuid_of
 from tests.bench.scenario import PATIENCE, run
+from tests.bench.storing import POOL, Store
 
 URI = "qemu:///session"
 
@@ -25,6 +26,7 @@ class Anyvirt:
 
     def __init__(self) -> None:
         self._connection = anyvirt.open(URI, timeout=120)
+        self.store: Store = Storage(self._connection)
 
     def define(self, xml: str) -> None:
         self._connection.domain_define(xml)
@@ -54,6 +56,26 @@ class Anyvirt:
 
     def process(self) -> int:
         return os.getpid()
+
+
+class Storage:
+    """The pools of that connection."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def pool(self, name: str, path: Path) -> None:
+        self._connection.pool_define(POOL.format(name=name, path=path)).start()
+
+    def refresh(self, name: str) -> None:
+        self._connection.lookup_pool(name).refresh()
+
+    def volumes(self, name: str) -> int:
+        return len([one.name for one in self._connection.lookup_pool(name).volumes()])
+
+    def details(self, name: str) -> int:
+        found = self._connection.volume_info(self._connection.lookup_pool(name).volumes())
+        return len([answer.get() for answer in found.values()])
 
 
 def _stops(events: Feed) -> Iterator[tuple[str, float]]:

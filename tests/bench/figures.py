@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 SECONDS: Final = "s"
 MEGABYTES: Final = "MB"
+TIMES: Final = "x"
 
 
 class Figure(NamedTuple):
@@ -35,6 +36,13 @@ FIGURES: Final = {
     "cli_list_1000": Figure("`list --all` in the shell, 1,000 guests", reach=0.8),
     "cli_domstats": Figure("`domstats` in the shell, 1,000 guests", reach=1.0),
     "event_latency": Figure("from a guest's end to its event", reach=1.0),
+    "vol_first": Figure("start a pool of 10,000 volumes and list them", limit=0.3),
+    "vol_refresh": Figure("refresh it again", limit=0.1),
+    "vol_list": Figure("list its 10,000 volumes", limit=0.3),
+    "vol_details": Figure("kind and sizes of its 10,000 volumes"),
+    "pool_beside_stopped": Figure(
+        "look at a pool while the server of another one is stopped, against when it runs", TIMES, limit=2.0
+    ),
     "rss_per_guest": Figure("memory for each managed guest", MEGABYTES, limit=0.2),
 }
 # Without a peer: how long the interpreter takes for what every command begins with, and what comes before a start.

@@ -14,6 +14,7 @@ from typing import Any
 
 from tests.bench.peer import uuid_of
 from tests.bench.scenario import PATIENCE, run
+from tests.bench.storing import POOL, Store
 
 libvirt: Any = import_module("libvirt")  # has no types
 URI = "qemu:///session"
@@ -28,6 +29,7 @@ class Libvirt:
         libvirt.virEventRegisterDefaultImpl()
         threading.Thread(target=_loop, daemon=True).start()
         self._connection = libvirt.open(URI)
+        self.store: Store = Storage(self._connection)
 
     def define(self, xml: str) -> None:
         self._connection.defineXML(xml)
@@ -64,6 +66,26 @@ class Libvirt:
     def _note(self, _connection: Any, domain: Any, event: int, _detail: int, _opaque: Any) -> None:
         if event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
             self._seen.put((domain.UUIDString(), time.monotonic()))
+
+
+class Storage:
+    """The pools of that connection."""
+
+    def __init__(self, connection: Any) -> None:
+        self._connection = connection
+
+    def pool(self, name: str, path: Path) -> None:
+        self._connection.storagePoolDefineXML(POOL.format(name=name, path=path)).create()
+
+    def refresh(self, name: str) -> None:
+        self._connection.storagePoolLookupByName(name).refresh()
+
+    def volumes(self, name: str) -> int:
+        return len([one.name() for one in self._connection.storagePoolLookupByName(name).listAllVolumes()])
+
+    def details(self, name: str) -> int:
+        found = self._connection.storagePoolLookupByName(name).listAllVolumes()
+        return len([one.info() for one in found])
 
 
 def _loop() -> None:

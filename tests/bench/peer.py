@@ -8,6 +8,8 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol
 
+from tests.bench.storing import Store
+
 IMAGE: Final = 16 << 20
 PREFIX: Final = "be9c0000-0000-4000-8000-"
 # Emulated, so that both sides start the same thing everywhere.
@@ -67,7 +69,12 @@ def xml_of(number: int, images: Path) -> str:
 
 
 class Peer(Protocol):
-    """A connection to the guests of one side. Guests are named by their numbers."""
+    """A connection to the guests of one side. Guests are named by their numbers.
+
+    :ivar store: the pools beside them.
+    """
+
+    store: Store
 
     def define(self, xml: str) -> None:
         """Keep a definition."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from tests.bench.peer import Peer, qemus, rss, uuid_of, xml_of
+from tests.bench.storing import stopped, stored
 
 MANY: Final = 1000
 SOME: Final = 20
@@ -110,10 +111,12 @@ def warm(peer: Peer, images: Path) -> Times:
 
 
 def run(peer: Peer, words: list[str]) -> None:
-    """Run the scenario that ``words`` name after the folder for images: ``warm``, ``defined COUNT`` or ``running``."""
+    """Run the scenario that ``words`` name after the folder for images, such as ``running`` or ``defined COUNT``."""
     images, scenario = Path(words[0]), words[1]
     if scenario == "defined":
         times = defined(peer, images, int(words[2]))
+    elif scenario in ("stored", "stopped"):
+        times = {"stored": stored, "stopped": stopped}[scenario](peer.store, images)
     else:
         times = {"warm": warm, "running": running}[scenario](peer, images)
     json.dump(times, sys.stdout)
