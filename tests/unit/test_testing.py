@@ -54,6 +54,20 @@ def driver():
     assert "1 skipped" in out
 
 
+def test_what_a_kind_of_pool_cannot_do_skips_its_tests_with_the_reason(tmp_path: Path) -> None:
+    text = """
+@pytest.fixture
+def cannot():
+    return {"volume_create": "a server makes them", "volume_create_from.reflink": "no blocks are shared"}
+"""
+    words = "test_a_volume_is_made_with_its_sizes or shares_blocks or is_active_between"
+    code, out = suite(tmp_path, text, "-k", words)
+    assert code == 0
+    assert "no volume_create: a server makes them" in out
+    assert "no volume_create_from.reflink: no blocks are shared" in out
+    assert "1 passed, 2 skipped" in out
+
+
 def test_the_ledger_makes_expected_failures_that_are_strict(tmp_path: Path) -> None:
     text = """
 @pytest.fixture
