@@ -17,9 +17,10 @@ from anyvirt.store.faults import coded
 from anyvirt.store.names import quote
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from anyvirt.settings import Settings
+    from anyvirt.store.contract import Store
     from anyvirt.store.files import FileStore
     from anyvirt.store.sqlite import SqliteStore
 
@@ -126,6 +127,14 @@ class Scope:
         from anyvirt.store.files import FileStore  # most drivers use the other one
 
         return FileStore.local(self.folder(driver_name(driver)), driver, self.lock(f"store-{driver}"))
+
+    def stores(self) -> Iterator[Store]:
+        """The store of every driver that keeps something in this scope, by the drivers' names."""
+        for folder in sorted(self.state.iterdir()):
+            if (folder / "store.db").exists():
+                yield self.store(folder.name)
+            elif (folder / "head.json").exists():
+                yield self.files(folder.name)
 
 
 def machine_id() -> str:

@@ -251,7 +251,7 @@ def opened_by_qemu(path: Path) -> Iterator[None]:
 @pytest.mark.skipif(shutil.which("qemu-io") is None, reason="qemu-io is not installed")
 def test_a_volume_that_a_qemu_has_open_is_not_deleted(make: Make, place: Path) -> None:
     made = make("disk", 4 << 20)
-    with opened_by_qemu(place / "disk"), pytest.raises(Busy, match="QEMU"):
+    with opened_by_qemu(place / "disk"), pytest.raises(Busy, match="qemu-io"):
         made.delete()
     made.delete()
     assert not (place / "disk").exists()

@@ -10,12 +10,15 @@ from anyvirt.api import Invalid
 from anyvirt_host.storage.wish import HIDDEN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anyvirt.api import Stream
 
     from anyvirt_host.storage.backend import Sight
     from anyvirt_host.storage.site import Live
 
 PART: Final = ".part"
+GONE: Final = ".gone"
 
 
 class Span(NamedTuple):
@@ -102,6 +105,13 @@ class Carrier(Protocol):
         """Remove that; nothing happens where there is none.
 
         :raises Busy: somebody is at it.
+        """
+        ...
+
+    def sweep(self, folder: str, inode: Callable[[str], int]) -> list[str]:
+        """Remove what came for volumes of a folder that are gone; a sentence each.
+
+        :param inode: of the volume of a name; 0 where there is none.
         """
         ...
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from anyvirt.api import Invalid, NotFound, Progress, Run
 
 from anyvirt_host.storage.backend import Found, Room, Sight
-from anyvirt_host.storage.content import PART
+from anyvirt_host.storage.content import GONE, PART
 from anyvirt_host.storage.errand import halt
 from anyvirt_host.storage.ground import Berth, Entry, Ground, ground_of
 from anyvirt_host.storage.imaging import Image
@@ -171,6 +171,8 @@ def _odd(entry: Entry) -> str | None:
     """Why it is no volume; empty for one, None for what nobody needs to hear of."""
     if entry.name.startswith(HIDDEN) and entry.name.endswith(PART):
         return "what came of an upload to a volume, kept until it is resumed or another one begins"
+    if entry.name.startswith(HIDDEN) and entry.name.endswith(GONE):
+        return "a deleted volume that is kept for a while"
     if entry.name.startswith(HIDDEN):
         return "a volume that is being made, or what a killed process left of one"
     if bad := bad_name(entry.name):

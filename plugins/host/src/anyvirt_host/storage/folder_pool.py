@@ -13,6 +13,7 @@ from anyvirt_host.storage.faults import done, needing
 from anyvirt_host.storage.folder import FileDraft, Folder
 from anyvirt_host.storage.ground import ground_of
 from anyvirt_host.storage.site import Live
+from anyvirt_host.storage.trash import Trash
 from anyvirt_host.storage.wish import FORMATS
 
 if TYPE_CHECKING:
@@ -142,6 +143,10 @@ class FolderPool:
     def remove(self, live: Live, name: str) -> None:
         """Remove one."""
         self.folder(live).remove(name)
+
+    def trash(self, live: Live) -> Trash:
+        """What keeps deleted ones for a while."""
+        return Trash(self.folder(live).path, self.run)
 
     def folder(self, live: Live) -> Folder:
         """The folder that the volumes are in."""

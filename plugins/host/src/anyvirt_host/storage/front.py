@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from anyvirt.api import (
         Answer,
+        ChainLink,
         Document,
         Event,
         JobRecord,
@@ -132,6 +133,10 @@ class Front:
         return self.whole.pool_volumes(ref)
 
     @impl
+    def volume_chain(self, ref: Ref) -> tuple[ChainLink, ...]:
+        return self.whole.volume_chain(ref)
+
+    @impl
     def volume_config(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[Document[Volume]]]]:
         return self.whole.volume_config(refs)
 
@@ -146,12 +151,20 @@ class Front:
         return self.whole.volume_create_from(pool, config, source, preallocate, reflink)
 
     @impl
+    def volume_declare(self, ref: Ref, config: Document[Volume]) -> None:
+        return self.whole.volume_declare(ref, config)
+
+    @impl
     def volume_delete(self, ref: Ref, force: bool, trash: int, zeroed: bool) -> None:
         return self.whole.volume_delete(ref, force, trash, zeroed)
 
     @impl
     def volume_download(self, ref: Ref, offset: int, length: int | None, sparse: bool) -> Stream:
         return self.whole.volume_download(ref, offset, length, sparse)
+
+    @impl
+    def volume_find(self, text: str) -> Ref:
+        return self.whole.volume_find(text)
 
     @impl
     def volume_info(self, refs: Sequence[Ref]) -> Iterator[tuple[Ref, Answer[VolumeInfo]]]:
@@ -164,12 +177,6 @@ class Front:
     @impl
     def volume_path(self, ref: Ref) -> str:
         return self.whole.volume_path(ref)
-
-    @impl
-    def volume_resize(
-        self, ref: Ref, capacity: int, allocate: bool, delta: bool, shrink: bool
-    ) -> Generator[Progress, None, None]:
-        return self.whole.volume_resize(ref, capacity, allocate, delta, shrink)
 
     @impl
     def volume_restore(self, pool: Ref, name: str) -> Ref:

@@ -316,8 +316,8 @@ class Part(Target):
         now = os.open(self.spec["name"], os.O_RDONLY | _OPEN, dir_fd=self.home)
         seen = os.fstat(now)
         os.close(now)
-        if (seen.st_dev, seen.st_ino) != (found.st_dev, found.st_ino):
-            raise OSError(errno.ESTALE, "somebody put another file in its place")
+        if (seen.st_dev, seen.st_ino, seen.st_size) != (found.st_dev, found.st_ino, self.size):
+            raise OSError(errno.ESTALE, "somebody put another file in its place, or changed its size")
         if os.fstat(self.fd).st_uid != found.st_uid or os.fstat(self.fd).st_gid != found.st_gid:
             os.fchown(self.fd, found.st_uid, found.st_gid)
         os.fchmod(self.fd, stat.S_IMODE(found.st_mode))

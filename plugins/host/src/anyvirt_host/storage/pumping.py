@@ -17,10 +17,13 @@ import anyvirt.api as core
 from anyvirt.api import Busy, Failed, Interrupted, Invalid, Stream, VirtError, current, left
 
 from anyvirt_host.local.spawn import spawn
-from anyvirt_host.storage.content import Kept, Span, part_name
-from anyvirt_host.storage.faults import coded
+from anyvirt_host.storage.content import PART, Kept, Span, part_name
+from anyvirt_host.storage.faults import coded, named
+from anyvirt_host.storage.wish import HIDDEN
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from anyvirt_host.storage.backend import Sight
 
 PUMP: Final = str(Path(__file__).with_name("pump.py"))
@@ -167,6 +170,23 @@ class LocalCarrier:
         finally:
             os.close(fd)
 
+    def sweep(self, folder: str, inode: Callable[[str], int]) -> list[str]:
+        """Remove what came for volumes that are gone."""
+        said = []
+        for hidden in sorted(Path(folder).glob(f"{HIDDEN}*{PART}")):
+            try:
+                fd = os.open(hidden, _FOLDER)
+            except OSError:
+                continue
+            try:
+                name, number = _meant(fd)
+                if not _held(fd) and (not name or hidden.name != part_name(name) or inode(name) != number):
+                    _clear(fd, str(hidden))
+                    said.append(f"{hidden}: removed, it came of an upload to a volume that is gone")
+            finally:
+                os.close(fd)
+        return said
+
     def drop(self, place: str) -> None:
         """Remove that."""
         folder, _, name = place.rpartition("/")
@@ -178,11 +198,7 @@ class LocalCarrier:
         try:
             if _held(fd):
                 raise Busy(place, holder="an upload", purpose="its bytes", hint="wait for it, or end it")
-            for one in os.listdir(fd):
-                os.unlink(one, dir_fd=fd)
-            os.rmdir(hidden)
-        except OSError as error:
-            raise coded(error, hidden) from error
+            _clear(fd, hidden)
         finally:
             os.close(fd)
 
@@ -283,6 +299,23 @@ def _small(folder: int, name: str) -> bytes:
         return os.read(fd, _SMALL)
     finally:
         os.close(fd)
+
+
+def _meant(fd: int) -> tuple[str, int]:
+    """The name of the volume that bytes came for, and the inode that it had; empty where that was never written."""
+    try:
+        about = json.loads(_small(fd, "about"))
+        return str(about["name"]), int(about["inode"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return "", 0
+
+
+def _clear(fd: int, hidden: str) -> None:
+    """Remove a hidden folder with its files."""
+    with named(hidden):
+        for one in os.listdir(fd):
+            os.unlink(one, dir_fd=fd)
+        os.rmdir(hidden)
 
 
 def _held(fd: int) -> bool:

@@ -9,14 +9,15 @@ from contextlib import suppress
 from anyvirt.api import Event, JobRecord, NotFound, PoolChange, PoolLifecycle, Ref, VirtError, impl
 
 from anyvirt_host.following import following
+from anyvirt_host.storage.deleting import Deleting
 from anyvirt_host.storage.making import Making
 from anyvirt_host.storage.pool_kinds import PoolKinds
 from anyvirt_host.storage.pool_states import REBUILD, PoolStates
 from anyvirt_host.storage.site import Live, pool_ref
-from anyvirt_host.storage.transfers import Transfers
+from anyvirt_host.storage.tracing import Tracing
 
 
-class Service(Making, Transfers, PoolStates, PoolKinds):
+class Service(Making, Deleting, Tracing, PoolStates, PoolKinds):
     """Storage beside a hypervisor's driver."""
 
     @impl

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -99,6 +99,7 @@ class Site:
 
     :param boot: a pool that another boot started is inactive.
     :param secret: gives the value of a secret for a use and its UUID or name; None where nobody keeps any.
+    :param stores: of every driver that keeps guests beside this one's pools.
     """
 
     store: Store
@@ -106,6 +107,7 @@ class Site:
     boot: str
     run: Run
     secret: Callable[[str, str], Secret] | None = None
+    stores: Callable[[], Iterable[Store]] = tuple
 
     def row(self, ref: Ref) -> Row:
         """The pool's row.

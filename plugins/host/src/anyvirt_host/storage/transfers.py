@@ -79,7 +79,7 @@ class Transfers(Volumes):
         backend: Backend = self.backend(live)
         if isinstance(backend, Carrying):
             return backend.carrier(live)
-        if not ref.key.startswith("/"):
+        if not ref.key.startswith("/") or getattr(self.site.run, "far", False):
             raise Unsupported("storage", f"carrying the bytes of volumes of the type {live.type}")
         from anyvirt_host.storage.pumping import LocalCarrier
 

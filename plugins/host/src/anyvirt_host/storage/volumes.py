@@ -7,15 +7,12 @@ from typing import TYPE_CHECKING, Final, TypeVar
 
 from anyvirt.api import (
     Answer,
-    Busy,
     Document,
     Invalid,
     NotFound,
     Ref,
     VirtError,
-    VolumeChange,
     VolumeInfo,
-    VolumeLifecycle,
     fan_out,
     impl,
 )
@@ -57,24 +54,6 @@ class Volumes(Pools):
         live = self._home(ref)
         self._seen(ref, live)
         return ref.key
-
-    @impl
-    def volume_delete(self, ref: Ref) -> None:
-        live = self._home(ref)
-        assert ref.parent is not None
-        with self.site.locks.hold(ref.parent.key, "delete"):
-            sight, backend = self._seen(ref, live), self.backend(live)
-            name = backend.called(live, ref.key)
-            if sight.type == "file":
-                above = self._above(live, backend, ref.key)
-                if above:
-                    names = ", ".join(above)
-                    raise Busy(ref, holder=names, purpose="their own content", hint=f"delete {names} first")
-                if backend.in_use(live, name):
-                    raise Busy(ref, holder="a QEMU that has it open", hint="stop the guest first")
-            backend.remove(live, name)
-            self._forget(ref.key, sight.inode)
-        self.site.tell(VolumeLifecycle(ref=ref, change=VolumeChange.DELETED))
 
     def _volumes(
         self, refs: Sequence[Ref], ask: Callable[[Ref, Live, Sight], Answer[T]]
