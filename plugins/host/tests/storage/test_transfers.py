@@ -167,6 +167,8 @@ def test_an_upload_that_broke_off_is_shown_and_resumed(
         storage.volume_upload(made)
     with pytest.raises(Busy):
         pool.stop()
+    with pytest.raises(Busy, match="an upload"):
+        made.delete()
     stream.abort()
     left = made.unfinished()
     assert left is not None

@@ -43,12 +43,15 @@ class Opener(NamedTuple):
     writes: bool
 
 
-def refuse_running(run: Run, backend: Backend, live: Live, ref: Ref) -> None:
+def refuse_running(run: Run, backend: Backend, live: Live, ref: Ref, *, uploads: bool = True) -> None:
     """See that nobody uses a volume now: to be asked under the pool's lock, before its content is changed.
 
+    :param uploads: one that is under way counts.
     :raises Busy: a running guest has it open, or something else writes to it; everybody is named.
     """
     names = busy_with(run, backend, live, ref.key)
+    if uploads and uploading(run, ref.key):
+        names.append("an upload")
     if names:
         raise Busy(ref, holder=", ".join(names), purpose="it is open there", hint=STOP)
 
@@ -60,6 +63,16 @@ def busy_with(run: Run, backend: Backend, live: Live, place: str) -> list[str]:
     if not names and _locked(backend, live, place):
         names.append("a QEMU that this user may not see")
     return names
+
+
+def uploading(run: Run, place: str) -> bool:
+    """Whether somebody is at an upload to a file."""
+    if getattr(run, "far", False) or not place.startswith("/"):
+        return False
+    from anyvirt_host.storage.pumping import LocalCarrier
+
+    kept = LocalCarrier().kept(place)
+    return kept is not None and kept.held
 
 
 def openers(run: Run, path: str) -> list[Opener]:
