@@ -16,9 +16,19 @@ if TYPE_CHECKING:
     from anyvirt_host.storage.site import Live
     from anyvirt_host.storage.wish import Wish
 
-KINDS: Final = {"dir": "folder_pool", "fs": "fs_pool", "disk": "disk_pool"}
+KINDS: Final = {
+    "dir": "folder_pool",
+    "fs": "fs_pool",
+    "logical": "logical_pool",
+    "netfs": "net_pool",
+    "disk": "disk_pool",
+    "iscsi": "iscsi_pool",
+    "scsi": "scsi_pool",
+    "mpath": "mpath_pool",
+    "rbd": "rbd_pool",
+}
 SHARED: Final = ("disk", "iscsi", "scsi")  # kinds whose target path has volumes of other pools, too
-ASKING: Final = ("rbd", "iscsi-direct")  # kinds whose servers ask who one is
+ASKING: Final = ("rbd", "iscsi", "iscsi-direct", "netfs")  # kinds whose servers ask who one is
 
 
 class Room(NamedTuple):
@@ -130,6 +140,18 @@ class Reached(Protocol):
 
 
 @runtime_checkable
+class Stands(Protocol):
+    """A kind of pool whose volumes stand on others of the pool in a way of its own, such as snapshots of LVM."""
+
+    def stand(self, live: Live, wish: Wish) -> Wish:
+        """The wish, with the size of what is below where it names none.
+
+        :raises NotFound: there is no such volume.
+        """
+        ...
+
+
+@runtime_checkable
 class Resizes(Protocol):
     """A kind of pool whose raw volumes can become larger or smaller."""
 
@@ -140,8 +162,20 @@ class Resizes(Protocol):
         """
         ...
 
-    def settle(self, live: Live, name: str) -> None:
-        """Let go of what a killed process had taken for a larger size."""
+    def settle(self, live: Live, name: str, size: int) -> None:
+        """Give it the size that it had back, and let go of what a killed process had taken for a larger one."""
+        ...
+
+
+@runtime_checkable
+class Blanks(Protocol):
+    """A kind of pool whose volumes may be images of a format."""
+
+    def blank(self, live: Live, name: str, mark: str, wish: Wish) -> Generator[Progress, None, None]:
+        """Make a volume that is there an empty image, and leave it the same volume.
+
+        :param mark: as for ``draft``.
+        """
         ...
 
 
