@@ -188,8 +188,7 @@ def _opened(plugin: discovery.Plugin, opener: str, where: Uri, host: Host) -> An
 def _tell_ready(made: Session, deadline: Deadline) -> None:
     from anyvirt.client._generated_sync import Connection
 
-    calls = Connection(Session(made.uri, made.host, made.members, timeout=made.timeout))
-    calls.session.key = made.key
+    calls = Connection(made.inner())
     with within(deadline):
         for answer in made.call("connect_ready", {"calls": calls}).values():
             answer.get()

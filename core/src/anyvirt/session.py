@@ -7,6 +7,7 @@ import itertools
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass
 from functools import partial
 from types import EllipsisType
@@ -145,6 +146,12 @@ class Session:
         self._registered: set[str] = set()
         self._registering = threading.Lock()
         self.supports = Supports(self._implementations)
+
+    def inner(self) -> Session:
+        """The same for a plug-in's own calls: nothing is wrapped, and nothing refused to it."""
+        made = copy(self)
+        made.__dict__.update(readonly=False, _wrappers=())
+        return made
 
     @property
     def driver(self) -> Member:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from anyvirt.api import Host, Invalid, Uri, impl
 
 from anyvirt_qemu.distant import Distant
 from anyvirt_qemu.libvirt import Import
 from anyvirt_qemu.site import Site
+
+if TYPE_CHECKING:
+    from anyvirt.api import Connection
 
 PATHS = ("session", "system")
 PARAMETERS = ("authfile",)
@@ -21,6 +25,10 @@ class Qemu(Import, Distant):
 
     def __init__(self, site: Site) -> None:
         self._site = site
+
+    @impl
+    def connect_ready(self, calls: Connection) -> None:
+        self._site.calls = calls
 
     @impl
     def connect_recover(self) -> Sequence[str]:

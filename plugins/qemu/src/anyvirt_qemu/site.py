@@ -21,7 +21,7 @@ from anyvirt.api import (
 )
 
 if TYPE_CHECKING:
-    from anyvirt.api import Change, Domain, Lifecycle, Row, Scope, Store
+    from anyvirt.api import Change, Connection, Domain, Lifecycle, Row, Scope, Store
 
     from anyvirt_qemu.configured import Configured
     from anyvirt_qemu.guest import Record, Run
@@ -37,10 +37,12 @@ class Site:
     """One connection's view of the guests on this host.
 
     :param step: called before each lasting effect with its name; tests kill themselves there.
+    :ivar calls: what beside guests this connection has, such as storage; None until it is open.
     """
 
     def __init__(self, uri: Uri, host: Host) -> None:
         self.uri, self.host = uri, host
+        self.calls: Connection | None = None
         self.step: Callable[[str], None] = host.given.get("step", _nothing)
         self._probed: dict[str, Capability] = {}
 

@@ -27,6 +27,7 @@ from anyvirt_qemu.readiness import (
     media,
     nvram,
     plugged,
+    pooled,
     properties,
     reserves,
     serving,
@@ -56,6 +57,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     why = account.without_kvm(who) if choice.name == "kvm" else choice.reason
     accelerator: Accelerator = "kvm" if choice.name == "kvm" and domain.type == "kvm" and not why else "tcg"
     paths = _paths(site, domain, who)
+    domain, unplaced, gone = pooled.placed(domain, site.calls)
     domain, missing = media.present(domain)
     domain, unplugged, unclear = plugged.present(domain)
     domain = dmi.told(domain)
@@ -67,7 +69,7 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
     domain, unfit = _firmware(site, domain, caps)
     domain = nvram.placed(site, domain)
     keys, locked = unlocking.values(domain, site.host.secrets)
-    problems += [*unclear, *unheard, *unfit, *locked]
+    problems += [*unplaced, *unclear, *unheard, *unfit, *locked]
     wrong: list[Problem] = []
     try:
         planned = plan(
@@ -84,11 +86,12 @@ def prepare(site: Site, domain: Domain) -> tuple[Plan | None, list[Problem], Acc
             problems=wrong,
         )
     except Invalid as error:
-        return None, [*problems, *error.problems], accelerator
+        return None, [*problems, *pooled.without(error.problems, unplaced)], accelerator
+    wrong = pooled.without(wrong, unplaced)
     lacking = host_cpu.lacking(under, domain.cpu)
     told = [host_cpu.told(domain.cpu, lacking)] if lacking and domain.cpu is not None else []
     told += reserves.warnings(planned)
-    planned = replace(planned, warnings=(*missing, *unplugged, *planned.warnings, *told, *said))
+    planned = replace(planned, warnings=(*gone, *missing, *unplugged, *planned.warnings, *told, *said))
     if lacking and accelerator == "kvm" and domain.cpu is not None and domain.cpu.check in {"partial", "full"}:
         problems.append(host_cpu.problem(domain.cpu, lacking))
     problems += tuned.blockers(planned.tuning, site.host.settings.child_env)
