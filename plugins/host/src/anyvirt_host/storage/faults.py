@@ -14,7 +14,7 @@ _FULL: Final = (errno.ENOSPC, errno.EDQUOT)
 _DENIED: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 _ROOT: Final = ("must be superuser", "only root can")
 # What brings a tool, where its name does not say so.
-_PACKAGES: Final = {
+PACKAGES: Final = {
     "qemu-img": "qemu-utils (Debian, Ubuntu), qemu-img (Fedora)",
     "fallocate": "util-linux",
     "mount": "mount (Debian, Ubuntu), util-linux (Fedora)",
@@ -23,6 +23,10 @@ _PACKAGES: Final = {
     "blkid": "util-linux",
     "umount": "mount (Debian, Ubuntu), util-linux (Fedora)",
     "truncate": "coreutils",
+    "lsattr": "e2fsprogs",
+    "xargs": "findutils",
+    "flock": "util-linux",
+    "setsid": "util-linux",
     "mkfs.ext2": "e2fsprogs",
     "mkfs.ext3": "e2fsprogs",
     "mkfs.ext4": "e2fsprogs",
@@ -55,6 +59,20 @@ _PACKAGES: Final = {
     "chattr": "e2fsprogs",
     "chcon": "coreutils",
     "stat": "coreutils",
+    **dict.fromkeys(
+        ("vgs", "lvs", "pvs", "vgchange", "vgcreate", "vgremove", "pvcreate", "pvremove", "lvcreate", "lvremove"),
+        "lvm2",
+    ),
+    **dict.fromkeys(("lvrename", "lvextend", "lvreduce"), "lvm2"),
+    "showmount": "nfs-common (Debian, Ubuntu), nfs-utils (Fedora)",
+    "mount.nfs": "nfs-common (Debian, Ubuntu), nfs-utils (Fedora)",
+    "mount.cifs": "cifs-utils",
+    "mount.glusterfs": "glusterfs-client (Debian, Ubuntu), glusterfs-fuse (Fedora)",
+    "gluster": "glusterfs-cli",
+    "iscsiadm": "open-iscsi (Debian, Ubuntu), iscsi-initiator-utils (Fedora)",
+    "dmsetup": "dmsetup (Debian, Ubuntu), device-mapper (Fedora)",
+    "multipath": "multipath-tools (Debian, Ubuntu), device-mapper-multipath (Fedora)",
+    "getent": "libc-bin (Debian, Ubuntu), glibc-common (Fedora)",
 }
 
 
@@ -107,7 +125,7 @@ def done(out: Output, path: str) -> Output:
 
 def package_of(tool: str) -> str:
     """The package that brings a tool."""
-    return _PACKAGES.get(tool, tool)
+    return PACKAGES.get(tool, tool)
 
 
 @contextmanager

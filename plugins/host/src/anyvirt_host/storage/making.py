@@ -24,7 +24,7 @@ from anyvirt.api import (
     phase,
 )
 
-from anyvirt_host.storage.backend import Backend, Copies, Draft, Reached, Sight
+from anyvirt_host.storage.backend import Backend, Copies, Draft, Reached, Sight, Stands
 from anyvirt_host.storage.site import Declared, Live
 from anyvirt_host.storage.volumes import RAW, Volumes
 
@@ -68,12 +68,15 @@ class Making(Volumes):
 
     def _wanted(self, live: Live, model: Volume, *, preallocate: bool) -> Wish:
         """What a description asks for, complete: with the size of what is below, and the passphrase."""
-        wanted = self.backend(live).wish(model)
+        backend = self.backend(live)
+        wanted = backend.wish(model)
         if preallocate:
             from anyvirt_host.storage.wish import preallocated
 
             wanted = preallocated(wanted)
-        if wanted.backing:
+        if wanted.backing and isinstance(backend, Stands):
+            wanted = backend.stand(live, wanted)
+        elif wanted.backing:
             from anyvirt_host.storage.below import settled
 
             wanted = settled(wanted, self.site)
