@@ -27,7 +27,7 @@ APART: Final = {
 }
 # Plug-ins and labs whose time is another area's than the foundation's.
 PLUGIN_AREAS: Final = {"host": "storage"}
-LAB_AREAS: Final = {"boots": "qemu-devices", "machines": "qemu-devices"}
+LAB_AREAS: Final = {"boots": "qemu-devices", "machines": "qemu-devices", "sizes": "storage"}
 # More than half of the time of these goes by in waits, for deadlines or for a guest.
 WORKERS: Final = {"tests/unit": ["-n", "3"], "tests/faults": ["-n", "2"], "plugins/qemu/tests": ["-n", "2"]}
 # What is asked of the checkout as a whole and grows with it, whatever its parts are.
@@ -62,7 +62,8 @@ def labs() -> list[Section]:
     again = [path for path in QEMU_SUITE if _has_tests(ROOT / path)]
     inner = _pytest("qemu-second", *again, lab="qemu10")
     argv = (sys.executable, "tools/second_qemu.py", "--", *inner.argv)
-    return [replace(inner, argv=argv), *_labs(separate=True)]
+    many = Section("sizes", (sys.executable, "-m", "tests.lab.sizes"), area="storage", limit=1200)
+    return [replace(inner, argv=argv), many, *_labs(separate=True)]
 
 
 def _plugins() -> list[Section]:

@@ -47,7 +47,7 @@ class Monitor(Closing):
         """Leave the monitor to the next one."""
         self._line.close()
 
-    def execute(self, name: str, **arguments: Any) -> Any:
+    def execute(self, name: str, /, **arguments: Any) -> Any:
         """Run one command and give its answer; ``_`` in argument names stands for ``-``.
 
         :raises Failed, Denied, Busy, NotFound, Unsupported: QEMU refused; ``details`` has its words.
