@@ -35,6 +35,7 @@ FIGURES: Final = {
     "argv-read": "recorded command lines of QEMU that are read into definitions that are valid",
     "argv-devices": "plans (QEMU on x86) whose command line comes back with the same devices",
     "argv-lines": "plans (QEMU on x86) whose command line comes back word by word",
+    "volume-lines": "recorded lines for new volumes that mean the same as ours, with the same image by qemu-img info",
     "schema-rng": "documents that our RELAX NG takes",
     "schema-json": "documents that our JSON Schema takes",
 }

@@ -94,5 +94,5 @@ def test_the_sizes_of_a_qcow2_volume(make: Callable[..., Handle], place: Path, o
         agree(volume, place / "disk", "qcow2")
         agree(base, place / "base", "qcow2")
     finally:
-        volume.delete()
+        volume.delete(force=True)  # its own snapshots go with it
         base.delete()

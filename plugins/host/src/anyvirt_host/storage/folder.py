@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from anyvirt.api import Invalid, NotFound, Progress, Run
+from anyvirt.api import Invalid, NotFound, Progress, Run, Undo, VirtError
 
 from anyvirt_host.storage.backend import Found, Room, Sight
 from anyvirt_host.storage.content import GONE, PART
 from anyvirt_host.storage.errand import halt
+from anyvirt_host.storage.faults import done
 from anyvirt_host.storage.ground import Berth, Entry, Ground, ground_of
-from anyvirt_host.storage.imaging import Image
+from anyvirt_host.storage.imaging import Image, lengthen, set_aside
 from anyvirt_host.storage.wish import FOLDERS, HIDDEN, bad_name
 
 if TYPE_CHECKING:
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from anyvirt_host.storage.wish import Wish
 
 END: Final = ".new"
+_BEYOND: Final = 1 << 50
 _ODD: Final = {"l": "a symbolic link", "s": "a socket", "p": "a fifo", "c": "a character device"}
 
 
@@ -80,6 +83,38 @@ class Folder:
         if found.type == "block":
             raise Invalid(f"'{self.path}/{name}' is a device, which is not removed", hint="remove it with what made it")
         self._ground.remove(self.path, name, is_folder=found.type == "dir")
+
+    def resize(self, name: str, size: int, *, allocate: bool) -> Generator[Progress, None, None]:
+        """Make a raw file that large; its length changes at the end, and at once."""
+        found = self.look(name)
+        if found is None or found.type != "file":
+            raise Invalid(f"'{self.path}/{name}' is no file, whose size could be changed", hint="name a volume")
+        path = f"{self.path}/{name}"
+        with Undo() as undo:
+            undo.callback(self.settle, name, found.physical)
+            if allocate and size > found.physical:
+                yield from set_aside(self._run, path, found.physical, size, beyond=True)
+            lengthen(self._run, path, size)
+            undo.keep()
+
+    def settle(self, name: str, size: int) -> None:
+        """Give a raw file the length that it had, and free what is beyond it."""
+        path = f"{self.path}/{name}"
+        lengthen(self._run, path, size)
+        with suppress(VirtError):  # what the file system cannot free it frees with the file
+            self._run("fallocate", "-p", "-o", str(size), "-l", str(_BEYOND), path)
+
+    def blank(self, name: str, mark: str, wish: Wish) -> Generator[Progress, None, None]:
+        """Put an empty image into a file that is there."""
+        path = f"{self.path}/{name}"
+        draft = self.draft(name, mark)
+        try:
+            yield from draft.fill(wish)
+            done(self._run("cp", "--sparse=always", "--", draft.path, path), path)
+            done(self._run("sync", "--", path), path)
+        finally:
+            draft.drop()
+            draft.close()
 
     def draft(self, name: str, mark: str) -> FileDraft:
         """Begin a volume."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import Invalid, Permissions, Problem, Run, Unsupported, heeded, meaningless, unheeded
@@ -17,7 +17,7 @@ from anyvirt_host.storage.trash import Trash
 from anyvirt_host.storage.wish import FORMATS
 
 if TYPE_CHECKING:
-    from anyvirt.api import Pool, PoolSource, PoolSources, Volume
+    from anyvirt.api import Pool, PoolSource, PoolSources, Progress, Volume
 
     from anyvirt_host.storage.wish import Wish
 
@@ -119,6 +119,18 @@ class FolderPool:
     def draft(self, live: Live, name: str, mark: str) -> FileDraft:
         """Begin one."""
         return self.folder(live).draft(name, mark)
+
+    def resize(self, live: Live, name: str, size: int, *, allocate: bool) -> Generator[Progress, None, None]:
+        """Make a raw one that large."""
+        return self.folder(live).resize(name, size, allocate=allocate)
+
+    def settle(self, live: Live, name: str, size: int) -> None:
+        """Give a raw one its size back."""
+        self.folder(live).settle(name, size)
+
+    def blank(self, live: Live, name: str, mark: str, wish: Wish) -> Generator[Progress, None, None]:
+        """Put an empty image into one."""
+        return self.folder(live).blank(name, mark, wish)
 
     def making(self, live: Live) -> int:
         """How many somebody is at."""

@@ -179,6 +179,12 @@ class Front:
         return self.whole.volume_path(ref)
 
     @impl
+    def volume_resize(
+        self, ref: Ref, capacity: int, allocate: bool, delta: bool, shrink: bool
+    ) -> Generator[Progress, None, None]:
+        return self.whole.volume_resize(ref, capacity, allocate, delta, shrink)
+
+    @impl
     def volume_restore(self, pool: Ref, name: str) -> Ref:
         return self.whole.volume_restore(pool, name)
 
@@ -189,3 +195,7 @@ class Front:
     @impl
     def volume_upload(self, ref: Ref, offset: int, length: int | None, sparse: bool, resume: bool) -> Stream:
         return self.whole.volume_upload(ref, offset, length, sparse, resume)
+
+    @impl
+    def volume_wipe(self, ref: Ref, algorithm: str) -> Generator[Progress, None, None]:
+        return self.whole.volume_wipe(ref, algorithm)

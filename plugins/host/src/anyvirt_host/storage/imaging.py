@@ -95,19 +95,14 @@ class Image:
         done(out, self.path)
         size = wish.capacity or 0
         if size > origin.capacity and wish.format == "raw":
-            done(self._run("truncate", "-s", str(size), self.path), self.path)
+            lengthen(self._run, self.path, size)
         elif size > origin.capacity:
             yield from self._tool("qemu-img", "resize", "-q", "-f", wish.format, self.path, str(size))
         yield Progress(origin.capacity, origin.capacity, "B", "copying")
 
     def _raw(self, wish: Wish) -> Generator[Progress, None, None]:
         size, aside = wish.capacity or 0, wish.allocation
-        with needing("truncate"):
-            out = self._run("truncate", "-s", str(size), self.path)
-        if out.code and b"File too large" in out.err:
-            text = f"{size} bytes are more than a file can have there"
-            raise Invalid([Problem("config.range", "/capacity", None, text, "choose a smaller size")])
-        done(out, self.path)
+        lengthen(self._run, self.path, size)
         yield from set_aside(self._run, self.path, 0, aside)
 
     def _tool(
@@ -133,10 +128,23 @@ class Image:
         self._run("rm", "-f", kept)
 
 
+def lengthen(run: Run, path: str, size: int) -> None:
+    """Give a file that length, at once: the rest of it goes, or is a hole.
+
+    :raises Invalid: no file can be so long there.
+    """
+    with needing("truncate"):
+        out = run("truncate", "-c", "-s", str(size), path)
+    if out.code and b"File too large" in out.err:
+        text = f"{size} bytes are more than a file can have there"
+        raise Invalid([Problem("config.range", "/capacity", None, text, "choose a smaller size")])
+    done(out, path)
+
+
 def set_aside(run: Run, path: str, start: int, end: int, *, beyond: bool = False) -> Generator[Progress, None, None]:
     """Take the space of a part of a file, bit by bit.
 
-    :param beyond: the file keeps its length.
+    :param beyond: the file keeps its length, where its file system can do that.
     """
     step = max(_PART, -(-(end - start) // _PARTS))
     for at in range(start, end, step):
@@ -144,7 +152,7 @@ def set_aside(run: Run, path: str, start: int, end: int, *, beyond: bool = False
         words = ["-o", str(at), "-l", str(min(step, end - at)), path]
         with needing("fallocate"):
             out = run("fallocate", *(["-n"] if beyond else []), *words)
-            if out.code and b"not supported" in out.err and not beyond:  # then zeros are written
+            if out.code and b"not supported" in out.err:  # then zeros are written, and it grows with them
                 out = run("fallocate", "--posix", *words)
         done(out, path)
 

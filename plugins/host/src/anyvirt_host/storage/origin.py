@@ -37,6 +37,11 @@ class Origin(NamedTuple):
         """The file name by which a tool of QEMU opens it and nothing that its header names."""
         return self.sealed(self.format, self.protocol, FROM if self.key else "", self.below)
 
+    @property
+    def key_id(self) -> str:
+        """The id of its passphrase in ``spec``."""
+        return FROM
+
     @staticmethod
     def sealed(kind: str, protocol: Mapping[str, Any], key: str = "", below: Mapping[str, Any] | None = None) -> str:
         """The file name of any image.

@@ -10,14 +10,14 @@ from anyvirt.api import Event, JobRecord, NotFound, PoolChange, PoolLifecycle, R
 
 from anyvirt_host.following import following
 from anyvirt_host.storage.deleting import Deleting
-from anyvirt_host.storage.making import Making
 from anyvirt_host.storage.pool_kinds import PoolKinds
 from anyvirt_host.storage.pool_states import REBUILD, PoolStates
 from anyvirt_host.storage.site import Live, pool_ref
 from anyvirt_host.storage.tracing import Tracing
+from anyvirt_host.storage.wiping import Wiping
 
 
-class Service(Making, Deleting, Tracing, PoolStates, PoolKinds):
+class Service(Wiping, Deleting, Tracing, PoolStates, PoolKinds):
     """Storage beside a hypervisor's driver."""
 
     @impl
@@ -40,6 +40,10 @@ class Service(Making, Deleting, Tracing, PoolStates, PoolKinds):
     def job_recover(self, record: JobRecord) -> str | None:
         if record.hook == "pool_build":
             return self._broken_build(record)
+        if record.hook == "volume_resize":
+            return self.settled_size(record)
+        if record.hook == "volume_wipe":
+            return self.settled_wipe(record)
         if record.hook not in ("volume_create", "volume_create_from"):
             return None
         pool = Ref("pool", str(record.undo["pool"]))

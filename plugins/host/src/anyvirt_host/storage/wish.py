@@ -66,7 +66,9 @@ def wish(model: Volume) -> Wish:
     :raises Invalid: with everything in it that cannot be had.
     """
     asked = heeded(model)
-    meaningless(asked, "type", "key", "physical", "source_devices")
+    meaningless(asked, "type", "key", "physical")
+    for device in asked.source_devices:
+        meaningless(device)
     found: list[Problem] = [_problem("/name", text) for text in bad_name(asked.name)]
     target = asked.target
     word = str(target.format) if target and target.format else "raw"
@@ -152,7 +154,8 @@ def _backing(asked: Volume, kind: str, found: list[Problem]) -> tuple[str, str]:
     store = asked.backing_store
     if store is None or not store.path:
         return "", ""
-    meaningless(store, "permissions", "timestamps")
+    meaningless(store.permissions)
+    meaningless(store.timestamps)
     path, below = store.path, str(store.format) if store.format else ""
     if kind not in STANDING:
         found.append(_problem("/backingStore", f"a {kind} volume has no backing file", "make it qcow2"))
@@ -165,7 +168,8 @@ def _backing(asked: Volume, kind: str, found: list[Problem]) -> tuple[str, str]:
 
 
 def _targeted(made: Wish, target: VolumeTarget, found: list[Problem]) -> Wish:
-    meaningless(target, "path", "timestamps")
+    meaningless(target, "path")
+    meaningless(target.timestamps)
     rights = target.permissions
     if rights:
         owner = (-1 if rights.owner is None else rights.owner, -1 if rights.group is None else rights.group)
