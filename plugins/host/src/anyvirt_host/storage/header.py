@@ -97,6 +97,8 @@ def backing_path(name: str, folder: str) -> str:
         except (ValueError, RecursionError):
             return ""
     name = name.removeprefix("file:")
+    if ":" in name.partition("/")[0]:  # a protocol, as QEMU sees it
+        return ""
     return os.path.normpath(os.path.join(folder, name)) if name else ""
 
 

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _SECTOR: Final = 512
 _LONGEST: Final = 1023  # of a backing file's name
+_EXACT: Final = (b"win ", b"qem2", b"d2v ", b"tap\0", b"CTXS", b"wa\0\0")  # who writes a vpc image's size as it is
+_LARGEST: Final = 65535 * 16 * 255  # of what cylinders, heads and sectors can tell
 _PARENT: Final = b'parentFileNameHint="'
 
 
@@ -80,7 +82,11 @@ def _vdi(head: bytes, _: int) -> Header | None:
 
 def _vpc(head: bytes, physical: int) -> Header | None:
     if head[:8] == b"conectix":
-        return Header(1, struct.unpack_from(">Q", head, 48)[0], 0)
+        creator, said, cylinders, heads, sectors = struct.unpack_from(">28x4s16xQHBB", head)
+        shape = cylinders * heads * sectors
+        # whoever made it decides which of the two counts, as QEMU has it
+        exact = creator in _EXACT or shape == _LARGEST
+        return Header(1, said if exact else shape * _SECTOR, 0)
     return Header(1, physical - _SECTOR, 0) if physical % _SECTOR == 0 else None
 
 
