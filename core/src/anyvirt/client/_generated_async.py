@@ -524,6 +524,7 @@ class AsyncConnection(AsyncLink):
         :param build: first do what ``pool_build`` does.
         :param overwrite: as for ``pool_build``; only with ``build``.
         :raises WrongState: where it is active.
+        :raises Invalid: for ``overwrite`` without ``build``.
         """
         await self._call("pool_start", {"ref": ref_of(ref), "build": build, "overwrite": overwrite}, timeout)
 
@@ -542,6 +543,7 @@ class AsyncConnection(AsyncLink):
         :param build: first do what ``pool_build`` does.
         :param overwrite: as for ``pool_build``; only with ``build``.
         :raises Exists: where name or UUID is taken.
+        :raises Invalid: for ``overwrite`` without ``build``, or with every problem of the definition.
         """
         return AsyncPool(
             self,
@@ -1328,6 +1330,7 @@ class AsyncPool(Handle):
         :param build: first do what ``pool_build`` does.
         :param overwrite: as for ``pool_build``; only with ``build``.
         :raises WrongState: where it is active.
+        :raises Invalid: for ``overwrite`` without ``build``.
         """
         await self.connection.pool_start(self.ref, build, overwrite, timeout=timeout)
 

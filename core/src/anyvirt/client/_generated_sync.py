@@ -512,6 +512,7 @@ class Connection(SyncLink):
         :param build: first do what ``pool_build`` does.
         :param overwrite: as for ``pool_build``; only with ``build``.
         :raises WrongState: where it is active.
+        :raises Invalid: for ``overwrite`` without ``build``.
         """
         self._call("pool_start", {"ref": ref_of(ref), "build": build, "overwrite": overwrite}, timeout)
 
@@ -530,6 +531,7 @@ class Connection(SyncLink):
         :param build: first do what ``pool_build`` does.
         :param overwrite: as for ``pool_build``; only with ``build``.
         :raises Exists: where name or UUID is taken.
+        :raises Invalid: for ``overwrite`` without ``build``, or with every problem of the definition.
         """
         return Pool(
             self,
@@ -1286,6 +1288,7 @@ class Pool(Handle):
         :param build: first do what ``pool_build`` does.
         :param overwrite: as for ``pool_build``; only with ``build``.
         :raises WrongState: where it is active.
+        :raises Invalid: for ``overwrite`` without ``build``.
         """
         self.connection.pool_start(self.ref, build, overwrite, timeout=timeout)
 

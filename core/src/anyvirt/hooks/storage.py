@@ -102,6 +102,7 @@ class StorageSpec:
         :param build: first do what ``pool_build`` does.
         :param overwrite: as for ``pool_build``; only with ``build``.
         :raises WrongState: where it is active.
+        :raises Invalid: for ``overwrite`` without ``build``.
         """
 
     @spec("storage", access="write", covers={"virStoragePoolCreateXML": ("build", "overwrite")})
@@ -111,6 +112,7 @@ class StorageSpec:
         :param build: first do what ``pool_build`` does.
         :param overwrite: as for ``pool_build``; only with ``build``.
         :raises Exists: where name or UUID is taken.
+        :raises Invalid: for ``overwrite`` without ``build``, or with every problem of the definition.
         """
 
     @spec("storage", access="write", covers={"virStoragePoolDestroy": ()})

@@ -25,9 +25,9 @@ from anyvirt.testing.contract import (
     volumes,
 )
 
+STORAGE = (storage, volumes, transfers, removal, storage_events)
 AREAS = (
-    lifecycle, definition, bulk, errors, events, stats, blocks, console, jobs, processes,
-    storage, volumes, transfers, removal, secrets, storage_events, host,
+    lifecycle, definition, bulk, errors, events, stats, blocks, console, jobs, processes, *STORAGE, secrets, host,
 )  # fmt: skip
 # fixtures that tests of one area share and an author need not know
 _FIXTURES = {
@@ -40,13 +40,14 @@ _FIXTURES = {
 }
 
 
-def _tests(module: ModuleType) -> dict[str, Any]:
+def within(module: ModuleType) -> dict[str, Any]:
+    """The tests of one area, by name."""
     return {name: found for name, found in vars(module).items() if name.startswith("test_")}
 
 
 _found: dict[str, Any] = {}
 for _module in AREAS:
-    _here = _tests(_module)
+    _here = within(_module)
     assert not _found.keys() & _here.keys(), f"{_module.__name__} repeats a name"
     _found.update(_here)
 globals().update(_found, **_FIXTURES)

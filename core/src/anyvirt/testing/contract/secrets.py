@@ -12,7 +12,8 @@ import pytest
 from anyvirt.auth import Secret
 from anyvirt.client._generated_sync import Connection, KeptSecret
 from anyvirt.errors import Ambiguous, Denied, Exists, Invalid, NotFound, Unsupported, VirtError
-from anyvirt.testing.guests import PREFIX
+from anyvirt.events import SecretChange, SecretLifecycle, SecretValueChange
+from anyvirt.testing.guests import PREFIX, Watch
 from anyvirt.testing.marks import each, needs, proves
 
 Define = Callable[..., KeptSecret]
@@ -234,6 +235,24 @@ def test_secrets_that_are_gone_are_not_found_and_the_others_are_answered(
     made[1].undefine()
     answers = connection.session.bulk(hook, {"refs": tuple(one.ref for one in made)}, 10.0)
     assert [type(answers[one.ref].error) for one in made] == [type(None), NotFound, type(None)]
+
+
+@proves("events_follow", "secret_define", "secret_set_value", "secret_undefine")
+def test_the_life_of_a_secret_is_told_and_its_value_is_not(
+    secret: Callable[..., KeptSecret], watch: Callable[..., Watch]
+) -> None:
+    told = watch()
+    made = secret()
+    made.set_value(Secret("never told"))
+    made.undefine()
+    told.until(lambda event: isinstance(event, SecretLifecycle) and event.change is SecretChange.UNDEFINED)
+    events = [event for event in told.seen if event.ref == made.ref]
+    assert [getattr(event, "change", type(event)) for event in events] == [
+        SecretChange.DEFINED,
+        SecretValueChange,
+        SecretChange.UNDEFINED,
+    ]
+    assert "never told" not in repr(events)
 
 
 def _xml(

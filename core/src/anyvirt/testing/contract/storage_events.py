@@ -1,20 +1,16 @@
-"""What is told of pools, volumes and secrets."""
+"""What is told of pools and volumes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-from anyvirt.auth import Secret
-from anyvirt.client._generated_sync import Connection, KeptSecret, Pool
+from anyvirt.client._generated_sync import Connection, Pool
 from anyvirt.events import (
     Autostart,
     Event,
     PoolChange,
     PoolLifecycle,
     PoolRefresh,
-    SecretChange,
-    SecretLifecycle,
-    SecretValueChange,
     VolumeChange,
     VolumeLifecycle,
 )
@@ -84,22 +80,6 @@ def test_the_life_of_a_volume_is_told_in_order(
     events = [event for event in _of(told, volume.ref) if isinstance(event, VolumeLifecycle)]
     assert [event.change for event in events] == [VolumeChange.CREATED, VolumeChange.RESIZED, VolumeChange.DELETED]
     assert {event.ref.parent for event in events if event.ref} == {pool.ref}
-
-
-@proves("events_follow", "secret_define", "secret_set_value", "secret_undefine")
-def test_the_life_of_a_secret_is_told_and_its_value_is_not(secret: Callable[..., KeptSecret], watch: Watches) -> None:
-    told = watch()
-    made = secret()
-    made.set_value(Secret("never told"))
-    made.undefine()
-    told.until(lambda event: isinstance(event, SecretLifecycle) and event.change is SecretChange.UNDEFINED)
-    events = _of(told, made.ref)
-    assert [getattr(event, "change", type(event)) for event in events] == [
-        SecretChange.DEFINED,
-        SecretValueChange,
-        SecretChange.UNDEFINED,
-    ]
-    assert "never told" not in repr(events)
 
 
 def _of(told: Watch, ref: Ref) -> list[Event]:
