@@ -36,6 +36,7 @@ FIGURES: Final = {
     "argv-devices": "plans (QEMU on x86) whose command line comes back with the same devices",
     "argv-lines": "plans (QEMU on x86) whose command line comes back word by word",
     "volume-lines": "recorded lines for new volumes that mean the same as ours, with the same image by qemu-img info",
+    "pool-lines": "recorded lines for starting pools that mean the same as ours",
     "schema-rng": "documents that our RELAX NG takes",
     "schema-json": "documents that our JSON Schema takes",
 }

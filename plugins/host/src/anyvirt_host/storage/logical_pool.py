@@ -33,7 +33,7 @@ from anyvirt.api import (
 
 from anyvirt_host.storage.backend import About, Backend, Found, Room, Sight
 from anyvirt_host.storage.bare import Bare
-from anyvirt_host.storage.lvm import Lv, Lvm
+from anyvirt_host.storage.lvm import PATIENCE, Lv, Lvm
 from anyvirt_host.storage.maker import alive, maker
 from anyvirt_host.storage.nodes import NONE, nodes
 from anyvirt_host.storage.site import Live
@@ -55,18 +55,22 @@ _NOTHING: Final = 2  # blkid's status where it knows nothing of what is there
 
 
 class LogicalPool(Bare):
-    """The group is the pool: starting activates its volumes on this host, stopping ends that."""
+    """The group is the pool: starting activates its volumes on this host, stopping ends that.
+
+    :param who: makes volumes; this process unless given.
+    :param patience: seconds that another command may keep a lock.
+    """
 
     kind = "logical"
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: Run, *, who: str = "", patience: float = PATIENCE) -> None:
         super().__init__(run)
-        self.lvm = Lvm(run)
+        self.lvm, self._who = Lvm(run, patience), who
 
     def live(self, pool: Pool) -> Live:
         """Group and devices of the definition."""
         asked, problems = heeded(pool), []
-        meaningless(asked, "type", "uuid", "capacity", "allocation", "available")
+        meaningless(asked, "type", "name", "uuid", "capacity", "allocation", "available")
         if asked.permissions:
             meaningless(asked.permissions)
         source = asked.source
@@ -247,7 +251,7 @@ class LogicalPool(Bare):
         """Begin one, under a name that tells who makes it."""
         from anyvirt_host.storage.logical_draft import LogicalDraft
 
-        return LogicalDraft(self, live, name, f"{HIDDEN}{mark}.{maker()}{END}")
+        return LogicalDraft(self, live, name, f"{HIDDEN}{mark}.{self._who or maker()}{END}")
 
     def making(self, live: Live) -> int:
         """How many are made by processes that live."""

@@ -30,7 +30,7 @@ from anyvirt.api import (
 
 from anyvirt_host.storage.backend import SHARED, Backend
 from anyvirt_host.storage.lengthy import lengthy
-from anyvirt_host.storage.pools import Pools, with_uuid
+from anyvirt_host.storage.pools import Pools, told_apart
 from anyvirt_host.storage.site import HALF, Live, digest, pool_ref
 
 if TYPE_CHECKING:
@@ -196,7 +196,7 @@ class PoolStates(Pools):
             yield
 
     def _read(self, config: Document[Pool]) -> tuple[Document[Pool], Kept]:
-        config = with_uuid(config)
+        config = told_apart(config)
         backend = self._backend(str(config.model.type or ""))
         live = backend.live(config.model)._replace(boot=self.site.boot)
         return config, Kept(backend, config.model, live)

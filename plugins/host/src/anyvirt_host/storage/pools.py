@@ -65,7 +65,7 @@ class Pools:
 
     @impl
     def pool_define(self, config: Document[Pool]) -> Ref:
-        config = with_uuid(config)
+        config = told_apart(config)
         model, uuid = config.model, config.model.uuid or ""
         self._backend(str(model.type or "")).live(model)
         ref = Ref("pool", uuid, name=model.name, uuid=uuid)
@@ -125,10 +125,12 @@ class Pools:
         return row
 
 
-def with_uuid(config: Document[Pool]) -> Document[Pool]:
-    """The description, with a UUID where it has none."""
-    if config.model.uuid is not None:
+def told_apart(config: Document[Pool]) -> Document[Pool]:
+    """The description, with a UUID where it has none, and where it has no name with that of its source."""
+    model = config.model
+    if model.uuid is not None and model.name:
         return config
     from uuid import uuid4
 
-    return Document(model=config.model.replace(uuid=str(uuid4())))
+    name = model.name or (model.source and model.source.name) or ""
+    return Document(model=model.replace(name=name, uuid=model.uuid or str(uuid4())))
