@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -120,20 +121,28 @@ def test_what_cannot_be_copied_is_refused_before_anything_is_made(
         copied(storage, pool, described("copy", 1, "qcow2", place / "source"), source)
     with pytest.raises(Exists):
         copied(storage, pool, described("folder", 1), source)
-    io = subprocess.Popen(
-        ["qemu-io", "-f", "qcow2", str(place / "source")], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    )
-    try:
-        assert io.stdin
-        assert io.stdout
-        io.stdin.write(b"length\n")
-        io.stdin.flush()
-        io.stdout.readline()
-        with pytest.raises(Busy, match="QEMU"):
-            copied(storage, pool, described("copy", 1), source)
-    finally:
-        io.communicate(b"quit\n")
     assert {one.name for one in place.iterdir()} == {"source", "folder"}
+
+
+def test_what_somebody_writes_to_is_not_copied_and_what_somebody_reads_is(
+    storage: Connection, pool: Pool, make: Make, described: Describe, place: Path
+) -> None:
+    source = make("source", SIZE, "qcow2")
+    for words, name in (([], ""), (["-r"], "copy")):
+        argv = ["qemu-io", *words, "-f", "qcow2", str(place / "source")]
+        with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as guest:
+            assert guest.stdin
+            assert guest.stdout
+            guest.stdin.write(b"length\n")
+            guest.stdin.flush()
+            guest.stdout.readline()
+            if name:
+                copied(storage, pool, described(name, 1), source)
+            else:
+                with pytest.raises(Busy, match="qemu-io"):
+                    copied(storage, pool, described("copy", 1), source)
+            guest.communicate(b"quit\n")
+    assert {one.name for one in place.iterdir()} == {"source", "copy"}
 
 
 def test_blocks_are_shared_only_where_the_file_system_can(
@@ -231,6 +240,50 @@ def test_a_copy_that_takes_long_tells_how_far_it_is_and_ends_with_its_tool(
     assert 0 < seen[-1].done < (seen[-1].total or 0) == 64 << 20
     assert [one.name for one in place.iterdir()] == ["source"]
     assert not Path(f"/proc/{pid}/cwd").exists()
+
+
+@pytest.mark.parametrize("kind", ["raw", "qcow2"])
+def test_a_copy_whose_maker_was_killed_is_whole_or_not_there(
+    storage: Connection, pool: Pool, make: Make, described: Describe, place: Path, tmp_path: Path, kind: str
+) -> None:
+    source = make("source", SIZE)
+    pattern(place / "source")
+    moments = ["make", "making", "copying", "publish"]
+    for number, moment in enumerate(moments):
+        name = f"copy-{number}"
+        xml = described(name, 1, kind).text
+        argv = [sys.executable, "-c", VICTIM, str(tmp_path / "state"), moment, xml]
+        assert subprocess.run(argv, check=False).returncode == -9, moment
+        storage.recover()
+        assert storage.recover() == ()
+        there = {str(volume.name) for volume in pool.volumes()}
+        assert {one.name for one in place.iterdir()} == there
+        assert "source" in there
+        if name in there:
+            assert content(place / name, kind, place) == (place / "source").read_bytes()
+        copied(storage, pool, described(f"again-{number}", 1, kind), source)
+
+
+VICTIM = """
+import os, signal, sys
+from pathlib import Path
+from anyvirt.api import open
+with open("storage:///session", state_dir=Path(sys.argv[1])) as connection:
+    moment, pool = sys.argv[2], connection.lookup_pool("images")
+    book = connection.session.host.jobs
+    class Book:
+        drop, all = book.drop, book.all
+        def write(self, record):
+            book.write(record)
+            if record.phase == moment:
+                os.kill(os.getpid(), signal.SIGKILL)
+    connection.session.host.jobs = Book()
+    job = connection.volume_create_from(pool, sys.argv[3], connection.lookup_volume(pool, "source"))
+    for progress in job:
+        if progress.phase == moment:
+            os.kill(os.getpid(), signal.SIGKILL)
+    job.wait(30)
+"""
 
 
 def until(path: Path) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Final
 
-from anyvirt.api import Failed, Invalid, Problem, Progress, Run, Secret, Unsupported
+from anyvirt.api import Busy, Failed, Invalid, Problem, Progress, Run, Secret, Unsupported
 
 from anyvirt_host.storage.errand import errand
 from anyvirt_host.storage.faults import done, needing
@@ -24,6 +24,7 @@ _SELINUX: Final = "/sys/fs/selinux/enforce"
 _COARSE: Final = "Unable to get accurate CPU usage"
 _TRIES: Final = 8
 _KEPT: Final = "kept"
+_LOCKED: Final = 'Failed to get shared "write" lock'
 _NO_CLONE: Final = (b"failed to clone", b"not supported", b"cross-device")
 
 
@@ -64,9 +65,13 @@ class Image:
         # what was never written to luks reads as noise
         zero = [] if wish.format == "luks" else ["--target-is-zero"]
         words = ["convert", "-p", "-n", *zero, *objects(list(keys)), "-O", wish.format]
-        yield from self._tool(
-            "qemu-img", *words, origin.spec, target, keys=list(keys.values()), total=origin.capacity, about="copying"
-        )
+        given, size = list(keys.values()), origin.capacity
+        try:
+            yield from self._tool("qemu-img", *words, origin.spec, target, keys=given, total=size, about="copying")
+        except Failed as error:
+            if _LOCKED not in str(error.details.get("stderr", "")):
+                raise
+            raise Busy(origin.path, holder="a QEMU that writes to it", hint="shut the guest down first") from error
 
     def prepare(self, wish: Wish) -> None:
         """See to what has to be so before there is content.

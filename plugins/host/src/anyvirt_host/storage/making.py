@@ -26,6 +26,7 @@ from anyvirt.api import (
 
 from anyvirt_host.storage.backend import Backend, Copies, Draft, Reached, Sight, Stands
 from anyvirt_host.storage.site import Declared, Live
+from anyvirt_host.storage.users import STOP, openers
 from anyvirt_host.storage.volumes import RAW, Volumes
 
 if TYPE_CHECKING:
@@ -112,7 +113,7 @@ class Making(Volumes):
     def _origin(self, ref: Ref) -> Origin:
         """The volume whose content another one gets, as what it was declared to be.
 
-        :raises Busy: a QEMU has it open.
+        :raises Busy: somebody writes to it.
         :raises Invalid: it is a folder, or its header names what nobody declared.
         """
         from anyvirt_host.storage.below import standing
@@ -122,8 +123,9 @@ class Making(Volumes):
         sight, backend = self._seen(ref, live), self.backend(live)
         if sight.type not in ("file", "block", "network"):
             raise Invalid(f"{ref.key!r} is a {sight.type}, whose content no volume gets", hint="name a volume")
-        if sight.type == "file" and backend.in_use(live, backend.called(live, ref.key)):
-            raise Busy(ref, holder="a QEMU that has it open", purpose="its content", hint="stop the guest first")
+        writers = [one.who for one in openers(self.site.run, ref.key) if one.writes]
+        if writers:  # who only reads it, as guests do what they stand on, keeps it as it is
+            raise Busy(ref, holder=", ".join(writers), purpose="they write to it", hint=STOP)
         said = self._said(ref.key, live, sight)
         reach = protocol(backend, live, ref.key, sight)
         if said is None or said.format == RAW:
