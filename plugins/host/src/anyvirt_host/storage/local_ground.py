@@ -109,7 +109,7 @@ class LocalGround:
         """Each, and whether somebody holds it."""
         with _opened(folder) as fd:
             for name in sorted(os.listdir(fd)):
-                if name.startswith(start) and name.endswith(end):
+                if name.startswith(start) and name.endswith(end) and _is_folder(name, fd):
                     yield name, _held(name, fd)
 
     def clear(self, folder: str, hidden: str) -> None:
@@ -305,6 +305,14 @@ def _image(folder: str, name: str) -> Iterator[int]:
         os.close(fd)
 
 
+def _is_folder(name: str, folder: int) -> bool:
+    """Whether it is a folder itself, and no link to one."""
+    try:
+        return stat.S_ISDIR(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        return False
+
+
 def _held(name: str, folder: int) -> bool:
     try:
         fd = os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=folder)
@@ -320,12 +328,10 @@ def _held(name: str, folder: int) -> bool:
 
 
 def _clear(place: str) -> None:
-    """Remove a hidden folder and what is in it: the image, what tools left word of."""
+    """Remove a hidden folder and what is in it: the image, what tools left word of; a link in its place is let be."""
     for last in (False, False, True):  # a tool that outlived its maker may be quick enough to put one there again
         try:
-            for name in os.listdir(place):
-                with suppress(FileNotFoundError):
-                    _remove(f"{place}/{name}")
+            _empty(place)
             os.rmdir(place)
         except FileNotFoundError:
             return
@@ -334,6 +340,22 @@ def _clear(place: str) -> None:
                 raise
         else:
             return
+
+
+def _empty(place: str) -> None:
+    """Remove what is in a folder that is one; through a link this would be somebody else's."""
+    fd = os.open(place, _FOLDER | os.O_NOFOLLOW)
+    try:
+        for name in os.listdir(fd):
+            with suppress(FileNotFoundError):
+                try:
+                    os.unlink(name, dir_fd=fd)
+                except IsADirectoryError:
+                    from shutil import rmtree
+
+                    rmtree(name, dir_fd=fd)
+    finally:
+        os.close(fd)
 
 
 def _remove(path: str) -> None:
