@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
+import subprocess
 from base64 import b64encode
 from collections.abc import Callable
 from pathlib import Path
@@ -39,9 +40,16 @@ def has_keyring() -> bool:
 
 
 with_keyring = pytest.mark.skipif(not has_keyring(), reason="root: the kernel gives no keys here")
-with_systemd = pytest.mark.skipif(
-    shutil.which("systemd-creds") is None or os.geteuid() != 0, reason="root: systemd-creds is not installed"
-)
+CREDS = ("systemd-creds", "--with-key=host", "encrypt", "-", "-")
+
+
+def has_systemd() -> bool:
+    if shutil.which(CREDS[0]) is None or os.geteuid() != 0:
+        return False
+    return subprocess.run(CREDS, input=b"", capture_output=True, check=False).returncode == 0
+
+
+with_systemd = pytest.mark.skipif(not has_systemd(), reason="root: systemd-creds is not installed")
 
 
 def holding(folder: Path, value: bytes) -> list[Path]:

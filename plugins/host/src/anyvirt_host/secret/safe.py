@@ -146,4 +146,7 @@ class Safe:
             raise
         if b"Permission denied" in out.err or b"Access denied" in out.err:
             raise Denied(f"{_TOOL}: the host's key is root's", hint="keep the value in a file or the keyring")
+        if b"credential host secret" in out.err:  # it is bound to the machine's id, which not every container has
+            hint = "give the host an /etc/machine-id, or keep the value in a file or the keyring"
+            raise Unsupported(_TOOL, "credentials on a host without a key of its own", hint=hint)
         return out.ok()
