@@ -19,19 +19,8 @@ from anyvirt_host.local.outpost import CAP, Outposts, stuck
 from anyvirt_host.storage.standing import may_hang
 
 here = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a file system is mounted")
-
-
-def fuse(test: Callable[..., None]) -> Callable[..., None]:
-    """A test that needs a FUSE file system."""
-    return here(pytest.mark.skipif(shutil.which("fuse2fs") is None, reason="fuse2fs is not installed")(test))
-
-
-def nbd(test: Callable[..., None]) -> Callable[..., None]:
-    """A test that needs QEMU's storage daemon and its NBD server."""
-    tool = "qemu-storage-daemon"
-    return here(pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is not installed")(test))
-
-
+fuse = pytest.mark.skipif(shutil.which("fuse2fs") is None, reason="fuse2fs is not installed")
+nbd = pytest.mark.skipif(shutil.which("qemu-storage-daemon") is None, reason="qemu-storage-daemon is not installed")
 LIMIT = 1.0
 SLACK = 6.0
 TABLE = """\
@@ -181,6 +170,7 @@ def test_no_more_than_a_few_are_left_stuck_on_one_thing(tmp_path: Path) -> None:
     assert posts.ask("home", "/") == (os.stat("/").st_dev, os.stat("/").st_ino)
 
 
+@here
 @fuse
 def test_a_pool_on_such_storage_does_all_that_another_does(slow: Pool, storage: Connection, volume: str) -> None:
     made = storage.volume(storage.volume_create(slow, volume).wait(20))
@@ -190,6 +180,7 @@ def test_a_pool_on_such_storage_does_all_that_another_does(slow: Pool, storage: 
     assert os.listdir(slow.config().model.target or "") == ["lost+found"]
 
 
+@here
 @fuse
 def test_a_stopped_file_system_delays_no_other_pool(
     storage: Connection, slow: Pool, pool: Pool, served: tuple[Path, int], volume: str
@@ -200,6 +191,7 @@ def test_a_stopped_file_system_delays_no_other_pool(
     assert slow.volumes() == ()
 
 
+@here
 @fuse
 def test_what_was_begun_on_a_file_system_that_stopped_is_swept_when_it_goes_on(
     storage: Connection, slow: Pool, served: tuple[Path, int], volume: str
@@ -211,6 +203,7 @@ def test_what_was_begun_on_a_file_system_that_stopped_is_swept_when_it_goes_on(
     assert os.listdir(served[0]) == ["lost+found", "one"]
 
 
+@here
 @nbd
 def test_a_stopped_nbd_server_delays_no_other_pool(
     storage: Connection, pool: Pool, exported: tuple[Path, int], pool_xml: Callable[[str, Path], str], volume: str

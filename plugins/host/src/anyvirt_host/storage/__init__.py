@@ -47,4 +47,5 @@ def _site(uri: Uri, host: Host) -> Site:
         far = host.far
         return Site(far.files("storage"), far.locks, far.boot_id, far.tools, secret)
     scope = host.scope
-    return Site(scope.files("storage"), scope.locks, scope.boot_id, host.run, secret, scope.stores)
+    caches = lambda: scope.folder("storage", run=True)  # noqa: E731 - made where it is needed
+    return Site(scope.files("storage"), scope.locks, scope.boot_id, host.run, secret, scope.stores, caches)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from importlib import import_module
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast, runtime_checkable
@@ -258,6 +258,18 @@ class Backend(Protocol):
 
     def volume_told(self, live: Live, name: str, model: Volume) -> Volume:
         """The description of a volume, with what its place says of it, such as the part of a disk that it is on."""
+        ...
+
+    def looks(self, live: Live, names: Sequence[str]) -> Mapping[str, Sight]:
+        """Several volumes, in as few questions as can be; without those that are not there."""
+        ...
+
+    def heads(self, live: Live, names: Sequence[str], count: int) -> Mapping[str, bytes]:
+        """The first bytes of the images of several volumes; without those that cannot be read."""
+        ...
+
+    def generations(self, live: Live, names: Sequence[str]) -> Mapping[str, int]:
+        """What tells volumes from later ones with their inodes; 0 where nothing does."""
         ...
 
     def look(self, live: Live, name: str) -> Sight | None:

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from anyvirt.api import Run, Unsupported
 
 from anyvirt_host.storage.faults import done, needing
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from anyvirt.api import Output, Pool, PoolSource, PoolSources, Volume
 
-    from anyvirt_host.storage.backend import Draft
+    from anyvirt_host.storage.backend import Backend, Draft, Sight
     from anyvirt_host.storage.site import Live
     from anyvirt_host.storage.wish import Wish
 
@@ -58,6 +60,20 @@ class Bare:
     def volume_told(self, live: Live, name: str, model: Volume) -> Volume:  # noqa: ARG002
         """The same."""
         return model
+
+    def looks(self, live: Live, names: Sequence[str]) -> Mapping[str, Sight]:
+        """One after the other."""
+        look = cast("Backend", self).look  # each kind has one of its own
+        looked = {name: look(live, name) for name in names}
+        return {name: sight for name, sight in looked.items() if sight is not None}
+
+    def heads(self, live: Live, names: Sequence[str], count: int) -> Mapping[str, bytes]:  # noqa: ARG002
+        """Nothing: what such volumes hold is raw, whatever they begin with."""
+        return {}
+
+    def generations(self, live: Live, names: Sequence[str]) -> Mapping[str, int]:  # noqa: ARG002
+        """Nothing tells them from later ones."""
+        return dict.fromkeys(names, 0)
 
     def head(self, live: Live, name: str, count: int) -> bytes:  # noqa: ARG002
         """Nothing: what such a volume holds is raw, whatever it begins with."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import Invalid, Permissions, Problem, Run, Unsupported, heeded, meaningless, unheeded
@@ -101,6 +101,18 @@ class FolderPool:
     def volume_told(self, live: Live, name: str, model: Volume) -> Volume:  # noqa: ARG002
         """The same."""
         return model
+
+    def looks(self, live: Live, names: Sequence[str]) -> Mapping[str, Sight]:
+        """Several of them."""
+        return self.folder(live).sights(names)
+
+    def heads(self, live: Live, names: Sequence[str], count: int) -> Mapping[str, bytes]:
+        """The first bytes of several."""
+        return self.folder(live).heads(names, count)
+
+    def generations(self, live: Live, names: Sequence[str]) -> Mapping[str, int]:
+        """What tells files from later ones."""
+        return self.folder(live).generations(names)
 
     def look(self, live: Live, name: str) -> Sight | None:
         """One of them."""

@@ -6,9 +6,8 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from anyvirt.api import Busy, Deadline, Loss, Ref, VirtError, fan_out, left, within
+from anyvirt.api import Busy, Deadline, Loss, NotFound, Ref, VirtError, fan_out, left, within
 
-from anyvirt_host.storage.folder_pool import FolderPool
 from anyvirt_host.storage.guests import defined_with
 from anyvirt_host.storage.header import HEAD, backing_path, looks_like
 from anyvirt_host.storage.headers import header_of
@@ -98,7 +97,7 @@ class Losing(Transfers):
             ask = lambda pool: self._images_above(pool, pools[pool], places, declared)  # noqa: E731
             for pool, answer in fan_out(list(pools), ask):
                 asked.discard(pool)
-                if answer.error is not None:
+                if answer.error is not None and not isinstance(answer.error, NotFound):  # a folder that is gone
                     yield _unknown(pool, answer.error.message)
                 yield from answer.value or ()
         yield from (_unknown(pool, "it does not answer") for pool in sorted(asked, key=lambda pool: pool.name or ""))
@@ -124,7 +123,7 @@ class Losing(Transfers):
         """
         backend = self.backend(live)
         names = [one.name for one in backend.names(live) if not one.odd]
-        sights = _sights(backend, live, names)
+        sights = backend.looks(live, names)
         found, asked = [], []
         for name, sight in sights.items():
             place = backend.place(live, name)
@@ -135,7 +134,7 @@ class Losing(Transfers):
                 found.append(Above(place, sight.allocation, f"volume {name} of pool {pool.name}"))
             elif sight.type == "file" and place not in places and (said is None or said.format != RAW):
                 asked.append((name, said.format if said else ""))  # what a guest wrote into a raw one has no say
-        heads = _heads(backend, live, [name for name, _ in asked])
+        heads = backend.heads(live, [name for name, _ in asked], HEAD)
         for name, kind in asked:
             below = _claimed(kind, heads.get(name, b""), backend.place(live, name))
             if below in places:
@@ -171,19 +170,6 @@ def _claimed(kind: str, head: bytes, place: str) -> str:
     except (VirtError, KeyError):
         return ""
     return backing_path(header.backing, place.rpartition("/")[0]) if header and header.backing else ""
-
-
-def _sights(backend: Backend, live: Live, names: list[str]) -> Mapping[str, Sight]:
-    if isinstance(backend, FolderPool):
-        return backend.folder(live).sights(names)
-    looked = {name: backend.look(live, name) for name in names}
-    return {name: sight for name, sight in looked.items() if sight is not None}
-
-
-def _heads(backend: Backend, live: Live, names: list[str]) -> Mapping[str, bytes]:
-    if isinstance(backend, FolderPool):
-        return backend.folder(live).heads(names, HEAD)
-    return {name: backend.head(live, name, HEAD) for name in names}
 
 
 def _kept_above(backend: Backend, pool: Ref, live: Live, places: set[str]) -> Iterator[Above]:

@@ -79,7 +79,7 @@ class Resizing(Making, Losing):
             sight, backend = self._seen(ref, live), self.backend(live)
         except NotFound:
             return f"volume {path}: it is gone"
-        have, _ = self._capacity(path, live, sight)
+        have, _ = self._capacity(self._known(ref, live, sight))
         said = self._said(path, live, sight)
         if have != size and (said is None or said.format == RAW) and isinstance(backend, Resizes):
             backend.settle(live, backend.called(live, path), old)

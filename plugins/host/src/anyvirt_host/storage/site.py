@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
@@ -11,10 +11,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 from anyvirt.api import NotFound, Ref, VirtError, WrongState
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from anyvirt.api import Event, Row, Run, Secret, Store
 
 HALF: Final = "half-built"  # under this key, the place of a pool whose building was cut short
 _DECLARED: Final = "declared"
+FEW: Final = 8
 
 
 class Locks(Protocol):
@@ -99,6 +102,7 @@ class Site:
 
     :param boot: a pool that another boot started is inactive.
     :param secret: gives the value of a secret for a use and its UUID or name; None where nobody keeps any.
+    :param caches: gives the folder of what was read out of images; None where nothing is kept.
     :param stores: of every driver that keeps guests beside this one's pools.
     """
 
@@ -108,6 +112,7 @@ class Site:
     run: Run
     secret: Callable[[str, str], Secret] | None = None
     stores: Callable[[], Iterable[Store]] = tuple
+    caches: Callable[[], Path] | None = None
 
     def row(self, ref: Ref) -> Row:
         """The pool's row.
@@ -142,11 +147,19 @@ class Site:
 
     def declared(self, path: str, inode: int) -> Declared | None:
         """What was said of the file that is at ``path`` now; None where nobody made it through this service."""
-        found = self.store.blob("volume", digest(path), _DECLARED)
-        kept = Declared(**json.loads(found)) if found else None
-        if kept and kept.heir and kept.heir == inode:
-            kept = kept._replace(inode=inode, generation=kept.heir_generation, heir=0, heir_generation=0)
-        return kept if kept and (kept.path, kept.inode) == (path, inode) else None
+        return _declared(self.store.blob("volume", digest(path), _DECLARED), path, inode)
+
+    def declared_among(self, inodes: Mapping[str, int]) -> Mapping[str, Declared]:
+        """What was said of several files, by path; asked for at once where there are many.
+
+        :param inodes: of the files that are at those paths now.
+        """
+        if len(inodes) <= FEW:
+            kept = {path: self.declared(path, inode) for path, inode in inodes.items()}
+            return {path: said for path, said in kept.items() if said}
+        found = self.store.blobs("volume", _DECLARED)
+        kept = {path: _declared(found.get(digest(path)), path, inode) for path, inode in inodes.items()}
+        return {path: said for path, said in kept.items() if said}
 
     def all_declared(self) -> Iterator[Declared]:
         """What was said of every volume."""
@@ -160,6 +173,13 @@ class Site:
     def forget(self, path: str) -> None:
         """Keep nothing of a volume any more."""
         self.store.set_blob("volume", digest(path), _DECLARED, None)
+
+
+def _declared(found: bytes | None, path: str, inode: int) -> Declared | None:
+    kept = Declared(**json.loads(found)) if found else None
+    if kept and kept.heir and kept.heir == inode:
+        kept = kept._replace(inode=inode, generation=kept.heir_generation, heir=0, heir_generation=0)
+    return kept if kept and (kept.path, kept.inode) == (path, inode) else None
 
 
 def pool_ref(row: Row) -> Ref:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from anyvirt_host.storage.backend import Backend, Sight
     from anyvirt_host.storage.content import Carrier, Kept, Upload
+    from anyvirt_host.storage.known import Known
     from anyvirt_host.storage.site import Live
 
 
@@ -115,9 +116,10 @@ class Transfers(Volumes):
             if said is not None:
                 self.site.declare(said)
 
-    def _described(self, ref: Ref, live: Live, sight: Sight) -> Answer[Document[Volume]]:
-        answer = super()._described(ref, live, sight)
-        kept = self.uploading(ref, live, sight) if sight.type == "file" else None
+    def _described(self, known: Known) -> Answer[Document[Volume]]:
+        answer = super()._described(known)
+        ref = known.ref
+        kept = self.uploading(ref, known.live, known.sight) if known.sight.type == "file" else None
         if kept is None or answer.value is None:
             return answer
         what = "is under way" if kept.held else "was not finished; resume it, or begin another"

@@ -5,29 +5,24 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from anyvirt.api import (
-    Answer,
-    Document,
-    Invalid,
-    NotFound,
-    Ref,
-    VirtError,
-    VolumeInfo,
-    fan_out,
-    impl,
-)
+from anyvirt.api import Answer, Document, NotFound, Ref, VirtError, VolumeInfo, fan_out, impl
 
-from anyvirt_host.storage.backend import Backend, Sight
+from anyvirt_host.storage.backend import Sight
+from anyvirt_host.storage.details import Details
+from anyvirt_host.storage.known import RAW, Glance, Known
 from anyvirt_host.storage.pools import Pools
-from anyvirt_host.storage.site import Declared, Live
+from anyvirt_host.storage.site import Live
 
 if TYPE_CHECKING:
     from anyvirt.api import Volume
 
     from anyvirt_host.storage.header import Header
+    from anyvirt_host.storage.site import Declared
 
 T = TypeVar("T")
-RAW: Final = "raw"
+AT_ONCE: Final = 500
+MANY: Final = 50
+__all__ = ["RAW", "Volumes"]
 
 
 class Volumes(Pools):
@@ -55,9 +50,7 @@ class Volumes(Pools):
         self._seen(ref, live)
         return ref.key
 
-    def _volumes(
-        self, refs: Sequence[Ref], ask: Callable[[Ref, Live, Sight], Answer[T]]
-    ) -> Iterator[tuple[Ref, Answer[T]]]:
+    def _volumes(self, refs: Sequence[Ref], ask: Callable[[Known], Answer[T]]) -> Iterator[tuple[Ref, Answer[T]]]:
         """What ``ask`` says of each volume; an error of one is its own answer, and a pool that hangs keeps no other."""
         pools: dict[Ref, list[Ref]] = {}
         for ref in refs:
@@ -71,21 +64,38 @@ class Volumes(Pools):
         for pool, answers in fan_out(list(pools), lambda pool: list(self._of_one(pools[pool], ask))):
             yield from answers.value or ((ref, Answer(error=answers.error)) for ref in pools[pool])
 
-    def _of_one(
-        self, refs: Sequence[Ref], ask: Callable[[Ref, Live, Sight], Answer[T]]
-    ) -> Iterator[tuple[Ref, Answer[T]]]:
-        """What ``ask`` says of volumes of one pool, which is looked up once."""
+    def _of_one(self, refs: Sequence[Ref], ask: Callable[[Known], Answer[T]]) -> Iterator[tuple[Ref, Answer[T]]]:
+        """What ``ask`` says of volumes of one pool, which are looked at together."""
         try:
             live = self._home(refs[0])
         except VirtError as error:
             yield from ((ref, Answer(error=NotFound(ref) if isinstance(error, NotFound) else error)) for ref in refs)
             return
-        for ref in refs:
+        backend = self.backend(live)
+        details = self._details(refs, live)
+        for start in range(0, len(refs), AT_ONCE):
+            some = refs[start : start + AT_ONCE]
             try:
-                answer = ask(ref, live, self._seen(ref, live))
+                names = [name for ref in some if (name := backend.called(live, ref.key))]
+                glance = Glance(self.site, backend, live, names, details=details)
             except VirtError as error:
-                answer = Answer(error=error)
-            yield ref, answer
+                yield from ((ref, Answer(error=error)) for ref in some)
+                continue
+            for ref in some:
+                try:
+                    answer = ask(glance.volume(ref))
+                except VirtError as error:
+                    answer = Answer(error=error)
+                yield ref, answer
+        if details:
+            details.keep()
+
+    def _details(self, refs: Sequence[Ref], live: Live) -> Details | None:
+        """What is known from before, where there are so many that to read that is worth it."""
+        pool, caches = refs[0].parent, self.site.caches
+        if len(refs) < MANY or caches is None or pool is None:
+            return None
+        return Details(caches() / f"{pool.key}.json", self.backend(live).home(live))
 
     def _home(self, ref: Ref) -> Live:
         """The pool that a volume is in; it has to be active."""
@@ -105,93 +115,57 @@ class Volumes(Pools):
             raise NotFound(ref)
         return sight
 
-    def _sizes(self, ref: Ref, live: Live, sight: Sight) -> Answer[VolumeInfo]:
-        capacity, wrong = self._capacity(ref.key, live, sight)
-        counted = capacity if live.counts and capacity is not None else sight.allocation
-        return Answer(VolumeInfo(sight.type, capacity, counted, sight.physical), wrong)
+    def _known(self, ref: Ref, live: Live, sight: Sight, said: Declared | None = None) -> Known:
+        """What is known of one that was looked at.
 
-    def _capacity(self, path: str, live: Live, sight: Sight) -> tuple[int | None, VirtError | None]:
-        """What a guest sees of it; None, and why, where its header does not tell."""
-        said = self._said(path, live, sight)
-        if said is None or said.format == RAW:
-            return sight.physical, None
-        try:
-            return self._header(path, live, said, sight).size, None
-        except VirtError as error:
-            return None, error
+        :param said: what was said of it, where that is known already.
+        """
+        backend = self.backend(live)
+        name = backend.called(live, ref.key)
+        told = None if said is None else {name: said}
+        return Glance(self.site, backend, live, [name], sights={name: sight}, said=told).volume(ref)
 
     def _said(self, path: str, live: Live, sight: Sight) -> Declared | None:
         """What was said of the file that is there now; None where nothing was."""
-        said = self.site.declared(path, sight.inode) if sight.type == "file" else None
-        if said is None or said.format == RAW:  # nothing is opened for what would be raw anyway
-            return said
-        backend = self.backend(live)
-        now = backend.generation(live, backend.called(live, path))
-        return said if now == said.generation else None
+        return self._known(Ref("volume", path), live, sight).said
 
     def _header(self, path: str, live: Live, said: Declared, sight: Sight) -> Header:
         """The header of a volume that was made in a format that has one."""
-        from anyvirt_host.storage.header import HEAD
-        from anyvirt_host.storage.headers import header_of, vhdx
+        found = self._known(Ref("volume", path), live, sight, said).header
+        assert found is not None
+        return found
 
-        if said.format == "vhdx":  # its size is far inside
-            return vhdx(self.site.run, path)
-        backend = self.backend(live)
+    def _capacity(self, known: Known) -> tuple[int | None, VirtError | None]:
+        """What a guest sees of it; None, and why, where its header does not tell."""
         try:
-            return header_of(said.format, backend.head(live, backend.called(live, path), HEAD), sight.physical)
-        except Invalid as error:
-            raise Invalid(f"{path}: {error.message}", hint=error.hint) from None
+            return known.capacity, None
+        except VirtError as error:
+            return None, error
 
-    def _described(self, ref: Ref, live: Live, sight: Sight) -> Answer[Document[Volume]]:
+    def _sizes(self, known: Known) -> Answer[VolumeInfo]:
+        sight = known.sight
+        capacity, wrong = self._capacity(known)
+        counted = capacity if known.live.counts and capacity is not None else sight.allocation
+        return Answer(VolumeInfo(sight.type, capacity, counted, sight.physical), wrong)
+
+    def _described(self, known: Known) -> Answer[Document[Volume]]:
         from anyvirt_host.storage.describe import described
-        from anyvirt_host.storage.header import looks_like
 
-        path, name = ref.key, self.backend(live).called(live, ref.key)
-        said = self._said(path, live, sight)
+        path, name, live = known.ref.key, known.name, known.live
         header, notes = None, []
-        if said is not None and said.format != RAW:
-            try:
-                header = self._header(path, live, said, sight)
-            except VirtError as error:
-                notes.append(error.message)
-        elif said is None and sight.type == "file":
-            seeming = looks_like(self.backend(live).head(live, name, 16))
-            if seeming:
-                notes.append(
-                    f"{path} looks like {seeming}, and nobody declared it: it is taken for raw, as a guest may have"
-                    " written that"
-                )
-        model = self.backend(live).volume_told(live, name, described(path, name, sight, said, header))
+        try:
+            header = known.header
+        except VirtError as error:
+            notes.append(error.message)
+        if known.seeming:
+            notes.append(
+                f"{path} looks like {known.seeming}, and nobody declared it: it is taken for raw, as a guest may have"
+                " written that"
+            )
+        model = self.backend(live).volume_told(live, name, described(path, name, known.sight, known.said, header))
         if live.counts and model.capacity is not None:
             model = model.replace(allocation=model.capacity)
         return Answer(Document(model=model, notes=notes))
-
-    def _above(self, live: Live, backend: Backend, path: str) -> list[str]:
-        """The volumes of the pool whose backing file a path is, by name.
-
-        Headers of what nobody declared count here, too: to keep an image that may be needed is the safe side.
-        """
-        from anyvirt_host.storage.header import HEAD, backing_path, qcow2
-
-        found = []
-        for one in backend.names(live):
-            its = f"{live.path}/{one.name}"
-            if one.odd or its == path:
-                continue
-            sight = backend.look(live, one.name)
-            if sight is None or sight.type != "file":
-                continue
-            said = self._said(its, live, sight)
-            if said is not None and said.format == RAW:
-                continue  # what a guest wrote into it has no say
-            try:
-                head = backend.head(live, one.name, HEAD)
-                below = backing_path(qcow2(head).backing, live.path)
-            except VirtError:
-                below = ""
-            if path in (below, said.backing if said else ""):
-                found.append(one.name)
-        return sorted(found)
 
     def _forget(self, path: str, inode: int) -> None:
         if self.site.declared(path, inode) is not None:
