@@ -17,6 +17,9 @@ _ROOT: Final = ("must be superuser", "only root can")
 PACKAGES: Final = {
     "qemu-img": "qemu-utils (Debian, Ubuntu), qemu-img (Fedora)",
     "fallocate": "util-linux",
+    "blkdiscard": "util-linux",
+    "cmp": "diffutils",
+    "ploop": "ploop, from Virtuozzo's or OpenVZ's repositories",
     "mount": "mount (Debian, Ubuntu), util-linux (Fedora)",
     "findmnt": "util-linux",
     "losetup": "mount (Debian, Ubuntu), util-linux (Fedora)",
