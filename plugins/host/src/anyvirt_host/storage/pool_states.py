@@ -15,6 +15,7 @@ from anyvirt.api import (
     Exists,
     Failed,
     Interrupted,
+    Invalid,
     NotFound,
     PoolChange,
     PoolLifecycle,
@@ -53,6 +54,7 @@ class PoolStates(Pools):
 
     @impl
     def pool_start(self, ref: Ref, build: bool, overwrite: bool) -> None:
+        _together(build, overwrite)
         with self._claimed(ref, "start") as (row, kept):
             if build:
                 _all(self._make(pool_ref(row), kept, overwrite=overwrite))
@@ -68,6 +70,7 @@ class PoolStates(Pools):
 
     @impl
     def pool_create(self, config: Document[Pool], build: bool, overwrite: bool) -> Ref:
+        _together(build, overwrite)
         config, kept = self._read(config)
         uuid, name = kept.model.uuid or "", kept.model.name
         ref = Ref("pool", uuid, name=name, uuid=uuid)
@@ -217,6 +220,15 @@ class PoolStates(Pools):
 
 def _told(row: Row, change: PoolChange) -> PoolLifecycle:
     return PoolLifecycle(ref=pool_ref(row), change=change)
+
+
+def _together(build: bool, overwrite: bool) -> None:
+    """Refuse a word about how to build where nothing is built.
+
+    :raises Invalid: it is there.
+    """
+    if overwrite and not build:
+        raise Invalid("overwrite says how to build, and nothing is built", hint="give build as well")
 
 
 def _all(steps: Generator[Progress, None, None]) -> None:
