@@ -70,6 +70,31 @@ def cli(fake: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
     return call
 
 
+@pytest.fixture
+def stores(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
+    """``stores("pool", "list") -> Result``: the same on a host of the test driver, with a pool ``default-pool``."""
+    for name in ("ANYVIRT_URI", "ANYVIRT_TIMEOUT", "VISUAL", "EDITOR"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("ANYVIRT_STATE_DIR", str(tmp_path / "state"))
+    uri = f"test:///default?state={tmp_path / 'host'}"
+
+    def call(*words: str, stdin: str | bytes = "") -> Result:
+        out, err = io.TextIOWrapper(io.BytesIO(), encoding="utf-8"), io.StringIO()
+        data = stdin.encode() if isinstance(stdin, str) else stdin
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        monkeypatch.setattr(sys, "stdout", out)
+        monkeypatch.setattr(sys, "stderr", err)
+        parsed = entry.parse([*words, "-c", uri])
+        code = parsed if isinstance(parsed, int) else entry.run(parsed)
+        out.flush()
+        written = out.buffer
+        assert isinstance(written, io.BytesIO)
+        return Result(code, written.getvalue().decode("utf-8", "surrogateescape"), err.getvalue())
+
+    return call
+
+
 def _opener(fake: Any) -> Callable[[Any], Any]:
     return lambda cli: fakes.session(fake, readonly=cli.options.readonly, timeout=cli.timeout)
 

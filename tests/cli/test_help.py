@@ -40,7 +40,7 @@ def test_no_command_is_without_a_sentence() -> None:
     assert [path for path, row in COMMANDS.items() if not Entry(*row).help.endswith((".", "..."))] == []
 
 
-@pytest.mark.parametrize("group", ["", "host", "pool", "vol", "net", "iface"])
+@pytest.mark.parametrize("group", ["", "host", "pool", "vol", "secret", "net", "iface"])
 def test_no_list_of_commands_cuts_a_sentence_short(group: str, cli: Any) -> None:
     shown = cli(*filter(None, [group]), "--help").out
     assert [line for line in shown.splitlines() if line.endswith("...") and not line.startswith("Usage")] == []

@@ -123,7 +123,7 @@ def test_commands_options_and_domain_names_complete(environ: dict[str, str]) -> 
     assert complete(environ, "anyvirt sta") == ["start", "state", "stats"]
     assert complete(environ, "anyvirt list --state-p") == ["--state-paused"]
     assert complete(environ, "anyvirt start te") == ["test"]
-    assert complete(environ, "anyvirt pool de") == ["define"]
+    assert complete(environ, "anyvirt pool def") == ["define", "define-as"]
     assert complete(environ, "anyvirt help sc") == ["schema"]
 
 
@@ -133,6 +133,18 @@ def test_words_and_names_of_other_things_complete(environ: dict[str, str]) -> No
     assert complete(environ, "anyvirt shutdown test --mode a") == ["acpi", "agent"]
     assert complete(environ, "anyvirt dumpxml test --format y") == ["yaml"]
     assert complete(environ, "anyvirt wait test --state cr") == ["crashed"]
+
+
+def test_volumes_and_secrets_complete(environ: dict[str, str], tmp_path: Path) -> None:
+    uri = f"test:///default?state={tmp_path / 'host'}"
+    assert run(environ, "-c", uri, "vol", "create-as", "default-pool", "disk", "1M").returncode == 0
+    (tmp_path / "secret.xml").write_text("<secret><usage type='tls'><name>pki</name></usage></secret>")
+    assert run(environ, "-c", uri, "secret", "define", str(tmp_path / "secret.xml")).returncode == 0
+    assert complete(environ, f"anyvirt vol info -c {uri} d") == ["disk"]
+    assert complete(environ, f"anyvirt vol info -c {uri} --pool default-pool d") == ["disk"]
+    assert complete(environ, f"anyvirt secret info -c {uri} p") == ["pki"]
+    assert complete(environ, "anyvirt vol wipe x --algorithm pf") == ["pfitzner7", "pfitzner33"]
+    assert complete(environ, "anyvirt secret set-value x --keeper k") == ["keyring"]
 
 
 def test_drivers_lists_what_is_installed(environ: dict[str, str]) -> None:

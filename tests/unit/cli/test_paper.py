@@ -7,7 +7,7 @@ from anyvirt.api import Progress
 from anyvirt.cli import paper
 from anyvirt.cli.invocation import seconds
 from anyvirt.cli.jobs import drawn
-from anyvirt.cli.volume import _bytes
+from anyvirt.cli.sizes import in_bytes
 from anyvirt.errors import Invalid
 from hypothesis import given
 from hypothesis import strategies as st
@@ -49,13 +49,13 @@ def test_sizes(number: int | None, text: str) -> None:
     [("1024", 1024), ("1k", 1024), ("1K", 1024), ("2MiB", 2 << 20), ("3g", 3 << 30), ("1 T", 1 << 40), ("7B", 7)],
 )
 def test_sizes_that_are_typed(text: str, number: int) -> None:
-    assert _bytes(text) == number
+    assert in_bytes(text) == number
 
 
 @pytest.mark.parametrize("text", ["", "k", "1x", "-1", "1.5G", "1kk"])
 def test_what_is_no_size_is_refused(text: str) -> None:
     with pytest.raises(Invalid, match="is no size"):
-        _bytes(text)
+        in_bytes(text)
 
 
 def test_seconds() -> None:

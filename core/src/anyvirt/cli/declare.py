@@ -71,8 +71,14 @@ def domains(help: str = "Names, UUIDs or numbers of domains.") -> Any:  # noqa: 
 
 
 def named(kind: str) -> Any:
-    """The argument that names a pool, a volume, a network or an interface."""
-    return arg(f"Name or UUID of a {kind}.", kind.upper(), autocompletion=_names(kind))
+    """The argument that names a pool, a network, an interface or a secret."""
+    text = "UUID of a secret, or what it is for." if kind == "secret" else f"Name or UUID of a {kind}."
+    return arg(text, kind.upper(), autocompletion=_names(kind))
+
+
+def volume(help: str = "Name, key or path of a volume.") -> Any:  # noqa: A002
+    """The argument that names one volume."""
+    return arg(help, "VOL", autocompletion=_names("volume"))
 
 
 def words(*known: str) -> Callable[[str], list[str]]:

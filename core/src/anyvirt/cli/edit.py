@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 from anyvirt.cli.complaint import print_error
 from anyvirt.cli.declare import command, domain, opt
@@ -14,9 +15,6 @@ from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.prompt import confirm
 from anyvirt.cli.source import stored
 from anyvirt.errors import Failed, NotFound, VirtError
-
-if TYPE_CHECKING:
-    from anyvirt.client._generated_sync import Domain
 
 NO_PROGRAM: Final = 127  # what spawning says where the program cannot be run
 
@@ -37,25 +35,49 @@ def edit(
     could not be stored. A running domain has the change from its next boot.
     """
     one = cli.connection.lookup(domain)
-    before = stored(cli, one).text
-    handle, name = tempfile.mkstemp(prefix=f"anyvirt-{os.getpid()}-", suffix=".xml")
-    path = Path(name)
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(before)
+    changed = edited(
+        cli,
+        one.name,
+        lambda: stored(cli, one).text,
+        lambda text: cli.connection.domain_define(text, keep_unknown=keep_unknown),
+    )
+    if not cli.json("edit/1", domain={"name": one.name, "uuid": one.uuid, "changed": changed}):
+        cli.line(f"Domain '{one.name}' XML configuration {'edited' if changed else 'not changed'}.")
+
+
+def edited(cli: Invocation, name: str, read: Callable[[], str], store: Callable[[str], object]) -> bool:
+    """Have a person change a document; whether it was changed.
+
+    :param name: of the object that the document is of.
+    :param read: gives the document as it is stored now.
+    :param store: stores another one.
+    """
+    before = read()
+    handle, file = tempfile.mkstemp(prefix=f"anyvirt-{os.getpid()}-", suffix=".xml")
+    path = Path(file)
+    with os.fdopen(handle, "w", encoding="utf-8") as text:
+        text.write(before)
     keep = True
     try:
-        changed = _edited(cli, one, before, path, keep_unknown=keep_unknown)
+        changed = _edited(cli, _Stored(name, read, store), before, path)
         keep = False
     finally:
         if keep and path.exists() and path.read_bytes() != before.encode():
             cli.note(f"your text is kept in {path}")
         else:
             path.unlink(missing_ok=True)
-    if not cli.json("edit/1", domain={"name": one.name, "uuid": one.uuid, "changed": changed}):
-        cli.line(f"Domain '{one.name}' XML configuration {'edited' if changed else 'not changed'}.")
+    return changed
 
 
-def _edited(cli: Invocation, one: Domain, before: str, path: Path, *, keep_unknown: bool) -> bool:
+class _Stored(NamedTuple):
+    """An object whose document is edited."""
+
+    name: str
+    read: Callable[[], str]
+    store: Callable[[str], object]
+
+
+def _edited(cli: Invocation, one: _Stored, before: str, path: Path) -> bool:
     editor = cli.settings.editor or ("vi",)
     while True:
         code = os.spawnvp(os.P_WAIT, editor[0], [*editor, str(path)])  # noqa: S606 - a program, no shell
@@ -65,7 +87,7 @@ def _edited(cli: Invocation, one: Domain, before: str, path: Path, *, keep_unkno
         if text == before:
             return False
         try:
-            _store(cli, one, before, text, keep_unknown=keep_unknown)
+            _store(one, before, text)
         except VirtError as error:
             if not (sys.stdin.isatty() and error.code != "resource.busy"):
                 raise
@@ -82,11 +104,11 @@ def _no_edit(editor: str, code: int) -> VirtError:
     return Failed(f"the editor {editor!r} ended with status {code}", hint="nothing was stored; edit it again")
 
 
-def _store(cli: Invocation, one: Domain, before: str, text: str, *, keep_unknown: bool) -> None:
-    if stored(cli, one).text != before:
+def _store(one: _Stored, before: str, text: str) -> None:
+    if one.read() != before:
         raise VirtError(
             f"somebody else changed the definition of {one.name!r} meanwhile",
             code="resource.busy",
             hint="edit it again from what is stored now",
         )
-    cli.connection.domain_define(text, keep_unknown=keep_unknown)
+    one.store(text)

@@ -54,3 +54,15 @@ def dump(cli: Invocation, schema: str, one: Any, form: str, *, label: str = "uui
     from anyvirt.cli.source import show
 
     show(cli, schema, form, one.config(), name=one.name, **{label: one.uuid})
+
+
+def label(cli: Invocation, schema: str, kind: str, one: Any, which: str) -> None:
+    """Print the name or the UUID of an object."""
+    if not cli.json(schema, **{kind: {"name": one.name, "uuid": one.uuid}}):
+        cli.line(getattr(one, which) or one.ref.key)
+
+
+def done(cli: Invocation, schema: str, kind: str, one: Any, text: str, **more: Any) -> None:
+    """Say what was done with an object."""
+    if not cli.json(schema, **{kind: {"name": one.name, "uuid": one.uuid, **more}}):
+        cli.line(text)
