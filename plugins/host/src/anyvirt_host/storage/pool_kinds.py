@@ -77,7 +77,7 @@ def _capability(kind: str, known: About | None, host: Host, notes: list[str]) ->
     notes += [f"{kind}: {reason}" for reason in lacks]
     for made, tool in known.makes.items():
         if not lacks and tool in host.missing:
-            notes.append(f"{kind}: none of the format {made} is built, {tool} is missing, install {package_of(tool)}")
+            notes.append(f"{kind}: the format {made} needs {tool}, which is missing, install {package_of(tool)}")
     formats = tuple(PoolFormat(word) for word in known.formats)
     volumes = tuple(VolumeFormat(word) for word in known.volumes)
     return PoolCapability(
