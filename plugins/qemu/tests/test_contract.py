@@ -56,6 +56,12 @@ def shared() -> bool:
 
 
 @pytest.fixture
+def cannot() -> dict[str, str]:
+    """Pools by themselves are proved on ``storage:///``, which is the same code; here they meet guests."""
+    return {"pool_define": "proved on storage:///"}
+
+
+@pytest.fixture
 def echoes() -> bytes:
     return b"echo mark-one\n"
 
