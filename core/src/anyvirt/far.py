@@ -36,7 +36,7 @@ for folder; do
   printf '%s\0' "$kind" "$owner" "$system"
 done"""
 _ALIVE: Final = r"""cat /proc/sys/kernel/random/boot_id; stat -Lc %i /proc/self/ns/pid
-for pid; do printf '\0'; sed 's/^.*) //' "/proc/$pid/stat" 2>/dev/null; done"""
+for pid; do printf '\0'; sed 's/^.*) //' "/proc/$pid/stat" 2>/dev/null || :; done"""
 _DEAD: Final = frozenset("ZXx")
 # What GNU stat calls them, by the name that the kernel has.
 _SYSTEMS: Final = {"smb": "cifs", "smb2": "smb3", "v9fs": "9p", "fuseblk": "fuse"}

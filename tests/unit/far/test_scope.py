@@ -12,6 +12,7 @@ from anyvirt.deadline import Deadline, within
 from anyvirt.errors import Busy, Denied, Interrupted, Invalid
 from anyvirt.far import FarScope
 from anyvirt.identity import ProcessId, boot_id
+from anyvirt.lanes import lanes
 from anyvirt.model.values import JobRecord
 from anyvirt.scope import Scope
 from anyvirt.store.contract import StoreBook
@@ -126,10 +127,20 @@ def test_what_runs_in_a_block_has_the_lock_and_what_another_thread_runs_has_not(
     lock = f"{near.state}/locks/key"
     with far.locks.hold("key", "work"):
         assert lock in tools(*held).text
+        assert lock in lanes.call("a lane of the block", lambda: tools(*held).text)
         said: list[str] = []
         _in_a_thread(lambda: said.append(tools(*held).text))
         assert lock not in said[0]
     assert lock not in tools(*held).text
+
+
+def test_two_lanes_of_a_block_run_something_at_once(far: FarScope, tools: FarRun, tmp_path: Path) -> None:
+    wait = 'until [ -e "$1" ]; do sleep 0.01; done; echo seen'
+    with far.locks.hold("key", "work"):
+        long = lanes.start("long", lambda: tools("sh", "-c", wait, "sh", str(tmp_path / "bell")).text)
+        while not long.done():
+            tools("touch", str(tmp_path / "bell"))
+        assert long.result() == "seen\n"
 
 
 def test_after_a_cut_nothing_more_is_done_in_the_block(

@@ -15,7 +15,7 @@ from anyvirt.store.bell import Bell
 from anyvirt.store.faults import corrupt
 from anyvirt.store.log import Rings, follow
 from anyvirt.store.names import check_key, check_kind, check_name, check_ref, check_text, quote, unquote
-from anyvirt.store.place import HEAD, Drop, LocalPlace, Move, Place, Put, Seen, Step, renames
+from anyvirt.store.place import HEAD, META, Drop, LocalPlace, Move, Place, Put, Seen, Step, renames
 from anyvirt.store.rows import Defined, Entry, LogGap, Row, Token, Told, entries, job_data, job_of, plain, plain_of
 from anyvirt.store.schema import OLDEST_WRITER, SCHEMA
 from anyvirt.store.shelf import Flags, Item, items, new_item
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from anyvirt.transport.run import Run
 
 T = TypeVar("T")
-_META: Final = "store.json"
 _NEW: Final = "new"
 
 
@@ -201,12 +200,9 @@ class FileStore:
     def blobs(self, kind: str, key: str) -> Mapping[str, bytes]:
         check_kind(kind)
         folder = f"_blob/{kind}/{quote(key)}"
-        found: dict[str, bytes] = {}
-        for name in sorted(self._place.names(folder)):
-            ref, data = unquote(name), self._place.read(f"{folder}/{name}")
-            if ref is not None and data is not None and not name.startswith("."):
-                found[ref] = data
-        return found
+        refs = {f"{folder}/{name}": unquote(name) for name in self._place.names(folder) if not name.startswith(".")}
+        kept = self._place.reads([path for path in sorted(refs) if refs[path] is not None])
+        return {ref: kept[path] for path, ref in refs.items() if ref is not None and path in kept}
 
     def set_blob(self, kind: str, ref: str, key: str, value: bytes | None) -> None:
         check_ref(ref, kind)
@@ -232,8 +228,8 @@ class FileStore:
         return self._change("take an id", kind, decide)[0]
 
     def jobs(self) -> tuple[JobRecord, ...]:
-        data = [self._place.read(f"_job/{name}") for name in self._place.names("_job") if name.endswith(".json")]
-        found = [job_of(plain_of(text.decode())) for text in data if text is not None]
+        data = self._place.reads([f"_job/{name}" for name in self._place.names("_job") if name.endswith(".json")])
+        found = [job_of(plain_of(text.decode())) for text in data.values()]
         return tuple(sorted(found, key=lambda record: (record.started, record.id)))
 
     def write_job(self, record: JobRecord) -> None:
@@ -287,8 +283,10 @@ class FileStore:
         return (item for item in items(self._place, kind, uuid=uuid, name=name) if item.flags.boot in ("", self._boot))
 
     def _whole(self, found: Iterable[Item]) -> Iterator[Row]:
-        for item in found:
-            data = self._place.read(item.path)
+        wanted = list(found)
+        kept = self._place.reads([item.path for item in wanted])
+        for item in wanted:
+            data = kept.get(item.path)
             if data is None:
                 continue  # undefined, or renamed, since it was listed
             try:
@@ -374,20 +372,20 @@ class FileStore:
 
     def _id(self, *, make: bool = False) -> str:
         """The store's id; raises where this version may not use the store."""
-        data = self._place.read(_META)
+        data = self._place.read(META)
         if data is None:
             if not make:
                 return _NEW
             meta = {"schema": SCHEMA, "oldest_writer": OLDEST_WRITER, "store": secrets.token_hex(8)}
-            self._place.change(Seen(b"", -1), b"", [Put(_META, plain(meta).encode())])
+            self._place.change(Seen(b"", -1), b"", [Put(META, plain(meta).encode())])
             return str(meta["store"])
         try:
             found = plain_of(data.decode())
             oldest, store = int(found["oldest_writer"]), str(found["store"])
         except (ValueError, KeyError, TypeError) as error:
-            raise corrupt(_META, "its schema cannot be told") from error
+            raise corrupt(META, "its schema cannot be told") from error
         if oldest > SCHEMA:
-            raise StoreNewer(_META, oldest, SCHEMA)
+            raise StoreNewer(META, oldest, SCHEMA)
         return store
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
@@ -15,6 +15,7 @@ from anyvirt.locks import Lock
 from anyvirt.store.faults import coded
 
 HEAD: Final = "head.json"
+META: Final = "store.json"
 LOG: Final = "events.jsonl"
 OLD_LOG: Final = "events.1.jsonl"
 DRAFT: Final = ".new-"
@@ -81,6 +82,10 @@ class Place(Protocol):
         """A file's content, or None where it is missing."""
         ...
 
+    def reads(self, paths: Sequence[str]) -> Mapping[str, bytes]:
+        """The content of many files, those that are missing left out."""
+        ...
+
     def tail(self, path: str, count: int) -> tuple[int, bytes]:
         """A file's size, and its last ``count`` bytes; ``(0, b"")`` where it is missing."""
         ...
@@ -130,6 +135,9 @@ class LocalPlace:
     def read(self, path: str) -> bytes | None:
         with self._opened(path) as fd:
             return None if fd is None else _whole(fd)
+
+    def reads(self, paths: Sequence[str]) -> Mapping[str, bytes]:
+        return {path: data for path in paths if (data := self.read(path)) is not None}
 
     def tail(self, path: str, count: int) -> tuple[int, bytes]:
         with self._opened(path) as fd:

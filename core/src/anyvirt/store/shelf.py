@@ -74,24 +74,21 @@ def items(place: Place, kind: str, *, uuid: str = "", name: str = "") -> Iterato
     if uuid or name:  # told by the file name alone, so that few notes are read
         end, start = f"~{uuid}.xml", f"{quote(name)}~"
         wanted = [each for each in names if (uuid and each.endswith(end)) or (name and each.startswith(start))]
+    found: dict[str, tuple[str, str, str]] = {}
     for each in wanted:
-        if not each.endswith(".xml") or each.startswith(DRAFT):
-            continue
-        stem = each[:-4]
-        quoted, tilde, its = stem.rpartition("~")
-        if not tilde:
-            continue  # somebody's own file
-        flags = _flags(place, f"{kind}/{stem}.json", unquote(quoted)) if f"{stem}.json" in names else None
+        stem, (quoted, tilde, its) = each[:-4], each[:-4].rpartition("~")
+        if each.endswith(".xml") and not each.startswith(DRAFT) and tilde:  # else somebody's own file
+            found[stem] = (f"{kind}/{stem}.json", quoted, its)
+    notes = place.reads([path for stem, (path, _, _) in found.items() if f"{stem}.json" in names])
+    for stem, (path, quoted, its) in found.items():
         plainly = unquote(quoted)
+        flags = _flags(notes[path], plainly) if path in notes else None
         if flags is None and plainly is None:
             continue
         yield Item(kind, its, stem, flags or Flags(plainly or ""), flags is not None)
 
 
-def _flags(place: Place, path: str, name: str | None) -> Flags | None:
-    data = place.read(path)
-    if data is None:
-        return None
+def _flags(data: bytes, name: str | None) -> Flags | None:
     try:
         found = plain_of(data.decode())
         return Flags(**{key: found[key] for key in Flags._fields if key in found})

@@ -1,12 +1,13 @@
-"""``Run`` on a far host through shells that stay: what a thread runs under a lock runs in the shell that holds it."""
+"""``Run`` on a far host through shells that stay: what is run under a lock runs in the shell that holds it."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from contextvars import ContextVar
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from anyvirt.errors import Busy, VirtError
 from anyvirt.locks import RELEASE, Patience
@@ -20,12 +21,15 @@ _IDLE: Final = 2
 _WAIT: Final = 30.0
 
 
-@dataclass
-class _Held:
-    """What a thread holds: the shell that has the locks, and their files."""
+class _Held(NamedTuple):
+    """What is held in a block: the shell that has the locks, and their files."""
 
-    shell: Shell | None = None
-    paths: list[str] = field(default_factory=list)
+    shell: Shell
+    paths: frozenset[str]
+
+
+# Of each far host; lanes that are begun inside a block take it along.
+_held: Final[ContextVar[Mapping[FarRun, _Held]]] = ContextVar("anyvirt_far_held", default=MappingProxyType({}))
 
 
 class FarRun:
@@ -38,11 +42,12 @@ class FarRun:
     :param host: for messages.
     """
 
+    far: Final = True  # what tells it from a ``Run`` of this host, without asking what it is
+
     def __init__(self, begin: Begin, host: str) -> None:
         self._begin, self.host = begin, host
         self._idle: list[Shell] = []
         self._guard = threading.Lock()
-        self._local = threading.local()
 
     def __repr__(self) -> str:
         return f"FarRun({self.host!r})"
@@ -54,9 +59,12 @@ class FarRun:
         env: Mapping[str, str | Secret] | None = None,
     ) -> Output:
         """Run a program there; see ``Run``."""
-        held = self._held.shell
+        held = _held.get().get(self)
         if held is not None:
-            return held(*argv, input=input, env=env)
+            with held.shell.claimed() as mine:
+                if mine:
+                    return held.shell(*argv, input=input, env=env)
+            # It is at work for another lane of this block, and keeps the locks until that is done.
         shell = self.take()
         try:
             return shell(*argv, input=input, env=env)
@@ -84,35 +92,33 @@ class FarRun:
 
     @contextmanager
     def holding(self, path: str, label: str, purpose: str, wait: float | None = None) -> Iterator[None]:
-        """Hold flock(2) on a file there inside the block, for this thread and the programs that it runs.
+        """Hold flock(2) on a file there inside the block, for the programs that are run in it, on lanes of it as well.
 
         :param label: what it is the lock of, for messages.
         :raises Busy: somebody kept it until the deadline, or for ``wait`` seconds; holder and purpose are named.
         """
-        mine = self._held
-        if path in mine.paths:
+        mine, left = _held.get().get(self), Patience(wait).left()
+        if mine is not None and path in mine.paths:
             raise Busy(label, holder="this very thread", purpose=purpose, hint=RELEASE)
-        outer, left = mine.shell, Patience(wait).left()
-        shell = outer or self.take()
+        shell = self.take() if mine is None else mine.shell
         try:
-            shell.hold(path, purpose, _WAIT if left is None else left)
+            fd = shell.hold(path, purpose, _WAIT if left is None else left)
         except Busy:
-            if outer is None:
+            if mine is None:
                 self.give(shell)
             raise self._busy(path, label) from None
         except BaseException:
-            if outer is None:
+            if mine is None:
                 shell.close()
             raise
-        mine.shell = shell
-        mine.paths.append(path)
+        before = _held.get()
+        _held.set({**before, self: _Held(shell, frozenset({path}) | (mine.paths if mine else frozenset()))})
         try:
             yield
         finally:
-            mine.paths.pop()
-            mine.shell = outer
-            shell.release()
-            if outer is None:
+            _held.set(before)
+            shell.release(fd)
+            if mine is None:
                 self.give(shell)
 
     def close(self) -> None:
@@ -121,13 +127,6 @@ class FarRun:
             idle, self._idle = self._idle, []
         for shell in idle:
             shell.close()
-
-    @property
-    def _held(self) -> _Held:
-        found: _Held | None = getattr(self._local, "held", None)
-        if found is None:
-            found = self._local.held = _Held()
-        return found
 
     def _busy(self, path: str, label: str) -> Busy:
         """What the holder wrote about itself, as far as it did."""

@@ -8,10 +8,10 @@ import select
 import selectors
 import signal
 import subprocess
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from functools import partial
-from threading import Lock
+from threading import RLock
 from typing import Final
 
 from anyvirt import deadline
@@ -66,7 +66,7 @@ class Shell:
 
     def __init__(self, begin: Begin, host: str, *, cap: int = CAP) -> None:
         self.host, self._cap = host, cap
-        self._turn, self._fds = Lock(), 0
+        self._turn, self._free = RLock(), list(_FDS)
         mark = _mark()
         self._process = begin("exec env LC_ALL=C sh -c " + " ".join(map(quoted, (_LOOP, "sh", mark, _SESSION))))
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
@@ -105,45 +105,51 @@ class Shell:
 
     def idle(self) -> bool:
         """Whether it waits for something to do; one whose line was cut, or that has more to say, does not."""
-        if not self._turn.acquire(blocking=False):
-            return False
-        try:
+        with self.claimed() as mine:
             poll = select.poll()
             for pipe in (self._process.stdout, self._process.stderr):
                 assert pipe
                 poll.register(pipe, select.POLLIN)
-            return self.alive and not poll.poll(0)
-        finally:
-            self._turn.release()
+            return mine and self.alive and not poll.poll(0)
 
-    def hold(self, path: str, purpose: str, wait: float, *, folder: bool = False) -> None:
+    @contextmanager
+    def claimed(self) -> Iterator[bool]:
+        """Whether it was free for this thread, which then has it for itself inside the block."""
+        mine = self._turn.acquire(blocking=False)
+        try:
+            yield mine
+        finally:
+            if mine:
+                self._turn.release()
+
+    def hold(self, path: str, purpose: str, wait: float, *, folder: bool = False) -> str:
         """Hold flock(2) on a file, made where it is missing, or on a ``folder``: until ``release``, or its own end.
 
         :param purpose: written into the file beside the shell's identity, for others to read.
         :raises Busy: somebody else held it for ``wait`` seconds.
         """
-        fd, word = _FDS[self._fds], _word(path)
+        fd, word = self._free.pop(0), _word(path)
         way = "<" if folder else "<>"
         opened = f"umask 077; true {way}{word} && exec {fd}{way}{word}"
         locked = f"{opened} && flock -w {max(wait, 0.01):.2f} -E {_KEPT} {fd}"
         text = "".join(f"{key} {value}\n" for key, value in self.identity.items())
         note = f"{{ printf %s {_word(text)}; date '+since %s'; printf 'purpose %s\\n' {_word(purpose)}; }} >{word}"
         out = self._own(locked if folder else f"{locked} && {note}")
+        if not out.code:
+            return fd
+        self._own(f"exec {fd}>&-")
+        self._free.insert(0, fd)
         if out.code == _KEPT:
-            self._own(f"exec {fd}>&-")
             raise Busy(path, holder="a process of that host")
-        if out.code:
-            said = out.err.decode("utf-8", "replace").strip()
-            raise Failed(f"{path} cannot be locked on {self.host}: {said}", native={"code": out.code, "stderr": said})
-        self._fds += 1
+        said = out.err.decode("utf-8", "replace").strip()
+        raise Failed(f"{path} cannot be locked on {self.host}: {said}", native={"code": out.code, "stderr": said})
 
-    def release(self) -> None:
-        """Let go of what was held last; nothing happens where the shell has ended, and its locks with it."""
-        self._fds -= 1
-        fd = _FDS[self._fds]
+    def release(self, fd: str) -> None:
+        """Let go of what ``hold`` gave; nothing happens where the shell has ended, and its locks with it."""
         with suppress(Interrupted):
             # Said aloud: a daemon that one of its programs has left behind may have the descriptor as well.
             self._own(f"flock -u {fd}; exec {fd}>&-")
+        self._free.insert(0, fd)
 
     def close(self) -> None:
         """End it; any number of times."""
