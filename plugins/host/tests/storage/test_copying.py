@@ -194,6 +194,16 @@ def test_a_copy_that_shares_its_blocks_takes_none_and_may_be_larger(
     assert content(btrfs / "copy", kind, btrfs)[: 64 << 20] == content(btrfs / "source", kind, btrfs)
 
 
+@pytest.mark.parametrize("kind", ["raw", "qcow2"])
+def test_an_image_without_copy_on_write_has_that_mark(btrfs: Path, storage: Connection, pool: Pool, kind: str) -> None:
+    for name, mark in (("with", "<nocow/>"), ("without", "")):
+        target = f"<target><format type='{kind}'/>{mark}</target>"
+        xml = f"<volume><name>{name}</name><capacity>{SIZE}</capacity><allocation>0</allocation>{target}</volume>"
+        storage.volume_create(pool, xml).wait(20)
+        flags = subprocess.check_output(["lsattr", str(btrfs / name)], text=True).split()[0]
+        assert ("C" in flags) == bool(mark)
+
+
 @pytest.fixture
 def small(place: Path) -> Iterator[Path]:
     """A file system of four mebibytes."""

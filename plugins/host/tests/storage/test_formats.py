@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from anyvirt.api import Connection, Document, Invalid, NotFound, Ref, Secret, Unsupported, Volume
+from anyvirt.api import Connection, Document, Invalid, NotFound, Secret, Unsupported, Volume
 from anyvirt.client._generated_sync import Pool
 from anyvirt.client._generated_sync import Volume as Handle
 from anyvirt.transport.run import LocalRun, Output
@@ -108,6 +108,23 @@ def test_all_of_an_image_is_set_aside_where_that_is_asked(storage: Connection, p
         assert (place / kind).stat().st_blocks * 512 >= SIZE
 
 
+@pytest.mark.parametrize(("kind", "below"), [("qed", "raw"), ("qed", "qcow2"), ("vmdk", "vmdk")])
+def test_other_formats_stand_on_images_too(
+    make: Make, storage: Connection, pool: Pool, place: Path, kind: str, below: str
+) -> None:
+    make("base", SIZE, below)
+    subprocess.run(["qemu-io", "-f", below, "-c", "write -q -P 7 0 64k", str(place / "base")], check=True)
+    stands = f"<backingStore><path>{place}/base</path><format type='{below}'/></backingStore>"
+    made = storage.volume(storage.volume_create(pool, xml(f"<format type='{kind}'/>", stands)).wait(20))
+    assert subprocess.check_output(["qemu-io", "-f", kind, "-c", "read -q -P 7 0 64k", str(place / "disk")]) == b""
+    store = made.config().model.backing_store
+    assert store is not None
+    assert (store.path, str(store.format)) == (f"{place}/base", below)
+    plain = "<volume><name>plain</name><capacity>1</capacity><allocation>0</allocation></volume>"
+    storage.volume_create_from(pool, plain, made).wait(20)
+    assert (place / "plain").read_bytes() == b"\7" * 65536 + bytes(SIZE - 65536)
+
+
 @pytest.mark.parametrize(
     ("target", "more", "path"),
     [
@@ -175,14 +192,13 @@ def quick(storage: Connection) -> Alone:
     return Alone(lambda: replace(service.site, run=run))
 
 
-def made_by(steps: Generator[Any, None, Ref]) -> Ref:
+def made_by(steps: Generator[Any, None, Any]) -> Any:
     """The value of a job whose steps are taken here."""
     while True:
         try:
             next(steps)
         except StopIteration as stop:
-            ref: Ref = stop.value
-            return ref
+            return stop.value
 
 
 @pytest.mark.parametrize("kind", ["raw", "qcow2"])
@@ -206,14 +222,24 @@ def test_an_encrypted_volume_opens_with_its_secret_and_so_does_its_copy(
         return subprocess.run(argv, check=True, capture_output=True, text=True).stdout
 
     guest("disk", "write -q -P 7 4096 512")
-    sealed: Document[Volume] = Document(document.text.replace(">disk<", ">sealed<"))
-    made_by(quick.volume_create_from(pool.ref, sealed, made.ref, preallocate=False, reflink=False))
-    assert guest("sealed", "read -q -P 7 4096 512") == ""
-    plain = Document(model=Volume(name="plain", capacity=1, allocation=0))
-    made_by(quick.volume_create_from(pool.ref, plain, made.ref, preallocate=False, reflink=False))
-    assert (place / "plain").read_bytes()[4096:4608] == b"\7" * 512
-    assert b"\7" * 512 not in (place / "sealed").read_bytes()
-    assert {one.name for one in place.iterdir()} == {"disk", "plain", "sealed"}
+    made.resize(2 * SIZE).wait(30)
+    assert made.info().capacity == 2 * SIZE
+    guest("disk", f"write -q {2 * SIZE - 512} 512")
+    assert guest("disk", "read -q -P 7 4096 512") == ""
+    if kind == "raw":
+        plain = Document(model=Volume(name="plain", capacity=1, allocation=0))
+        made_by(quick.volume_create_from(pool.ref, plain, made.ref, preallocate=False, reflink=False))
+        assert (place / "plain").read_bytes()[4096:4608] == b"\7" * 512
+        before = (place / "disk").read_bytes()[: 1 << 20]
+        made_by(quick.volume_wipe(made.ref, "zero"))
+        assert (place / "disk").read_bytes()[: 1 << 20] != before
+        assert made.info().capacity == 2 * SIZE
+    else:
+        sealed: Document[Volume] = Document(document.text.replace(">disk<", ">sealed<"))
+        made_by(quick.volume_create_from(pool.ref, sealed, made.ref, preallocate=False, reflink=False))
+        assert guest("sealed", "read -q -P 7 4096 512") == ""
+        assert b"\7" * 512 not in (place / "sealed").read_bytes()
+    assert len(list(place.iterdir())) == 2
 
 
 def test_an_encrypted_volume_without_its_secret_is_not_begun(storage: Connection, pool: Pool, place: Path) -> None:

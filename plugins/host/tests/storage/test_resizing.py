@@ -90,6 +90,21 @@ def test_what_its_format_or_its_users_forbid_is_refused_by_name(make: Make, plac
 
 
 @needs_qemu_img
+def test_what_seems_to_be_an_image_is_resized_when_somebody_says_what_it_is(
+    storage: Connection, pool: Pool, place: Path
+) -> None:
+    subprocess.run(["qemu-img", "create", "-q", "-f", "qcow2", str(place / "found"), "8M"], check=True)
+    before = (place / "found").read_bytes()
+    found = storage.lookup_volume(pool, "found")
+    with pytest.raises(Invalid, match="looks like qcow2"):
+        found.resize(4 * MIB, shrink=True).wait(20)
+    assert (place / "found").read_bytes() == before
+    found.declare("<volume><name>found</name><capacity>1</capacity><target><format type='qcow2'/></target></volume>")
+    found.resize(16 * MIB).wait(20)
+    assert told(place / "found", "qcow2") == 16 * MIB
+
+
+@needs_qemu_img
 def test_an_overlay_that_grows_past_its_base_shows_nothing_of_it(make: Make, place: Path) -> None:
     base = make("base", 8 * MIB, "qcow2")
     top = make("top", None, "qcow2", below=place / "base")

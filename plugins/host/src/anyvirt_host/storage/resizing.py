@@ -26,6 +26,7 @@ from anyvirt.api import (
 from anyvirt_host.storage.backend import Resizes, Sight
 from anyvirt_host.storage.errand import errand
 from anyvirt_host.storage.faults import done, needing
+from anyvirt_host.storage.header import looks_like
 from anyvirt_host.storage.losing import Losing
 from anyvirt_host.storage.making import Making, protocol
 from anyvirt_host.storage.users import refuse_running
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 FORMATS: Final = ("raw", "qcow2", "luks", "qed")
 _SECTOR: Final = 512
+_MAGIC: Final = 16  # bytes that tell
 
 
 class Resizing(Making, Losing):
@@ -54,6 +56,8 @@ class Resizing(Making, Losing):
                 sight, backend = self._seen(ref, live), self.backend(live)
                 refuse_running(self.site.run, backend, live, ref)
                 said = self._said(ref.key, live, sight)
+                if said is None and sight.type == "file":
+                    _sure(ref, backend.head(live, backend.called(live, ref.key), _MAGIC))
                 header = self._header(ref.key, live, said, sight) if said and said.format != RAW else None
                 have = sight.physical if header is None else header.size
                 size = _wanted(ref, sight, said, header, have + capacity if delta else capacity)
@@ -128,6 +132,14 @@ class Resizing(Making, Losing):
 def lock_of(ref: Ref) -> str:
     """The key of the lock of one volume's content: held for as long as a job changes it."""
     return "volume-" + sha256(ref.key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+def _sure(ref: Ref, head: bytes) -> None:
+    """Refuse what nobody declared and seems to be an image: its bytes would be cut, not what a guest sees."""
+    seeming = looks_like(head)
+    if seeming:
+        text = f"{ref.key!r} looks like {seeming}, and nobody declared what it is"
+        raise Invalid(text, hint=f"declare it as {seeming}, or as raw where a guest wrote that")
 
 
 def _wanted(ref: Ref, sight: Sight, said: Declared | None, header: Header | None, size: int) -> int:
