@@ -23,7 +23,7 @@ Given = Callable[..., KeptSecret]
 
 def keys(state: Path) -> list[str]:
     """The descriptions of this user's keys that belong to a scope."""
-    safe = Safe(Scope.find("session", state_dir=state).files("secret"), no_tool, str(state / "session"))
+    safe = Safe(Scope.find("session", state_dir=state).files("secret"), no_tool, str(state / "session"), Keyring())
     return list(Keyring().names(safe._prefix))
 
 
@@ -149,7 +149,7 @@ def test_systemd_encrypts_for_this_host_and_this_secret(given: Given, state: Pat
 
 def test_a_host_without_systemds_tool_says_what_brings_it(state: Path) -> None:
     store = Scope.find("session", state_dir=state).files("secret")
-    safe = Safe(store, no_tool, str(state))
+    safe = Safe(store, no_tool, str(state), Keyring())
     with pytest.raises(Unsupported) as caught:
         safe.put(UUID, VALUE, "credential", ephemeral=False)
     assert "install systemd" in caught.value.hint
@@ -165,7 +165,7 @@ def test_the_tool_hears_the_value_on_its_input_and_nowhere_else(state: Path) -> 
         heard.append(argv)
         return Output(0, shown(input)[::-1])
 
-    safe = Safe(Scope.find("session", state_dir=state).files("secret"), run, str(state))
+    safe = Safe(Scope.find("session", state_dir=state).files("secret"), run, str(state), Keyring())
     safe.put(UUID, b"plain", "credential", ephemeral=False)
     assert safe.get(UUID) == b"plain"
     assert not any("plain" in word or "nialp" in word for argv in heard for word in argv)
@@ -192,6 +192,6 @@ def test_a_kernel_without_keys_is_no_reason_to_write_an_ephemeral_value_down(sta
 
 @pytest.mark.parametrize(("keeper", "size"), [("file", 65537), ("keyring", 32768), ("credential", 65537)])
 def test_a_value_larger_than_its_keeper_takes_is_refused(keeper: str, size: int, state: Path) -> None:
-    safe = Safe(Scope.find("session", state_dir=state).files("secret"), no_tool, str(state))
+    safe = Safe(Scope.find("session", state_dir=state).files("secret"), no_tool, str(state), Keyring())
     with pytest.raises(Invalid, match=f"has {size} bytes"):
         safe.put(UUID, b"x" * size, keeper, ephemeral=False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from anyvirt.api import Host, Invalid, Unsupported, Uri, impl
+from anyvirt.api import Host, Invalid, Uri, impl
 
 from anyvirt_host.secret.known import Known
 from anyvirt_host.secret.service import Alone, Service
@@ -33,13 +33,14 @@ def service_open(uri: Uri, host: Host) -> Service:
 
 
 def _site(uri: Uri, host: Host) -> Site:
-    if uri.far:
-        raise Unsupported(
-            "secret", f"a host that is reached over {uri.transport or 'a network'}", hint=f"use {uri.path} there"
-        )
-    from anyvirt_host.secret.safe import Safe  # most connections need no value of a secret
+    from anyvirt_host.secret.keyring import Keyring, OtherKernel  # most connections need no value of a secret
+    from anyvirt_host.secret.safe import Safe
     from anyvirt_host.secret.site import Site
 
+    if uri.far:
+        far = host.far
+        store = far.files("secret")
+        return Site(store, far.locks, Safe(store, far.tools, far.state, OtherKernel()))
     scope = host.scope
     store = scope.files("secret")
-    return Site(store, scope.locks, Safe(store, host.run, str(scope.state)))
+    return Site(store, scope.locks, Safe(store, host.run, str(scope.state), Keyring()))

@@ -6,7 +6,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from anyvirt.api import Failed, Unsupported
 
@@ -25,6 +25,45 @@ _NUMBERS: Final = {
     "ppc64le": (269, 271),
     "s390x": (278, 280),
 }
+
+
+class Keys(Protocol):
+    """Values by name, in memory alone.
+
+    Everything raises ``Unsupported`` where nobody can have any.
+    """
+
+    def put(self, name: str, value: bytes) -> None:
+        """Keep a value under a name, in place of the one that is there."""
+        ...
+
+    def get(self, name: str) -> bytes | None:
+        """The value under a name; None where there is none."""
+        ...
+
+    def drop(self, name: str) -> bool:
+        """Remove what is under a name; whether there was anything."""
+        ...
+
+    def names(self, prefix: str) -> Iterator[str]:
+        """The names that begin so."""
+        ...
+
+
+class OtherKernel:
+    """The keys of another host, which has to be asked from within: they belong to sessions of its own."""
+
+    def put(self, name: str, value: bytes) -> None:  # noqa: ARG002 - there is nowhere to put it
+        raise _without("it is another host's")
+
+    def get(self, name: str) -> bytes | None:  # noqa: ARG002
+        raise _without("it is another host's")
+
+    def drop(self, name: str) -> bool:  # noqa: ARG002
+        raise _without("it is another host's")
+
+    def names(self, prefix: str) -> Iterator[str]:  # noqa: ARG002
+        raise _without("it is another host's")
 
 
 class Keyring:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from anyvirt.api import Denied, Invalid, Secret, Store, Unsupported
 
-from anyvirt_host.secret.keyring import LARGEST, Keyring
+from anyvirt_host.secret.keyring import LARGEST, Keys
 
 if TYPE_CHECKING:
     from anyvirt.api import Output, Run, SecretInfo
@@ -36,11 +36,11 @@ class Safe:
     is swept.
 
     :param state: the scope's folder, which tells its keys from those of another scope of the same user.
+    :param keys: the kernel's.
     """
 
-    def __init__(self, store: Files, run: Run, state: str, keys: Keyring | None = None) -> None:
-        self._store, self._run = store, run
-        self._keys = keys or Keyring()
+    def __init__(self, store: Files, run: Run, state: str, keys: Keys) -> None:
+        self._store, self._run, self._keys = store, run, keys
         self._prefix = f"anyvirt:{sha256(state.encode()).hexdigest()[:16]}:"
 
     def put(self, uuid: str, value: bytes, keeper: str, *, ephemeral: bool) -> None:
