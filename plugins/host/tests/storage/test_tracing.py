@@ -56,21 +56,23 @@ def test_a_chain_is_followed_to_its_end(make: Make, place: Path) -> None:
         assert (link.capacity, link.allocation, link.physical) == (8 << 20, told.st_blocks * 512, told.st_size)
 
 
-def test_what_nobody_declared_stands_on_nothing(storage: Connection, pool: Pool, place: Path) -> None:
-    (place / "found").write_bytes(image("/etc/passwd", "raw"))
+def test_what_nobody_declared_stands_on_nothing(storage: Connection, pool: Pool, place: Path, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_bytes(b"private")
+    (place / "found").write_bytes(image(str(secret), "raw"))
     volume = found(storage, pool, "found")
     (link,) = volume.chain()
     assert (link.format, link.declared, link.capacity) == ("raw", False, 4096)
-    with pytest.raises(Invalid, match="/etc/passwd"):
+    with pytest.raises(Invalid, match=str(secret)):
         volume.declare(said("found", "qcow2"))
     with pytest.raises(Invalid, match="not what"):
-        volume.declare(said("found", "qcow2", "/etc/hostname", "raw"))
+        volume.declare(said("found", "qcow2", "/srv/never-was", "raw"))
     assert volume.info().capacity == 4096
-    volume.declare(said("found", "qcow2", "/etc/passwd", "raw"))
+    volume.declare(said("found", "qcow2", secret, "raw"))
     assert volume.info().capacity == 1 << 20
     links = volume.chain()
-    assert [(one.path, one.declared) for one in links] == [(str(place / "found"), True), ("/etc/passwd", True)]
-    assert links[1].physical == Path("/etc/passwd").stat().st_size
+    assert [(one.path, one.declared) for one in links] == [(str(place / "found"), True), (str(secret), True)]
+    assert links[1].physical == 7
 
 
 def test_an_image_whose_word_changed_is_shown_and_not_believed(storage: Connection, pool: Pool, place: Path) -> None:
@@ -79,7 +81,7 @@ def test_an_image_whose_word_changed_is_shown_and_not_believed(storage: Connecti
     volume = found(storage, pool, "found")
     volume.declare(said("found", "qcow2", place / "base"))
     for lie, note in [
-        ("/etc/shadow", "not looked at"),
+        ("/srv/never-was", "not looked at"),
         ("nbd://10.0.0.1/export", "not looked at"),
         ('json:{"driver": "nbd", "server": {"type": "unix", "path": "/run/x"}}', "not looked at"),
         (str(place / "base") + "-gone", "it is not there"),
@@ -99,9 +101,10 @@ def test_an_image_whose_word_changed_is_shown_and_not_believed(storage: Connecti
     assert "names nothing" in only.note
 
 
-def test_links_fifos_and_sockets_are_not_looked_into(storage: Connection, pool: Pool, place: Path) -> None:
+def test_links_and_fifos_are_not_looked_into(storage: Connection, pool: Pool, place: Path, tmp_path: Path) -> None:
     os.mkfifo(place / "fifo")
-    (place / "out").symlink_to("/etc/passwd")
+    (tmp_path / "secret").write_bytes(b"private")
+    (place / "out").symlink_to(tmp_path / "secret")
     for name in ("fifo", "out"):
         (place / "found").write_bytes(image(name, "raw"))
         volume = found(storage, pool, "found")
@@ -143,7 +146,7 @@ def test_a_claim_outside_of_every_pool_is_not_looked_at(
     storage: Connection, pool: Pool, place: Path, tmp_path: Path
 ) -> None:
     outside = tmp_path / "outside"
-    outside.write_bytes(image("/etc/shadow", "raw"))
+    outside.write_bytes(image("/srv/never-was", "raw"))
     (place / "inside").write_bytes(image(str(outside), "qcow2"))
     (place / "top").write_bytes(image(str(place / "inside"), "qcow2"))
     volume = found(storage, pool, "top")
@@ -165,7 +168,7 @@ def test_what_stands_on_no_file_of_this_host_is_not_declared(
 ) -> None:
     (place / "found").write_bytes(image(below, "raw"))
     volume = found(storage, pool, "found")
-    for document in (said("found", "qcow2"), said("found", "qcow2", "/etc/hostname", "raw")):
+    for document in (said("found", "qcow2"), said("found", "qcow2", "/srv/never-was", "raw")):
         with pytest.raises(Invalid):
             volume.declare(document)
     target = volume.config().model.target
@@ -235,7 +238,7 @@ def test_a_volume_is_found_wherever_it_is(
     assert storage.volume_find(str(place / "disk")).ref == made.ref
     assert storage.volume_find(f"{place}//./disk").ref == made.ref
     assert storage.volume_find(str(tmp_path / "more/disk")).ref.parent == other.ref
-    for text in (f"{place}/link", f"{place}/../images/disk", str(place), "disk", "/etc/passwd"):
+    for text in (f"{place}/link", f"{place}/../images/disk", str(place), "disk", "/srv/never-was"):
         with pytest.raises(NotFound):
             storage.volume_find(text)
     other.stop()
