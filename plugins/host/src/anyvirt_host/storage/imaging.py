@@ -45,7 +45,9 @@ class Image:
         if wish.format == "raw":
             yield from self._raw(wish)
         elif wish.format == "ploop":
-            yield from self._tool("ploop", "init", "-s", f"{-(-(wish.capacity or 0) >> 20)}M", f"{self.path}/root.hds")
+            yield from self._tool(
+                "ploop", "init", "-s", f"{-(-(wish.capacity or 0) >> 20)}M", "-t", "none", f"{self.path}/root.hds"
+            )
         elif wish.format != "dir":
             size = [] if wish.capacity is None else [str(wish.capacity)]
             if wish.key:
