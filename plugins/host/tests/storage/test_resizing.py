@@ -105,7 +105,7 @@ def test_what_seems_to_be_an_image_is_resized_when_somebody_says_what_it_is(
 
 
 @needs_qemu_img
-def test_an_overlay_that_grows_past_its_base_shows_nothing_of_it(make: Make, place: Path) -> None:
+def test_an_overlay_that_grows_past_what_is_below_shows_nothing_of_that(make: Make, place: Path) -> None:
     base = make("base", 8 * MIB, "qcow2")
     top = make("top", None, "qcow2", below=place / "base")
     top.resize(4 * MIB, shrink=True).wait(20)

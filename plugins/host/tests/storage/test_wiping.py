@@ -110,7 +110,7 @@ def test_a_wiped_image_is_an_empty_one_of_its_format_and_size(make: Make, place:
     assert [one.name for one in place.iterdir()] == ["disk"]
 
 
-def test_a_wiped_overlay_shows_its_base_again(make: Make, place: Path) -> None:
+def test_a_wiped_overlay_shows_again_what_is_below(make: Make, place: Path) -> None:
     make("base", 8 << 20, "qcow2")
     subprocess.run(["qemu-io", "-f", "qcow2", "-c", "write -q -P 1 0 8M", str(place / "base")], check=True)
     base = (place / "base").read_bytes()
