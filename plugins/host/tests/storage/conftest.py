@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from anyvirt.api import Connection, Document, Volume, VolumeBackingStore, VolumeFormat, VolumeTarget
-from anyvirt.api import Pool as Model
 from anyvirt.api import open as opened
 from anyvirt.client._generated_sync import Pool
 from anyvirt.client._generated_sync import Volume as Handle
-from anyvirt.transport.run import LocalRun
-from anyvirt_host.storage.backend import backend_of
 from anyvirt_host.storage.site import Live
+from storage_stage import mounted
 
-SIZES = {"ext4": 32 << 20, "xfs": 320 << 20, "btrfs": 120 << 20}  # xfs and btrfs are never smaller
 Describe = Callable[..., Document[Volume]]
 
 
@@ -87,40 +82,23 @@ def fs_kind(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def fs_image(tmp_path: Path, fs_kind: str) -> Path:
     """An empty image file, large enough for it."""
-    path = tmp_path / "fs.img"
-    with path.open("wb") as file:
-        file.truncate(SIZES[fs_kind])
-    return path
+    return mounted.empty(tmp_path / "fs.img", fs_kind)
 
 
 @pytest.fixture
 def fs_target(tmp_path: Path) -> Iterator[Path]:
     """Where it is mounted."""
-    folder = tmp_path / "mounted"
-    yield folder
-    subprocess.run(["umount", "-q", str(folder)], check=False, capture_output=True)
+    yield tmp_path / "mounted"
+    mounted.let_go(tmp_path / "mounted")
 
 
 @pytest.fixture
 def fs_built(fs_image: Path, fs_target: Path, fs_kind: str) -> Live:
     """The image with the file system on it."""
-    if shutil.which(f"mkfs.{fs_kind}") is None:
-        pytest.skip(f"mkfs.{fs_kind} is not installed")
-    live = Live("fs", str(fs_target), str(fs_image), format="" if fs_kind == "btrfs" else fs_kind)
-    if fs_kind == "btrfs":  # libvirt has no word for it: somebody makes it, and mount finds out what it is
-        subprocess.run(["mkfs.btrfs", "-q", str(fs_image)], check=True)
-        fs_target.mkdir()
-    else:
-        backend_of("fs", LocalRun()).build(live, Model(name="p"))
-    if subprocess.run(["mount", str(fs_image), str(fs_target)], check=False, capture_output=True).returncode:
-        pytest.skip("an image with a file system: none can be mounted here: mount refuses")
-    subprocess.run(["umount", str(fs_target)], check=True)
-    return live
+    return mounted.made(fs_kind, fs_image, fs_target)
 
 
 @pytest.fixture
 def fs_xml(fs_built: Live) -> Callable[[str], str]:
     """``fs_xml(name)``: a pool on it."""
-    source = f"<source><device path='{fs_built.source}'/><format type='{fs_built.format or 'auto'}'/></source>"
-    target = f"<target><path>{fs_built.path}</path></target>"
-    return lambda name: f"<pool type='fs'><name>{name}</name>{source}{target}</pool>"
+    return lambda name: mounted.definition(fs_built, name)
