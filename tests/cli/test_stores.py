@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyvirt.cli import main as entry
 
 MIB = 1 << 20
 SECRET = "<secret><usage type='volume'><volume>/srv/safe</volume></usage></secret>"
@@ -335,3 +339,21 @@ def test_an_edit_is_stored_and_a_wrong_one_is_not(pool: Any, tmp_path: Path, mon
     wrong = pool("pool", "edit", "other")
     assert (wrong.code, "your text is kept in" in wrong.err) == (1, True)
     assert "/srv/moved" in pool("pool", "dumpxml", "other").out
+
+
+def test_what_there_is_to_note_stands_beside_a_document(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANYVIRT_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("ANYVIRT_URI", "storage:///session")
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images" / "link").symlink_to("/etc/passwd")
+    out, err = io.StringIO(), io.StringIO()
+    monkeypatch.setattr(sys, "stdout", out)
+    monkeypatch.setattr(sys, "stderr", err)
+    for words in (f"pool define-as images dir --target {tmp_path}/images", "pool start images", "pool dumpxml images"):
+        assert entry.main(words.split()) == 0, err.getvalue()
+    assert f"note: {tmp_path}/images/link is no volume" in err.getvalue()
+    assert "link" not in out.getvalue()
+    out.truncate(0)
+    out.seek(0)
+    assert entry.main(["--json", "pool", "dumpxml", "images"]) == 0
+    assert "is no volume" in json.loads(out.getvalue())["notes"][0]

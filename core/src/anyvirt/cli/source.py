@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from anyvirt.cli.paper import clean
 from anyvirt.errors import Denied, Invalid, NotFound
 from anyvirt.model.choices import Which
 
@@ -74,7 +75,11 @@ def checked(form: str) -> str:
 
 
 def show(cli: Invocation, schema: str, form: str, document: Document[Any], **about: Any) -> None:
-    """Print a document in a form; with ``--json`` as one field of the object."""
+    """Print a document in a form, and its notes beside it; with ``--json`` both are fields of the object."""
+    if document.notes:
+        about["notes"] = list(document.notes)
+    for note in document.notes:
+        cli.note(f"note: {clean(note)}")
     if checked(form) in {"", "xml"}:
         if not cli.json(schema, **about, xml=document.text):
             cli.document(document.text)
