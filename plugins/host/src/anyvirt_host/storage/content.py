@@ -52,9 +52,11 @@ class Upload(Protocol):
     """Bytes on their way into a volume: what was written to ``writer`` counts from ``publish`` on.
 
     ``inode`` and ``generation`` are what the volume will be told by then; 0 where it stays the file that it is.
+    ``process`` is what carries them here; 0 where nothing does.
     """
 
     writer: int
+    process: int
     inode: int
     generation: int
 

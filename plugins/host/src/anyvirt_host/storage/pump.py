@@ -93,7 +93,10 @@ def opened(spec: dict[str, Any], mode: int) -> tuple[int, int]:
     """The volume and its size; it has to be what whoever gave the order saw."""
     if spec["block"]:
         fd = os.open(spec["path"], mode | os.O_NONBLOCK | os.O_CLOEXEC)
-        if not stat.S_ISBLK(os.fstat(fd).st_mode):
+        found = os.fstat(fd)
+        if spec["served"] and stat.S_ISREG(found.st_mode):
+            return fd, found.st_size
+        if not stat.S_ISBLK(found.st_mode):
             raise OSError(errno.ENOTBLK, os.strerror(errno.ENOTBLK))
         return fd, struct.unpack("Q", fcntl.ioctl(fd, _BLOCK_SIZE, bytes(8)))[0]
     fd = os.open(spec["path"], mode | _OPEN)
@@ -234,7 +237,7 @@ class Part(Target):
     def __init__(self, spec: dict[str, Any], limit: int | None, old: int, size: int) -> None:
         super().__init__(-1, spec["offset"], limit)
         self.spec, self.old, self.size = spec, old, size
-        self.aside, self.synced = 0, 0
+        self.synced = 0
         found = os.fstat(old)
         full = found.st_blocks * 512 >= found.st_size > 0
         self.reserve = size if full and not spec["grows"] else 0
@@ -279,8 +282,6 @@ class Part(Target):
 
     def data(self, data: bytes | memoryview) -> None:
         self.admit(len(data))
-        if not self.start:
-            self._set_aside(self.at + len(data))
         super().data(data)
         self.note()
         if self.done - self.synced >= AHEAD:
@@ -307,7 +308,7 @@ class Part(Target):
             take_over(self.old, self.fd, 0, min(self.start, self.size))
             take_over(self.old, self.fd, end, self.size)
         os.ftruncate(self.fd, final)
-        self._set_aside(self.reserve)
+        self._set_aside()
         os.fsync(self.fd)
 
     def publish(self) -> None:
@@ -341,11 +342,12 @@ class Part(Target):
             return  # found by the next refresh
         os.fsync(self.home)
 
-    def _set_aside(self, upto: int) -> None:
-        while self.aside < min(upto, self.reserve):
-            count = min(AHEAD, self.reserve - self.aside)
-            os.posix_fallocate(self.fd, self.aside, count)
-            self.aside += count
+    def _set_aside(self) -> None:
+        """Have no holes where the volume had none."""
+        for at in range(0, self.reserve, AHEAD):
+            if gone():
+                raise Abandoned
+            os.posix_fallocate(self.fd, at, min(AHEAD, self.reserve - at))
 
 
 def labelled(old: int, new: int) -> None:

@@ -51,14 +51,14 @@ class Pump:
         self._answers, report = os.pipe()
         try:
             argv = [sys.executable, "-I", "-S", PUMP]
-            self._pid = spawn(argv, {"LC_ALL": "C.UTF-8"}, {0: control, 1: report}, keep={3: data})
+            self.pid = spawn(argv, {"LC_ALL": "C.UTF-8"}, {0: control, 1: report}, keep={3: data})
         except OSError as error:
             self._drop()
             raise coded(error, sys.executable) from error
         finally:
             os.close(control)
             os.close(report)
-        self._pidfd = os.pidfd_open(self._pid)
+        self._pidfd = os.pidfd_open(self.pid)
         self.tell(json.dumps({**spec, "core": CORE}))
         try:
             self.ready = self.answer()
@@ -114,7 +114,7 @@ class Pump:
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             poll.poll(_GRACE * 1000)
         with suppress(ChildProcessError):
-            os.waitpid(self._pid, os.WNOHANG)
+            os.waitpid(self.pid, os.WNOHANG)
         os.close(self._pidfd)
 
     def _drop(self) -> None:
@@ -126,8 +126,11 @@ class Pump:
 class LocalCarrier:
     """``Carrier`` of this host."""
 
-    def download(self, place: str, sight: Sight, span: Span) -> Stream:
-        """The bytes of a range."""
+    def download(self, place: str, sight: Sight, span: Span, *, ended: Callable[[], object] | None = None) -> Stream:
+        """The bytes of a range.
+
+        :param ended: called when nobody reads them any more.
+        """
         reader, theirs = _pipe()
         try:
             pump = Pump(_spec("download", place, sight, span), theirs, place)
@@ -136,7 +139,7 @@ class LocalCarrier:
             raise
         finally:
             os.close(theirs)
-        down = _Download(pump)
+        down = _Download(pump, ended)
         return Stream(reader, what=f"the bytes of {place}", finish=down.finish, abandon=down.abandon)
 
     def upload(self, place: str, sight: Sight, span: Span, *, grows: bool, kept: Kept | None = None) -> LocalUpload:
@@ -204,8 +207,8 @@ class LocalCarrier:
 
 
 class _Download:
-    def __init__(self, pump: Pump) -> None:
-        self._pump = pump
+    def __init__(self, pump: Pump, ended: Callable[[], object] | None) -> None:
+        self._pump, self._ended = pump, ended or (lambda: None)
 
     def finish(self) -> None:
         """See that all was sent; whoever reads no more needs no more."""
@@ -216,16 +219,18 @@ class _Download:
                 raise
         finally:
             self._pump.end()
+            self._ended()
 
     def abandon(self) -> None:
         self._pump.end(kill=True)
+        self._ended()
 
 
 class LocalUpload:
     """``Upload`` of this host."""
 
     def __init__(self, pump: Pump, writer: int) -> None:
-        self._pump, self.writer = pump, writer
+        self._pump, self.writer, self.process = pump, writer, pump.pid
         self.inode, self.generation = pump.ready["inode"], pump.ready["generation"]
         self._asked: list[str] = []
 
@@ -264,7 +269,8 @@ class LocalUpload:
 def _spec(do: str, place: str, sight: Sight, span: Span) -> dict[str, Any]:
     folder, _, name = place.rpartition("/")
     words = {"do": do, "path": place, "folder": folder, "name": name, "part": part_name(name)}
-    return {**words, "inode": sight.inode, "block": sight.type == "block", **span._asdict()}
+    there = {"block": sight.type in ("block", "served"), "served": sight.type == "served"}
+    return {**words, **there, "inode": sight.inode, **span._asdict()}
 
 
 def _pipe() -> tuple[int, int]:

@@ -107,7 +107,7 @@ class Transfers(Volumes):
             live = self._home(ref)
             sight = self._seen(ref, live)
             if sight.inode == before.inode:
-                refuse_running(self.site.run, self.backend(live), live, ref, uploads=False)
+                refuse_running(self.site.run, self.backend(live), live, ref, own=upload.process)
             elif sight.inode != upload.inode:  # which it is where the deadline passed meanwhile
                 hint = "look at the volume again; what came is kept until something is uploaded to it"
                 raise Busy(ref, holder="whoever replaced the file", purpose="another volume", hint=hint)

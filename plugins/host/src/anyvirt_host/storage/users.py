@@ -27,6 +27,7 @@ HYPERVISORS: Final = (
 )
 STOP: Final = "shut it down first"
 _NAME: Final = re.compile(r"(?:^|,)guest=((?:[^,]|,,)*)")
+_PUMP: Final = "/anyvirt_host/storage/pump.py"
 _WRITES: Final = os.O_WRONLY | os.O_RDWR
 
 
@@ -43,22 +44,22 @@ class Opener(NamedTuple):
     writes: bool
 
 
-def refuse_running(run: Run, backend: Backend, live: Live, ref: Ref, *, uploads: bool = True) -> None:
+def refuse_running(run: Run, backend: Backend, live: Live, ref: Ref, *, own: int | None = None) -> None:
     """See that nobody uses a volume now: to be asked under the pool's lock, before its content is changed.
 
-    :param uploads: one that is under way counts.
+    :param own: the process of an upload that asks for itself; 0 where it has none here.
     :raises Busy: a running guest has it open, or something else writes to it; everybody is named.
     """
-    names = busy_with(run, backend, live, ref.key)
-    if uploads and uploading(run, ref.key):
+    names = busy_with(run, backend, live, ref.key, own=own or 0)
+    if own is None and uploading(run, ref.key):
         names.append("an upload")
     if names:
         raise Busy(ref, holder=", ".join(names), purpose="it is open there", hint=STOP)
 
 
-def busy_with(run: Run, backend: Backend, live: Live, place: str) -> list[str]:
-    """Everybody who uses a volume now, in words."""
-    names = [one.who for one in openers(run, place) if one.guest or one.writes]
+def busy_with(run: Run, backend: Backend, live: Live, place: str, *, own: int = 0) -> list[str]:
+    """Everybody who uses a volume now, in words; but for the process ``own``."""
+    names = [one.who for one in openers(run, place) if (one.guest or one.writes) and one.pid != own]
     names += loops(run, place)
     if not names and _locked(backend, live, place):
         names.append("a QEMU that this user may not see")
@@ -138,6 +139,8 @@ def named(words: list[str], pid: int) -> tuple[str, bool]:
                 found = _NAME.search(value)
                 name = found[1].replace(",,", ",") if found else value.partition(",")[0]
                 return f"guest {name} ({'QEMU, ' if flag == '-name' else ''}process {pid})", True
+    if any(word.endswith(_PUMP) for word in words[1:5]):
+        program = "an upload"
     return f"{program} (process {pid})", known
 
 
