@@ -81,7 +81,7 @@ def test_a_taken_pool_name_is_refused(connection: Connection, pool: Pool, pool_x
     with pytest.raises(Invalid):
         connection.pool_define("<pool")
     with pytest.raises(Invalid):
-        connection.pool_define(pool_xml(PREFIX + "odd").replace("<target>", "<no-such-thing/><target>"))
+        connection.pool_define(pool_xml(PREFIX + "odd").replace("</pool>", "<no-such-thing/></pool>"))
     assert len(connection.pool_list()) == before
 
 

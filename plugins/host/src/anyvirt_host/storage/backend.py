@@ -26,6 +26,7 @@ KINDS: Final = {
     "scsi": "scsi_pool",
     "mpath": "mpath_pool",
     "rbd": "rbd_pool",
+    "iscsi-direct": "iscsi_direct_pool",
 }
 SHARED: Final = ("disk", "iscsi", "scsi")  # kinds whose target path has volumes of other pools, too
 ASKING: Final = ("rbd", "iscsi", "iscsi-direct", "netfs")  # kinds whose servers ask who one is

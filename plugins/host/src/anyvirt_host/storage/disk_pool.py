@@ -238,7 +238,7 @@ class DiskPool(Bare):
         self._write(live, f",{length}\n", "-N", str(part.number))
         self.refresh(live)
 
-    def settle(self, live: Live, name: str) -> None:  # noqa: ARG002
+    def settle(self, live: Live, name: str, size: int) -> None:  # noqa: ARG002
         """Have the kernel know the length that the table has."""
         self.refresh(live)
 

@@ -34,6 +34,7 @@ from anyvirt_host.storage.namespace import rbd_options
 from anyvirt_host.storage.origin import Origin
 from anyvirt_host.storage.overwrite import overwritten
 from anyvirt_host.storage.sealing import objects
+from anyvirt_host.storage.serving import NodeCarrier
 from anyvirt_host.storage.site import Live
 from anyvirt_host.storage.wish import HIDDEN, bad_name
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 ABOUT: Final = About(volumes=("raw",), tools=("rbd", "ceph"))
 END: Final = ".new"
+UPLOAD: Final = "anyvirt-upload-"  # and those that uploads go back to
 SNAPSHOT: Final = "anyvirt-"  # how the snapshots begin that copies stand on
 _NAME: Final = re.compile(r"[^/@\s]+(/[^/@\s]+)?")
 _SECTOR: Final = 512  # what QEMU counts in
@@ -127,6 +129,10 @@ class RbdPool(Bare):
         user = str((live.more or {}).get("user", ""))
         return {**node, **({"namespace": namespace} if namespace else {}), **({"user": user} if user else {})}
 
+    def carrier(self, live: Live) -> NodeCarrier:
+        """Carries its bytes."""
+        return NodeCarrier(lambda place: self.protocol(live, self.called(live, place)), guard=Snapshots(live, self.run))
+
     def in_use(self, live: Live, name: str) -> bool:
         """Whether somebody watches it, as all do who have it open for writing."""
         out = Ceph(self.run, live).rbd(*_JSON, "status", self._spec(live, name), about=name, content=(0, _GONE))
@@ -158,7 +164,18 @@ class RbdPool(Bare):
             except Busy:  # a tool that outlived its maker still writes: the next time
                 continue
             said.append(f"{self._spec(live, found.name)}: removed, a killed process was making a volume")
-        return said
+        return [*said, *self._restored(live)] if not mark else said
+
+    def _restored(self, live: Live) -> Iterator[str]:
+        """Put back what images held that killed processes of this boot uploaded to; a sentence each."""
+        rows = json.loads(Ceph(self.run, live).rbd(*_JSON, "ls", "-l", live.path).text)
+        for row in rows:
+            name = str(row.get("snapshot", ""))
+            who = _who(name.removeprefix(UPLOAD)) if name.startswith(UPLOAD) else None
+            if who and who.boot == ProcessId.own().boot and who.alive() is False:
+                place = self._spec(live, str(row["image"]))
+                Snapshots(live, self.run).restore(place, name)
+                yield f"{place}: what it held is back, a killed process was uploading to it"
 
     def resize(self, live: Live, name: str, size: int, *, allocate: bool) -> Generator[Progress, None, None]:
         """Make one larger or smaller.
@@ -175,7 +192,7 @@ class RbdPool(Bare):
         words = ["resize", "--no-progress", *shrink, "--size", _bytes(size), self._spec(live, name)]
         Ceph(self.run, live).rbd(*words, about=name)
 
-    def settle(self, live: Live, name: str) -> None:
+    def settle(self, live: Live, name: str, size: int) -> None:
         """Nothing: a size is changed at one moment."""
 
     def wipe(self, live: Live, name: str, algorithm: str) -> Generator[Progress, None, None]:
@@ -235,13 +252,38 @@ class RbdPool(Bare):
         return f"{live.path}/{name}"
 
 
+class Snapshots:
+    """``Guard`` of images: a snapshot, whose name tells who uploads."""
+
+    def __init__(self, live: Live, run: Run) -> None:
+        self._ceph, self._mine = Ceph(run, live), f"{UPLOAD}{_me()}"
+
+    def take(self, place: str) -> None:
+        """Make it."""
+        self._ceph.rbd("snap", "create", "--no-progress", f"{place}@{self._mine}", about=place)
+
+    def keep(self, place: str) -> None:
+        """Remove it."""
+        self._ceph.rbd("snap", "rm", "--no-progress", f"{place}@{self._mine}", about=place)
+
+    def back(self, place: str) -> None:
+        """Go back to it."""
+        for row in json.loads(self._ceph.rbd(*_JSON, "snap", "ls", place, about=place).text):
+            if row["name"] == self._mine:
+                self.restore(place, self._mine)
+
+    def restore(self, place: str, name: str) -> None:
+        """Go back to a snapshot, and remove it."""
+        self._ceph.rbd("snap", "rollback", "--no-progress", f"{place}@{name}", about=place)
+        self._ceph.rbd("snap", "rm", "--no-progress", f"{place}@{name}", about=place)
+
+
 class RbdDraft:
     """An image under a hidden name, which is renamed when it is whole."""
 
     def __init__(self, pool: RbdPool, live: Live, name: str, mark: str) -> None:
         self._pool, self._live, self._name = pool, live, name
-        me = ProcessId.own()
-        self._hidden = f"{HIDDEN}{mark}.{me.boot[:8]}.{me.pid}.{me.start}.{me.pidns}{END}"
+        self._hidden = f"{HIDDEN}{mark}.{_me()}{END}"
         self._spec = f"{live.path}/{self._hidden}"
         self._ceph = Ceph(pool.run, live)
         self.inode = self.generation = 0
@@ -386,13 +428,23 @@ def _odd(name: str) -> str:
     return bad[0] if bad else ""
 
 
+def _me() -> str:
+    """This process in a word."""
+    me = ProcessId.own()
+    return f"{me.boot[:8]}.{me.pid}.{me.start}.{me.pidns}"
+
+
 def _maker(name: str) -> ProcessId | None:
     """Who makes the volume that has this hidden name."""
     if not name.startswith(HIDDEN) or not name.endswith(END):
         return None
-    words = name[len(HIDDEN) : -len(END)].split(".")
+    return _who(name[len(HIDDEN) : -len(END)].partition(".")[2])
+
+
+def _who(word: str) -> ProcessId | None:
+    """The process of a word that ``_me`` gave; None where it is none."""
     try:
-        _, boot, pid, start, space = words
+        boot, pid, start, space = word.split(".")
         me = ProcessId.own()
         return ProcessId(int(pid), int(start), me.boot if boot == me.boot[:8] else boot, int(space))
     except ValueError:

@@ -1,0 +1,1 @@
+"""Servers of storage on the loopback, as labs start them."""
