@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from anyvirt.api import Begun, Event, Gap, impl, so_now, stamped
+from anyvirt.api import Begun, Event, Gap, PoolChange, PoolLifecycle, Ref, impl, so_now, stamped
 
 from anyvirt_test.world import World
 
@@ -38,5 +38,9 @@ class Events:
         states = [(guest.ref, guest.run) for guest in self.world.guests()]
         now = (so_now(ref, run.status, run=str(run.id or ""), at=time.time()) for ref, run in states)
         events: list[Event] = [gap, *(event for event in now if event is not None)]
+        for row in self.world.store.rows("pool"):
+            ref = Ref(row.kind, row.uuid, name=row.name, uuid=row.uuid)
+            change = PoolChange.STARTED if row.run else PoolChange.STOPPED
+            events.append(PoolLifecycle(ref=ref, change=change, at=time.time()))
         yield from (stamped(event, token="") for event in events[:-1])
         yield stamped(events[-1], token=place)

@@ -8,6 +8,7 @@ from anyvirt.client._generated_sync import Connection, Pool
 from anyvirt.events import (
     Autostart,
     Event,
+    Gap,
     PoolChange,
     PoolLifecycle,
     PoolRefresh,
@@ -37,6 +38,24 @@ def test_the_life_of_a_pool_is_told_in_order(connection: Connection, pool_xml: X
         PoolChange.UNDEFINED,
     ]
     assert all(event.ref and event.ref.name == PREFIX + "told" for event in _of(told, pool.ref))
+
+
+@proves("events_follow.after")
+@needs("pool_define", "pool_start", "pool_undefine")
+def test_after_a_gap_comes_how_each_pool_is(connection: Connection, pool: Pool, pool_xml: Xml, watch: Watches) -> None:
+    inactive = connection.pool_define(pool_xml(PREFIX + "off"))
+    told = watch("?")
+    now: dict[Ref | None, PoolChange] = {}
+
+    def both(event: Event) -> bool:
+        if isinstance(event, PoolLifecycle):
+            assert any(isinstance(one, Gap) for one in told.seen)
+            now.setdefault(event.ref, event.change)
+        return {pool.ref, inactive.ref} <= now.keys()
+
+    told.until(both)
+    assert (now[pool.ref], now[inactive.ref]) == (PoolChange.STARTED, PoolChange.STOPPED)
+    inactive.undefine()
 
 
 @proves("events_follow", "pool_build", "pool_delete")
