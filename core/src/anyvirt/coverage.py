@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import cache
+from importlib import import_module
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final, Literal, get_type_hints
 
@@ -24,6 +25,8 @@ from anyvirt.hooks.spec import Spec
 from anyvirt.hooks.table import SPECS
 
 if TYPE_CHECKING:
+    from types import ModuleType
+
     from anyvirt.settings import Settings
 
 Grade = Literal["covered", "partly", "not"]
@@ -107,16 +110,28 @@ def implemented(plugin: Plugin) -> dict[str, Hook]:
     """
     module = plugin.load()
     opener = getattr(module, "service_open" if plugin.group == SERVICES else "connect_open", None)
-    try:
-        given = get_type_hints(opener).get("return") if opener else None
-    except NameError:
-        given = None
+    given = _given(module, opener) if opener else None
     if isinstance(given, type) and (found := _hooks(given)):
         return found
     package = plugin.value.partition(":")[0]
     loaded = [one for name, one in list(sys.modules.items()) if f"{name}.".startswith(f"{package}.")]
     classes = {found for one in loaded for found in vars(one).values() if isinstance(found, type)}
     return {name: hook for cls in classes for name, hook in _hooks(cls).items()}
+
+
+def _given(module: ModuleType, opener: Any) -> Any:
+    """The class that an opener says it returns; also one that its module imports for type checkers alone."""
+    try:
+        return get_type_hints(opener).get("return")
+    except NameError:
+        import ast
+        import inspect
+
+        word = opener.__annotations__.get("return")
+        for node in ast.walk(ast.parse(inspect.getsource(module))):
+            if isinstance(node, ast.ImportFrom) and node.module and word in {one.name for one in node.names}:
+                return getattr(import_module(node.module), word, None)
+    return None
 
 
 def proofs(driver: Driver, hook: str) -> str:
