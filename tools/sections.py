@@ -15,7 +15,7 @@ WALL: Final = 1800
 LIMIT: Final = 600
 LIMITS: Final = {"debian": 2400}
 # Labs that are too slow, or need too much of a machine, to run each time; ``nox -s lab`` runs them.
-SEPARATE: Final = ("debian", "filesystems", "guest", "inside")
+SEPARATE: Final = ("debian", "filesystems", "guest", "inside", "rbd")
 # What the second QEMU generation is put through: the real-QEMU part of the suite.
 QEMU_SUITE: Final = ("plugins/qemu/tests", "tests/lab/guest", "tests/lab/qemu")
 # Folders that are sections of their own, apart from the one that they lie in: the area whose time they take.
@@ -27,7 +27,13 @@ APART: Final = {
 }
 # Plug-ins and labs whose time is another area's than the foundation's.
 PLUGIN_AREAS: Final = {"host": "storage"}
-LAB_AREAS: Final = {"boots": "qemu-devices", "filesystems": "storage", "machines": "qemu-devices", "sizes": "storage"}
+LAB_AREAS: Final = {
+    "boots": "qemu-devices",
+    "filesystems": "storage",
+    "iscsi": "storage",
+    "machines": "qemu-devices",
+    "sizes": "storage",
+}
 # More than half of the time of these goes by in waits, for deadlines or for a guest.
 WORKERS: Final = {"tests/unit": ["-n", "3"], "tests/faults": ["-n", "2"], "plugins/qemu/tests": ["-n", "2"]}
 # What is asked of the checkout as a whole and grows with it, whatever its parts are.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import random
 import shutil
@@ -55,6 +56,15 @@ class Target:
             self.tool("--op", "bind", "--mode", "target", *tid, "-I", "ALL")
         self.tool("--op", "bind", "--mode", "account", "--tid", "2", "--user", USER)
 
+    def see(self) -> None:
+        """See that this QEMU speaks iSCSI, which Debian has in a package of its own."""
+        file = {"driver": "iscsi", "transport": "tcp", "portal": f"127.0.0.1:{self.port}", "target": OPEN, "lun": 1}
+        name = "json:" + json.dumps({"driver": "raw", "file": file})
+        done = subprocess.run(["qemu-img", "info", name], check=False, capture_output=True, text=True, timeout=PATIENCE)
+        if "nknown driver" in done.stderr:
+            pytest.skip("package qemu-block-extra is missing: QEMU speaks no iSCSI")
+        assert done.returncode == 0, done.stderr
+
     def fresh(self, target: str, lun: int) -> None:
         """Put zeros into a unit; its file stays the same, as the daemon has it open."""
         with self.image(target, lun).open("r+b") as file:
@@ -84,6 +94,7 @@ def started() -> Iterator[Target]:
                 assert time.monotonic() < until
                 time.sleep(0.1)
             made.furnish()
+            made.see()
             yield made
         finally:
             daemon.kill()
