@@ -50,6 +50,7 @@ ALL: list[tuple[VirtError, str, int | None]] = [
     (Invalid("no such group"), "invalid", 8),
     (Invalid([Problem("xml.value", "/a", 1, "b"), Problem("xml.limits", "/c", 2, "d")]), "config.invalid", 27),
     (Ambiguous("one", [ONE, ONE]), "domain.ambiguous", 110),
+    (Ambiguous("ceph", [Ref("secret", "1"), Ref("secret", "2")]), "secret.ambiguous", None),
     (Denied("no"), "denied", 88),
     (AuthNeeded([Question("password", "Password", secret=True)]), "auth.needed", 45),
     (Unreachable("host", "connect", since=1.0), "connect.unreachable", 38),

@@ -91,6 +91,7 @@ CODES: Final[dict[str, Code]] = {
     "resource.busy": Code(87, "somebody else holds the object", "wait for the holder that is named, or stop it"),
     "run.exists": Code(55, "a run of the domain has left something behind", "anyvirt recover"),
     "run.not-found": Code(55, "the domain has no run", "start it"),
+    "secret.ambiguous": Code(None, "secrets for several uses have that name", "use the UUID"),
     "secret.exists": Code(65, "another secret is for the same thing, or has the UUID", "undefine that one, or give its UUID"),
     "secret.not-found": Code(66, "there is no such secret", "list the secrets; an ephemeral one is gone with the boot"),
     "snapshot.exists": Code(9, "the domain has a snapshot of that name", "choose another"),
@@ -293,7 +294,8 @@ class Ambiguous(Invalid):
 
     def __init__(self, name: str, refs: Sequence[Ref]) -> None:
         keys = ", ".join(ref.uuid or ref.key for ref in refs)
-        super().__init__(f"{name!r} fits {len(refs)} objects: {keys}", code="domain.ambiguous", hint="use the UUID")
+        code = "secret.ambiguous" if refs[0].kind == "secret" else "domain.ambiguous"
+        super().__init__(f"{name!r} fits {len(refs)} objects: {keys}", code=code, hint="use the UUID")
         self.refs = tuple(refs)
 
 
