@@ -102,6 +102,21 @@ def test_what_a_header_names_by_its_own_word_is_not_copied(
         assert [one.name for one in place.iterdir()] == ["source"]
 
 
+def test_a_chain_that_goes_round_or_on_and_on_is_not_copied(
+    storage: Connection, pool: Pool, make: Make, described: Describe, place: Path
+) -> None:
+    service: Service = storage.session.driver.plugin
+    make("one", SIZE, "qcow2")
+    top = make("two", None, "qcow2", below=place / "one")
+    rebase = ["qemu-img", "rebase", "-u", "-f", "qcow2", "-b", str(place / "two"), "-F", "qcow2", str(place / "one")]
+    subprocess.run(rebase, check=True)
+    (said,) = [said for said in service.site.all_declared() if said.path.endswith("one")]
+    service.site.declare(said._replace(backing=str(place / "two"), backing_format="qcow2"))
+    with pytest.raises(Invalid, match="more than 200"):
+        copied(storage, pool, described("copy", 1), top)
+    assert {one.name for one in place.iterdir()} == {"one", "two"}
+
+
 def test_a_found_file_with_a_header_is_copied_as_the_bytes_that_it_is(
     storage: Connection, pool: Pool, described: Describe, place: Path
 ) -> None:
