@@ -13,9 +13,9 @@ BUDGETS: Final = {"foundation": 360, "house": 120, "models": 120, "qemu-devices"
 WALL: Final = 1800
 # A section that takes longer than this hangs. The Debian lab installs two machines from the network.
 LIMIT: Final = 600
-LIMITS: Final = {"debian": 2400}
+LIMITS: Final = {"debian": 2400, "storage": 2400}
 # Labs that are too slow, or need too much of a machine, to run each time; ``nox -s lab`` runs them.
-SEPARATE: Final = ("debian", "filesystems", "guest", "inside", "rbd")
+SEPARATE: Final = ("debian", "filesystems", "guest", "inside", "rbd", "storage")
 # What the second QEMU generation is put through: the real-QEMU part of the suite.
 QEMU_SUITE: Final = ("plugins/qemu/tests", "tests/lab/guest", "tests/lab/qemu")
 # Folders that are sections of their own, apart from the one that they lie in: the area whose time they take.
@@ -33,6 +33,7 @@ LAB_AREAS: Final = {
     "iscsi": "storage",
     "machines": "qemu-devices",
     "sizes": "storage",
+    "storage": "storage",
 }
 # More than half of the time of these goes by in waits, for deadlines or for a guest.
 WORKERS: Final = {"tests/unit": ["-n", "3"], "tests/faults": ["-n", "2"], "plugins/qemu/tests": ["-n", "2"]}

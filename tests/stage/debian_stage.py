@@ -31,6 +31,8 @@ OFF: Final = (
 )
 DISKS: Final = 3
 DISK_BYTES: Final = 512 << 20
+UNITS: Final = 2
+UNIT_BYTES: Final = 16 << 20
 MEMORY: Final = 1024  # MiB
 BOOT: Final = 240.0  # seconds; it takes 60 on a machine that has nothing else to do
 _ROOT_BYTES: Final = 2 << 30
@@ -43,6 +45,15 @@ _FILES: Final = {
         "[Match]\nName=e*\n[Network]\nAddress=10.0.2.15/24\nGateway=10.0.2.2\nLinkLocalAddressing=no\n"
     ),
     "etc/exports": "/srv/nfs 127.0.0.0/8(rw,no_root_squash,no_subtree_check,fsid=1)\n",
+    "etc/multipath.conf": (
+        "defaults {\n user_friendly_names yes\n find_multipaths no\n}\n"
+        'blacklist {\n devnode "^vd"\n device {\n  vendor "QEMU"\n }\n}\n'
+    ),
+    "etc/samba/smb.conf": (
+        "[global]\nserver role = standalone server\nmap to guest = Bad User\ninterfaces = lo\n"
+        "bind interfaces only = yes\n[open]\npath = /srv/smb\nguest ok = yes\nread only = no\nforce user = root\n"
+        "[closed]\npath = /srv/smb\nread only = no\n"
+    ),
 }
 
 
@@ -55,7 +66,7 @@ class Machine:
 
     folder: Path
     port: int
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | None = None
 
     def uri(self, scheme: str = "storage") -> str:
         """How it is reached."""
@@ -64,8 +75,9 @@ class Machine:
 
     def end(self) -> None:
         """Switch it off the hard way: nothing of it is kept."""
-        self.process.kill()
-        self.process.wait()
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
 
 
 def image() -> Path:
@@ -112,11 +124,20 @@ def started(kept: Path, folder: Path) -> Machine:
         with disk.open("wb") as file:
             file.truncate(DISK_BYTES)
         words += ["-drive", f"if=virtio,format=raw,cache=unsafe,discard=unmap,file={disk}"]
+    # a SCSI adapter at a place that is always the same, with two units of one target
+    words += ["-device", "virtio-scsi-pci,id=scsi,addr=8"]
+    for number in range(UNITS):
+        unit = folder / f"unit{number}.img"
+        with unit.open("wb") as file:
+            file.truncate(UNIT_BYTES)
+        words += ["-drive", f"if=none,id=unit{number},format=raw,cache=unsafe,file={unit}"]
+        words += ["-device", f"scsi-hd,drive=unit{number},bus=scsi.0,scsi-id=1,lun={number},serial=unit{number}"]
     for name in ("key", "host.pub"):
         shutil.copy(kept / name, folder / name)
     kind, host = (folder / "host.pub").read_text().split()[:2]
     (folder / "known").write_text(f"[127.0.0.1]:{port} {kind} {host}\n")
     process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=(folder / "qemu.log").open("wb"))
+    (folder / "port").write_text(str(port))
     machine = Machine(folder, port, process)
     try:
         _wait(machine)
@@ -124,6 +145,11 @@ def started(kept: Path, folder: Path) -> Machine:
         machine.end()
         raise
     return machine
+
+
+def running(folder: Path) -> Machine:
+    """One that somebody else started, in that folder."""
+    return Machine(folder, int((folder / "port").read_text().split()[0]))
 
 
 def _install(root: Path, made: Path) -> None:
@@ -169,7 +195,7 @@ def _wait(machine: Machine) -> None:
     """Until its ssh greets; QEMU itself takes the connection long before."""
     end = time.monotonic() + BOOT
     while time.monotonic() < end:
-        if machine.process.poll() is not None:
+        if machine.process is not None and machine.process.poll() is not None:
             pytest.fail(f"QEMU ended: {(machine.folder / 'qemu.log').read_text()}")
         try:
             with socket.create_connection(("127.0.0.1", machine.port), 1) as one:

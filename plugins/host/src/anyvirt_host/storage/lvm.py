@@ -70,8 +70,8 @@ class Vg(NamedTuple):
 class Lvm:
     """The programs, on whatever host ``run`` runs them."""
 
-    def __init__(self, run: Run) -> None:
-        self._run = run
+    def __init__(self, run: Run, patience: float = PATIENCE) -> None:
+        self._run, self._patience = run, patience
 
     def group(self, name: str) -> Vg:
         """A volume group.
@@ -125,7 +125,7 @@ class Lvm:
         return [row for report in json.loads(out.text)["report"] for row in report.get(part, [])]
 
     def _locked(self, *argv: str) -> Output:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + self._patience
         while True:
             with needing(argv[0]):
                 out = self._run(*argv, *CONFIG)

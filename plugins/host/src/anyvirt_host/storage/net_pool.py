@@ -50,7 +50,7 @@ ABOUT: Final = About(
     makes={"nfs": "mount.nfs", "glusterfs": "mount.glusterfs", "cifs": "mount.cifs"},
 )
 PATIENCE: Final = 10.0  # seconds that a server has to say good-bye
-_REFUSED: Final = 32  # status of mount and umount where the kernel, or the helper of a file system, refuses
+_REFUSED: Final = (16, 32)  # statuses of umount, and of what it has for NFS, where the kernel refuses
 _SECRETS: Final = ("password", "pass", "password2", "passwd", "credentials", "cred")
 # What the tools say, in lower case, where the server does not answer, has no such folder, or does not let one in.
 _STAGES: Final = (
@@ -147,9 +147,9 @@ class NetPool(FsPool):
             return
         try:
             with within(Deadline(min(PATIENCE, left(PATIENCE) or 0))):
-                out = self._tool("umount", live.path, content=(0, _REFUSED))
+                out = self._tool("umount", live.path, content=(0, *_REFUSED))
         except Interrupted:
-            out = self._tool("umount", "--lazy", "--no-canonicalize", live.path, content=(0, _REFUSED))
+            out = self._tool("umount", "--lazy", "--no-canonicalize", live.path, content=(0, *_REFUSED))
             if b"not mounted" in out.err:  # it had got that far
                 return
         if b"busy" in out.err:
