@@ -241,6 +241,27 @@ def test_the_build_of_a_pool_that_never_came_to_be_is_forgotten(
     assert storage.recover() == ()
 
 
+def test_one_place_under_two_names_is_one_place(
+    storage: Connection, pool: Pool, place: Path, tmp_path: Path, pool_xml: Xml
+) -> None:
+    (tmp_path / "other").symlink_to(place)
+    other = storage.pool_define(pool_xml("other", tmp_path / "other"))
+    with pytest.raises(Busy, match="images"):
+        other.start()
+    with pytest.raises(Busy, match="images"):
+        storage.pool_create(pool_xml("third", tmp_path / "other"))
+    pool.stop()
+    other.start()
+
+
+def test_a_pool_that_a_later_version_started_is_known(storage: Connection, pool: Pool) -> None:
+    site = site_of(storage)
+    run = site.store.get("pool", pool.ref.key).run
+    site.store.set_run("pool", pool.ref.key, run.replace("{", '{"colour": "blue", ', 1))
+    assert pool.info().active
+    assert pool.volumes() == ()
+
+
 def test_a_refresh_removes_what_killed_makers_left(storage: Connection, pool: Pool, place: Path) -> None:
     (place / ".anyvirt-0123456789ab.new").mkdir()
     assert any("being made" in note for note in pool.config().notes)

@@ -9,7 +9,7 @@ from threading import Event
 from typing import Any
 
 import pytest
-from anyvirt.api import Busy, Connection, Document, Interrupted, Invalid, NotFound, Ref, Run, Unsupported, WrongState
+from anyvirt.api import Busy, Connection, Document, Interrupted, Invalid, NotFound, Ref, Run, WrongState
 from anyvirt.api import Pool as Model
 from anyvirt.api import open as opened
 from anyvirt.client._generated_sync import Pool
@@ -152,8 +152,6 @@ def test_a_path_that_names_no_storage_is_refused(tmp_path: Path) -> None:
     for uri in ("storage:///", "storage:///elsewhere"):
         with pytest.raises(Invalid, match="no such storage"):
             opened(uri, state_dir=tmp_path)
-    with pytest.raises(Unsupported):
-        opened("storage+ssh://nowhere.invalid/session", state_dir=tmp_path)
 
 
 def test_what_another_boot_wrote_is_not_believed() -> None:

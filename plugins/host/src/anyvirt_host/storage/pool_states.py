@@ -60,13 +60,8 @@ class PoolStates(Pools):
                 _all(self._make(pool_ref(row), kept, overwrite=overwrite))
             elif self.site.half(ref):
                 raise WrongState("half built", ["built"], "start", what=pool_ref(row), hint=REBUILD)
-            live = kept.backend.start(kept.live)
-            try:
+            with self._begun(row.uuid, kept) as live:
                 self.site.store.set_run("pool", ref.key, live.text, event=_told(row, PoolChange.STARTED))
-            except VirtError:
-                with suppress(VirtError):
-                    kept.backend.stop(live)
-                raise
 
     @impl
     def pool_create(self, config: Document[Pool], build: bool, overwrite: bool) -> Ref:
@@ -82,14 +77,9 @@ class PoolStates(Pools):
             self._alone(uuid, kept.live)
             if build:
                 _all(self._make(ref, kept, overwrite=overwrite))
-            live = kept.backend.start(kept.live)
-            try:
+            with self._begun(uuid, kept) as live:
                 event = PoolLifecycle(ref=ref, change=PoolChange.STARTED)
                 self.site.store.define("pool", uuid, name, config.text, transient=True, run=live.text, event=event)
-            except VirtError:
-                with suppress(VirtError):
-                    kept.backend.stop(live)
-                raise
         return ref
 
     @impl
@@ -158,8 +148,9 @@ class PoolStates(Pools):
         there = {row.uuid for row in self.site.store.rows("pool")}
         for uuid, place in self.site.store.blobs("pool", HALF).items():
             if uuid not in there:
-                self.site.store.set_blob("pool", uuid, HALF, None)
-                yield f"a pool that is gone: its building was cut short, {place.decode()} may be half made"
+                with suppress(Busy), self.site.locks.hold(uuid, "recover", wait=0):  # somebody is still at it
+                    self.site.store.set_blob("pool", uuid, HALF, None)
+                    yield f"a pool that is gone: its building was cut short, {place.decode()} may be half made"
 
     def _make(self, ref: Ref, kept: Kept, *, overwrite: bool) -> Generator[Progress, None, None]:
         """Build a pool; what breaks off half-way is remembered until it was built whole, deleted, or defined anew."""
@@ -177,6 +168,19 @@ class PoolStates(Pools):
             raise
         store.set_blob("pool", ref.key, HALF, None)
         self.site.tell(PoolLifecycle(ref=ref, change=PoolChange.CREATED))
+
+    @contextmanager
+    def _begun(self, uuid: str, kept: Kept) -> Iterator[Live]:
+        """Start it for the block, which writes that down; what goes wrong there stops it again."""
+        live = kept.backend.start(kept.live)
+        try:
+            live = live._replace(home=kept.backend.home(live))
+            self._alone(uuid, live)
+            yield live
+        except VirtError:
+            with suppress(VirtError):
+                kept.backend.stop(live)
+            raise
 
     @contextmanager
     def _claimed(self, ref: Ref, operation: str) -> Iterator[tuple[Row, Kept]]:
@@ -211,7 +215,7 @@ class PoolStates(Pools):
             if other.uuid == uuid or its is None:
                 continue
             place = its.path and its.path == live.path and not {its.type, live.type} & set(SHARED)
-            if place or (its.source and its.source == live.source):
+            if place or (its.source and its.source == live.source) or (its.home and its.home == live.home):
                 shared = live.path or live.source
                 raise Busy(
                     shared, holder=f"pool {other.name!r}", purpose="its own volumes", hint="stop that pool first"

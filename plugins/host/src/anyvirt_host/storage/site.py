@@ -43,6 +43,7 @@ class Live(NamedTuple):
     :param cow: ``yes`` or ``no`` where the definition says whether its folder copies on write.
     :param counts: ``capacity`` where the definition says that this is the allocation of each volume.
     :param more: what only its kind has, such as the servers; None where there is nothing.
+    :param home: what tells the place from others, whatever name it is called by; empty before the start.
     """
 
     type: str
@@ -55,13 +56,15 @@ class Live(NamedTuple):
     cow: str = ""
     counts: str = ""
     more: dict[str, Any] | None = None
+    home: str = ""
 
     @classmethod
     def of(cls, text: str, boot: str) -> Live | None:
         """What ``text`` tells; None for an inactive pool, and for one that another boot had started."""
         if not text:
             return None
-        found = cls(**json.loads(text))
+        kept = json.loads(text)
+        found = cls(**{name: kept[name] for name in cls._fields if name in kept})  # of whatever version started it
         return found if found.boot == boot else None
 
     @property
