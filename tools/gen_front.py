@@ -1,7 +1,7 @@
-"""Write the front of the storage service: its hooks, each of which fetches the service itself when it is first called.
+"""Write the front of each service: its hooks, each of which fetches the service itself when it is first called.
 
-``python tools/gen_front.py`` writes it; ``--check`` fails where it is stale. Every command of a local hypervisor opens
-the service, and few call it: what it takes to list guests must not grow with what storage can do.
+``python tools/gen_front.py`` writes them; ``--check`` fails where one is stale. Every command of a local hypervisor
+opens the services, and few call them: what it takes to list guests must not grow with what storage can do.
 """
 
 from __future__ import annotations
@@ -12,16 +12,18 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 from typing import Any, Final
 
 from anyvirt import api
-from anyvirt_host.storage import service
+from anyvirt_host.secret import service as secret
+from anyvirt_host.storage import service as storage
 
-TARGET: Final = Path(service.__file__).with_name("front.py")
+SERVICES: Final = {"storage": storage, "secret": secret}
 SKIPPED: Final = {"connect_close"}
 ABSTRACT: Final = ("Generator", "Iterator", "Mapping", "Sequence")
 
-TEMPLATE: Final = '''"""The storage service as a connection opens it; written by tools/gen_front.py: do not edit.
+TEMPLATE: Final = '''"""The {service} service as a connection opens it; written by tools/gen_front.py: do not edit.
 
 Nothing of what it can do is loaded before somebody wants it.
 """
@@ -39,8 +41,8 @@ if TYPE_CHECKING:
 
     from anyvirt.api import {names}
 
-    from anyvirt_host.storage.service import Service
-    from anyvirt_host.storage.site import Site
+    from anyvirt_host.{service}.service import Service
+    from anyvirt_host.{service}.site import Site
 
 
 class Front:
@@ -52,7 +54,7 @@ class Front:
     @cached_property
     def whole(self) -> Service:
         """The service itself."""
-        from anyvirt_host.storage.service import Service
+        from anyvirt_host.{service}.service import Service
 
         return Service(self._opened)
 {methods}'''
@@ -64,7 +66,7 @@ METHOD: Final = """
 """
 
 
-def hooks() -> Iterator[tuple[str, Callable[..., Any]]]:
+def hooks(service: ModuleType) -> Iterator[tuple[str, Callable[..., Any]]]:
     """Each hook of the service, by name."""
     for name in sorted(dir(service.Service)):
         function = inspect.getattr_static(service.Service, name)
@@ -89,25 +91,28 @@ def method(name: str, function: Callable[..., Any]) -> str:
     )
 
 
-def text() -> str:
-    """The file."""
-    methods = "".join(method(name, function) for name, function in hooks())
+def text(name: str, service: ModuleType) -> str:
+    """The file of one service."""
+    methods = "".join(method(hook, function) for hook, function in hooks(service))
     words = set(re.findall(r"\b[A-Z]\w+", methods))
     names = ", ".join(sorted(words & set(api.__all__)))
     abstract = ", ".join(word for word in ABSTRACT if word in words)
-    return TEMPLATE.format(abstract=abstract, names=names, methods=methods)
+    return TEMPLATE.format(service=name, abstract=abstract, names=names, methods=methods)
 
 
 def main() -> int:
-    """Write the file, or see that it is up to date."""
-    ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(TARGET), "-"]
-    made = subprocess.run(ruff, input=text(), capture_output=True, text=True, check=True).stdout
-    if "--check" not in sys.argv:
-        TARGET.write_text(made, "utf-8")
-    elif not TARGET.exists() or TARGET.read_text("utf-8") != made:
-        print(f"{TARGET} is stale: run python tools/gen_front.py")
-        return 1
-    return 0
+    """Write the files, or see that they are up to date."""
+    stale = 0
+    for name, service in SERVICES.items():
+        target = Path(str(service.__file__)).with_name("front.py")
+        ruff = [sys.executable, "-m", "ruff", "format", "--stdin-filename", str(target), "-"]
+        made = subprocess.run(ruff, input=text(name, service), capture_output=True, text=True, check=True).stdout
+        if "--check" not in sys.argv:
+            target.write_text(made, "utf-8")
+        elif not target.exists() or target.read_text("utf-8") != made:
+            print(f"{target} is stale: run python tools/gen_front.py")
+            stale = 1
+    return stale
 
 
 if __name__ == "__main__":

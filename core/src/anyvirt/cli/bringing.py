@@ -77,7 +77,7 @@ def _filled(cli: Invocation, made: Volume, content: Content, wanted: tuple[str, 
     digest = hashlib.new(wanted[0]) if wanted else None
     bar = moving.Bar(cli, "bring in", content.size)
     cli.lasting()
-    with made.upload(sparse=True, timeout=cli.patience) as stream:
+    with made.upload(sparse=True) as stream:
         moving.send(stream, _summed(bar.counted(content.pieces()), digest), sparse=True)
         if bar.done != content.size:
             raise Failed(f"the source ended after {bar.done} of {content.size} bytes", hint="try again")

@@ -119,7 +119,7 @@ def upload(
         parts = moving.parts_of(source, done, None if most is None else most - done, sparse=sparse)
         total = min(x for x in (size, most) if x is not None) if (size, most) != (None, None) else None
         bar = moving.Bar(cli, "upload", total, done)
-        with one.upload(start, most, sparse, resume, timeout=cli.patience) as stream:
+        with one.upload(start, most, sparse, resume) as stream:
             cli.lasting()
             moving.send(stream, bar.counted(parts), sparse=sparse)
     if not cli.json("vol-upload/1", volume={"name": one.name, "key": one.ref.key}, bytes=bar.done, resumed=done):
@@ -172,7 +172,7 @@ def download(
 
     one, start, most = found(cli, vol, pool), in_bytes(offset), in_bytes(length) if length else None
     if file == "-":
-        with one.download(start, most, timeout=cli.patience) as stream:
+        with one.download(start, most) as stream:
             cli.lasting()
             moving.put(moving.received(stream, sparse=False), _print)
         sys.stdout.buffer.flush()
@@ -188,7 +188,7 @@ def download(
         target = open(file, "r+b" if resume and os.path.exists(file) else "wb")  # noqa: SIM115 - closed below
     except OSError as error:
         raise moving.said(error, file) from None
-    with target, one.download(start + done, rest, sparse, timeout=cli.patience) as stream:
+    with target, one.download(start + done, rest, sparse) as stream:
         cli.lasting()
         target.seek(done)
         try:

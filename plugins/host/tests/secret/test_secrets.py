@@ -46,7 +46,7 @@ def test_one_name_has_a_secret_for_each_use(keeping: Connection, given: Given, s
     assert shown(secrets.find("tls", "admin")) == b"of tls"
     with pytest.raises(VirtError) as caught:
         keeping.lookup_secret("admin")
-    assert caught.value.code == "domain.ambiguous"
+    assert caught.value.code == "secret.ambiguous"
 
 
 def test_a_secret_for_something_else_is_not_given(given: Given, secrets: Secrets) -> None:

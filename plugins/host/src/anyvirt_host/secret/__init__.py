@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import Host, Invalid, Uri, impl
 
+from anyvirt_host.secret.front import Front
 from anyvirt_host.secret.known import Known
-from anyvirt_host.secret.service import Alone, Service
 
 if TYPE_CHECKING:
+    from anyvirt_host.secret.service import Alone
     from anyvirt_host.secret.site import Site
 
 PATHS: Final = ("session", "system")
@@ -20,16 +22,18 @@ def connect_open(uri: Uri, host: Host) -> Alone:
     """Open the secrets of this host by themselves."""
     if uri.path not in PATHS:
         raise Invalid(f"{uri}: there are no such secrets", hint="secret:///session and secret:///system are there")
+    from anyvirt_host.secret.service import Alone
+
     site = _site(uri, host)
     return Alone(lambda: site)
 
 
 @impl
-def service_open(uri: Uri, host: Host) -> Service:
+def service_open(uri: Uri, host: Host) -> Front:
     """The same secrets beside a driver, which finds their values in ``host.secrets``."""
-    service = Service(lambda: _site(uri, host))
-    host.secrets = Known(lambda: service.site)
-    return service
+    site = cache(lambda: _site(uri, host))
+    host.secrets = Known(site)
+    return Front(site)
 
 
 def _site(uri: Uri, host: Host) -> Site:

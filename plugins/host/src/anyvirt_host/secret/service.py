@@ -22,7 +22,7 @@ from anyvirt.api import (
     stamped,
 )
 
-from anyvirt_host.secret.known import value_of
+from anyvirt_host.secret.finding import value_of
 from anyvirt_host.secret.use import KIND, Use, ref_of
 
 if TYPE_CHECKING:
