@@ -136,6 +136,8 @@ def test_what_cannot_be_copied_is_refused_before_anything_is_made(
         copied(storage, pool, described("copy", 1, "qcow2", place / "source"), source)
     with pytest.raises(Exists):
         copied(storage, pool, described("folder", 1), source)
+    with pytest.raises(Invalid, match="format"):
+        copied(storage, pool, described("copy", 1, "dir"), source)
     assert {one.name for one in place.iterdir()} == {"source", "folder"}
 
 

@@ -21,6 +21,7 @@ Make = Callable[..., Handle]
 pytestmark = pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
 SIZE = 10_000_896
 UUID = "0a81f5b2-8403-7b23-c8d6-21ccc2f80d6f"
+WORD = "pass\nphrase'é"
 SEALED = f"<encryption format='luks'><secret type='passphrase' uuid='{UUID}'/></encryption>"
 
 
@@ -168,9 +169,8 @@ def test_a_ploop_volume_needs_its_tool_and_says_which(storage: Connection, pool:
 def passphrase(storage: Connection) -> str:
     usage = "<usage type='volume'><volume>/srv/disk</volume></usage>"
     secret = storage.secret_define(f"<secret><uuid>{UUID}</uuid>{usage}</secret>")
-    word = "pass\nphrase'é"
-    storage.secret_set_value(secret, Secret(word))
-    return word
+    storage.secret_set_value(secret, Secret(WORD))
+    return WORD
 
 
 @pytest.fixture
@@ -178,6 +178,8 @@ def quick(storage: Connection) -> Alone:
     """The same storage, whose passphrases are stretched for 10 ms instead of seconds."""
 
     def run(*argv: str, **rest: Any) -> Output:
+        assert not any(WORD in word for word in argv)
+        assert "env" not in rest
         return LocalRun()(
             *(f"{word},{before}iter-time=10" if (before := stretched(word)) is not None else word for word in argv),
             **rest,

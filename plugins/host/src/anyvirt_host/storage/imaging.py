@@ -95,7 +95,9 @@ class Image:
             raise Unsupported("reflink", text, hint="leave reflink out")
         self.prepare(wish)
         yield Progress(0, origin.capacity, "B", "copying")
-        out = self._run("cp", "--reflink=always", "--", origin.path, self.path)
+        out = yield from errand(
+            self._run, "cp", "--reflink=always", "--", origin.path, self.path, folder=self.place, about="copying"
+        )
         if out.code and any(word in out.err.lower() for word in _NO_CLONE):
             what = f"sharing blocks between {origin.path!r} and a file in the new volume's folder"
             raise Unsupported("this file system", what, hint="leave reflink out")

@@ -12,6 +12,7 @@ from anyvirt.api import (
     Document,
     Exists,
     Invalid,
+    Problem,
     Progress,
     Ref,
     Secret,
@@ -28,6 +29,7 @@ from anyvirt_host.storage.backend import Backend, Copies, Draft, Reached, Sight,
 from anyvirt_host.storage.site import Declared, Live
 from anyvirt_host.storage.users import STOP, openers
 from anyvirt_host.storage.volumes import RAW, Volumes
+from anyvirt_host.storage.wish import FOLDERS
 
 if TYPE_CHECKING:
     from anyvirt.api import Volume
@@ -59,6 +61,9 @@ class Making(Volumes):
             raise Invalid("a volume that gets all of another one's content stands on nothing", hint=hint)
         model = model.replace(capacity=max(model.capacity or 0, origin.capacity))
         wanted = self._wanted(live, model, preallocate=preallocate)
+        if wanted.format in FOLDERS:
+            text = f"a volume of the format {wanted.format!r} gets no content of another one"
+            raise Invalid([Problem("config.invalid", "/target/format/@type", None, text, "choose another")])
 
         def copied(draft: Draft) -> Generator[Progress, None, None]:
             if not isinstance(draft, Copies):
