@@ -229,6 +229,9 @@ class Writer:
                 over = f"None if {one.name} is None else refs_of({one.name})"
             parameters.append(Parameter(one.name, annotation, default, over))
         returns = str(function.__annotations__["return"])
+        if job := re.fullmatch(r"Generator\[Progress, None, (.*)\]", returns):
+            self._derived_job(name, function, parameters, f"{self.a}Job[{job[1]}]")
+            return
         kind = name.partition("_")[2] or "domain"
         passed = "".join(f", {p.hand_over}" for p in parameters)
         value = f"{self.wait}self._derive(derived.{name}, timeout{passed})"
@@ -247,6 +250,16 @@ class Writer:
             body = f"return {self.wait}self.connection.{name}(self.ref{passed}, timeout=timeout)"
             short = name.removeprefix(f"{kind}_")
             self.handles[kind].append(self._method(self.define, short, rest, given, body, doc(function), "..."))
+
+    def _derived_job(self, name: str, function: FunctionType, parameters: list[Parameter], given: str) -> None:
+        passed = "".join(f", {p.hand_over}" for p in parameters)
+        body = f"return self._work(derived.{name}, timeout{passed})"
+        self.connection.append(self._method("def", name, parameters, given, body, doc(function), "None"))
+        kind, rest = parameters[0].name, parameters[1:]
+        passed = "".join(f", {p.name}" for p in rest)
+        body = f"return self.connection.{name}(self.ref{passed}, timeout=timeout)"
+        short = name.removeprefix(f"{kind}_")
+        self.handles[kind].append(self._method("def", short, rest, given, body, doc(function), "None"))
 
     # -- text ---------------------------------------------------------------------------------
 

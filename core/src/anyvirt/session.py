@@ -210,6 +210,15 @@ class Session:
             wrap=partial(self._around, CallInfo(hook, arguments, str(self.uri), spec.kind)),
         )
 
+    def work(
+        self, name: str, ref: Ref | None, steps: Callable[[], Generator[Any, None, Any]], timeout: Timeout = None
+    ) -> Job[Any]:
+        """Begin a job that core makes out of hooks; no record of it is kept."""
+        from anyvirt.jobs import Job, MemoryBook
+
+        whole = None if timeout is ... else timeout
+        return Job(name, ref, steps, book=MemoryBook, key=self.key, timeout=whole)
+
     def prepare(self, hook: str, arguments: dict[str, Any]) -> tuple[Spec, dict[str, Any]]:
         """Refuse what this connection cannot or may not do, before anything happens.
 

@@ -1055,6 +1055,47 @@ class AsyncConnection(AsyncLink):
         """
         return AsyncVolume(self, await self._derive(derived.lookup_volume, timeout, ref_of(pool), text))
 
+    def volume_upload_file(
+        self,
+        volume: AsyncVolume | Ref,
+        path: str,
+        offset: int = 0,
+        sparse: bool = False,
+        resume: bool = False,
+        *,
+        timeout: Timeout = None,
+    ) -> AsyncJob[int]:
+        """Upload a file of this machine; the job's value is the bytes that were sent. Cancelled, what came is kept.
+
+        :param offset: first byte of the volume that is written.
+        :param sparse: holes of the file go over, and stay, as holes.
+        :param resume: go on where an unfinished upload of this file ended, or begin where none is.
+        :raises Invalid: the volume has no room for the file; nothing of it is changed.
+        """
+        return self._work(derived.volume_upload_file, timeout, ref_of(volume), path, offset, sparse, resume)
+
+    def volume_download_file(
+        self,
+        volume: AsyncVolume | Ref,
+        path: str,
+        offset: int = 0,
+        length: int | None = None,
+        sparse: bool = False,
+        resume: bool = False,
+        *,
+        timeout: Timeout = None,
+    ) -> AsyncJob[int]:
+        """Download into a file of this machine, which only its owner may read; the job's value is its bytes.
+
+        What comes is kept in ``PATH.part``, and takes the place of what had the name before when all is there.
+
+        :param length: bytes at most; None is all until the volume's end.
+        :param sparse: holes of the volume are holes of the file.
+        :param resume: go on with ``PATH.part``, if the volume has not changed since.
+        :raises Busy: somebody else downloads into that file.
+        """
+        return self._work(derived.volume_download_file, timeout, ref_of(volume), path, offset, length, sparse, resume)
+
     async def overview(self, *, timeout: Timeout = ...) -> tuple[Overview, ...]:
         """Every domain with its state and facts, in a constant number of calls."""
         return await self._derive(derived.overview, timeout)
@@ -1522,6 +1563,39 @@ class AsyncVolume(Handle):
         :raises NotFound: where it is gone.
         """
         return await self.connection.volume_pool(self.ref, timeout=timeout)
+
+    def upload_file(
+        self, path: str, offset: int = 0, sparse: bool = False, resume: bool = False, *, timeout: Timeout = None
+    ) -> AsyncJob[int]:
+        """Upload a file of this machine; the job's value is the bytes that were sent. Cancelled, what came is kept.
+
+        :param offset: first byte of the volume that is written.
+        :param sparse: holes of the file go over, and stay, as holes.
+        :param resume: go on where an unfinished upload of this file ended, or begin where none is.
+        :raises Invalid: the volume has no room for the file; nothing of it is changed.
+        """
+        return self.connection.volume_upload_file(self.ref, path, offset, sparse, resume, timeout=timeout)
+
+    def download_file(
+        self,
+        path: str,
+        offset: int = 0,
+        length: int | None = None,
+        sparse: bool = False,
+        resume: bool = False,
+        *,
+        timeout: Timeout = None,
+    ) -> AsyncJob[int]:
+        """Download into a file of this machine, which only its owner may read; the job's value is its bytes.
+
+        What comes is kept in ``PATH.part``, and takes the place of what had the name before when all is there.
+
+        :param length: bytes at most; None is all until the volume's end.
+        :param sparse: holes of the volume are holes of the file.
+        :param resume: go on with ``PATH.part``, if the volume has not changed since.
+        :raises Busy: somebody else downloads into that file.
+        """
+        return self.connection.volume_download_file(self.ref, path, offset, length, sparse, resume, timeout=timeout)
 
 
 class AsyncKeptSecret(Handle):

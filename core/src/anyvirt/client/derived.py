@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from anyvirt.document import Document
     from anyvirt.model.stats import BlockInfo, DomainStats
     from anyvirt.model.values import Fact
+    from anyvirt.progress import Progress
     from anyvirt.session import Pending
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -168,6 +169,46 @@ def _by_label(refs: Sequence[Ref], text: str, kind: str) -> Ref:
         if text in (ref.name, ref.uuid, ref.key):
             return ref
     raise NotFound(text, kind)
+
+
+@derived("volume_upload")
+def volume_upload_file(
+    calls: Connection, volume: Ref, path: str, offset: int = 0, sparse: bool = False, resume: bool = False
+) -> Generator[Progress, None, int]:
+    """Upload a file of this machine; the job's value is the bytes that were sent. Cancelled, what came is kept.
+
+    :param offset: first byte of the volume that is written.
+    :param sparse: holes of the file go over, and stay, as holes.
+    :param resume: go on where an unfinished upload of this file ended, or begin where none is.
+    :raises Invalid: the volume has no room for the file; nothing of it is changed.
+    """
+    from anyvirt.client import files
+
+    return (yield from files.upload(calls, volume, path, offset, sparse=sparse, resume=resume))
+
+
+@derived("volume_download", "volume_info", "volume_config")
+def volume_download_file(
+    calls: Connection,
+    volume: Ref,
+    path: str,
+    offset: int = 0,
+    length: int | None = None,
+    sparse: bool = False,
+    resume: bool = False,
+) -> Generator[Progress, None, int]:
+    """Download into a file of this machine, which only its owner may read; the job's value is its bytes.
+
+    What comes is kept in ``PATH.part``, and takes the place of what had the name before when all is there.
+
+    :param length: bytes at most; None is all until the volume's end.
+    :param sparse: holes of the volume are holes of the file.
+    :param resume: go on with ``PATH.part``, if the volume has not changed since.
+    :raises Busy: somebody else downloads into that file.
+    """
+    from anyvirt.client import files
+
+    return (yield from files.download(calls, volume, path, offset, length, sparse=sparse, resume=resume))
 
 
 @derived("domain_list", "domain_state")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from anyvirt.feed import Feed
     from anyvirt.jobs import Job
     from anyvirt.lanes import Call
+    from anyvirt.progress import Progress
     from anyvirt.transport.stream import Stream
     from anyvirt.uri import Uri
 
@@ -88,6 +89,16 @@ class SyncLink(Link):
         with within(self.session.deadline(timeout)):
             return function(self, *args, **kwargs)
 
+    def _work(
+        self,
+        function: Callable[Concatenate[Any, Ref, P], Generator[Progress, None, T]],
+        timeout: Timeout,
+        ref: Ref,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> Job[T]:
+        return self.session.work(function.__name__, ref, partial(function, self, ref, *args, **kwargs), timeout)
+
     def __exit__(self, *_: object) -> None:
         self.close()
 
@@ -138,6 +149,20 @@ class AsyncLink(Link):
         work = partial(function, Connection(self.session), *args, **kwargs)
         result: T = await settled(lanes.start(f"{self.session.key}:derived", work, self.session.deadline(timeout)))
         return result
+
+    def _work(
+        self,
+        function: Callable[Concatenate[Any, Ref, P], Generator[Progress, None, T]],
+        timeout: Timeout,
+        ref: Ref,
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> AsyncJob[T]:
+        from anyvirt.client._generated_sync import Connection
+        from anyvirt.client.awaiting import AsyncJob
+
+        steps = partial(function, Connection(self.session), ref, *args, **kwargs)
+        return AsyncJob(self.session.work(function.__name__, ref, steps, timeout))
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
