@@ -100,6 +100,7 @@ CODES: Final[dict[str, Code]] = {
     "store.full": Code(38, "there is no room for the state on the disk", "make room on that file system; nothing was changed"),
     "store.io": Code(38, "the stored state cannot be read or written", "look at the path and the kernel's log"),
     "store.newer": Code(67, "the stored state needs a newer anyvirt", "upgrade anyvirt on this machine"),
+    "target.not-found": Code(38, "the server has no such iSCSI target", "see which it has, and correct the pool's source device"),
     "unsupported": Code(3, "the driver or the hypervisor cannot do this", "do without, or use a driver that can"),
     "unsupported.config": Code(67, "the document asks for something that this driver cannot honour", "remove the named path, or use a driver that can"),
     "upload.not-found": Code(50, "no upload to the volume is unfinished", "begin a new one, without resume"),
