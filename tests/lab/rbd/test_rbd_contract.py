@@ -10,6 +10,7 @@ from anyvirt.testing.contract.transfers import *  # noqa: F403
 from anyvirt.testing.contract.volumes import *  # noqa: F403
 from storage_stage.ceph import Daemons
 
+KEPT = "an upload to an image that was given up leaves what was there before, and nothing to go on with"
 RAW = "images of a cluster are raw"
 
 
@@ -28,6 +29,9 @@ def cannot() -> Mapping[str, str]:
     formats = dict.fromkeys((f"volume_create.config={kind}" for kind in ("qcow2", "luks", "vmdk")), RAW)
     return {
         **formats,
+        "volume_resize.allocate": "a cluster takes the space of an image when it is written",
+        "volume_upload.resume": KEPT,
+        "volume_unfinished": KEPT,
         "pool_build": "a pool of a cluster is made by who runs the cluster",
         "pool_delete": "a pool of a cluster is removed by who runs the cluster",
     }
@@ -40,6 +44,4 @@ def pool_xml(plain: Daemons) -> Iterator[Callable[[str], str]]:
         return f"<pool type='rbd'><name>{name}</name><source>{source}</source></pool>"
 
     yield made
-    for name in plain.tool("rbd", "ls", "libvirt").split():
-        plain.tool("rbd", "snap", "purge", f"libvirt/{name}")
-        plain.tool("rbd", "rm", f"libvirt/{name}")
+    plain.empty()

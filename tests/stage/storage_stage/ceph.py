@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -93,6 +94,19 @@ class Daemons:
         if self.auth == "cephx":
             caps = ["mon", "profile rbd", "osd", "profile rbd pool=libvirt"]
             self.key = self.tool("ceph", "auth", "get-or-create-key", "client.libvirt", *caps).strip()
+
+    def empty(self) -> None:
+        """Remove every image of the pool."""
+        names = self.tool("rbd", "ls", "libvirt").split()
+        for name in names:
+            if '"parent"' in self.tool("rbd", "--format", "json", "info", f"libvirt/{name}"):
+                self.tool("rbd", "flatten", "--no-progress", f"libvirt/{name}")
+        for name in names:
+            for snapshot in json.loads(self.tool("rbd", "--format", "json", "snap", "ls", f"libvirt/{name}")):
+                if snapshot["protected"] == "true":
+                    self.tool("rbd", "snap", "unprotect", f"libvirt/{name}@{snapshot['name']}")
+            self.tool("rbd", "snap", "purge", "--no-progress", f"libvirt/{name}")
+            self.tool("rbd", "rm", "--no-progress", f"libvirt/{name}")
 
     def end(self) -> None:
         """End its daemons."""

@@ -27,6 +27,9 @@ KINDS: Final = {
     "mpath": "mpath_pool",
     "rbd": "rbd_pool",
     "iscsi-direct": "iscsi_direct_pool",
+    "gluster": "gluster_pool",
+    "zfs": "zfs_pool",
+    "vstorage": "vstorage_pool",
 }
 SHARED: Final = ("disk", "iscsi", "scsi")  # kinds whose target path has volumes of other pools, too
 ASKING: Final = ("rbd", "iscsi", "iscsi-direct", "netfs")  # kinds whose servers ask who one is
