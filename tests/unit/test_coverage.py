@@ -118,3 +118,13 @@ def test_every_hook_has_a_contract_test_that_proves_it() -> None:
                 marks = [one for value in mark.args[1] for one in getattr(value, "marks", ())]
                 proven |= {hook.partition(".")[0] for one in marks if one.name == PROVES for hook in one.args}
     assert set(SPECS) - set(OPENERS) - UNSEEN - proven == set()
+
+
+def test_every_wish_of_storage_and_secrets_has_a_contract_test_that_proves_it() -> None:
+    marks = [mark for name in contract.__all__ for mark in getattr(getattr(contract, name), "pytestmark", [])]
+    proven = {claim for mark in marks if mark.name == PROVES for claim in mark.args}
+    wishes = {
+        f"{spec.name}.{wish}" for spec in SPECS.values() if spec.area in {"storage", "secret"} for wish in spec.defaults
+    }
+    assert len(wishes) > 20
+    assert wishes - proven == set()
