@@ -12,6 +12,7 @@ from anyvirt.errors import NotFound, VirtError
 
 if TYPE_CHECKING:
     from anyvirt.client._generated_sync import Volume
+    from anyvirt.ref import Ref
 
 POOL: Final = "Pool that it is in; without it every active pool is searched."
 
@@ -26,6 +27,9 @@ def list_volumes(
 ) -> None:
     """List the volumes of an active pool."""
     refs = [handle.ref for handle in cli.connection.lookup_pool(pool).volumes()]
+    if not (details or cli.options.json):  # names alone ask nothing of any volume
+        cli.table(["Name", "Path"], [(str(ref), _path(cli, ref)) for ref in refs])
+        return
     rows = []
     for ref, answer in cli.connection.volume_info(refs).items():
         row: dict[str, Any] = {"name": str(ref), "path": _path(cli, ref)}
@@ -34,23 +38,24 @@ def list_volumes(
         else:
             row |= asdict(answer.get())
         rows.append(row)
-    if cli.json("vol-list/1", pool=pool, volumes=rows):
-        return
-    heads = ["Name", "Path", *(["Type", "Capacity", "Allocation"] if details else [])]
-    cli.table(heads, [_cells(row, details=details) for row in rows])
+    if not cli.json("vol-list/1", pool=pool, volumes=rows):
+        cli.table(["Name", "Path", "Type", "Capacity", "Allocation"], [_cells(row) for row in rows])
 
 
-def _path(cli: Invocation, ref: Any) -> str | None:
+def _path(cli: Invocation, ref: Ref) -> str | None:
+    """Where a volume is; the key of one on this host says so itself, and need not be asked for."""
+    if ref.key.startswith("/"):
+        return ref.key
     try:
         return cli.connection.volume_path(ref)
     except VirtError:
         return None
 
 
-def _cells(row: dict[str, Any], *, details: bool) -> list[Any]:
-    more = [row.get("type"), size(row.get("capacity")), size(row.get("allocation"))] if details else []
+def _cells(row: dict[str, Any]) -> list[Any]:
+    more = [row.get("type"), size(row.get("capacity")), size(row.get("allocation"))]
     if "error" in row:
-        more = [f"error[{row['error']['code']}]: {row['error']['message']}", "-", "-"] if details else []
+        more = [f"error[{row['error']['code']}]: {row['error']['message']}", "-", "-"]
     return [row["name"], row["path"], *more]
 
 
