@@ -32,7 +32,7 @@ from anyvirt.api import (
 from anyvirt_host.storage.backend import SHARED, Backend
 from anyvirt_host.storage.lengthy import lengthy
 from anyvirt_host.storage.pools import Pools, told_apart
-from anyvirt_host.storage.site import HALF, Live, digest, pool_ref
+from anyvirt_host.storage.site import HALF, STARTING, STOPPING, Live, digest, pool_ref
 
 if TYPE_CHECKING:
     from anyvirt.api import Pool
@@ -95,12 +95,7 @@ class PoolStates(Pools):
                 raise Busy(
                     ref, holder=f"{making} volume(s)", purpose="being made", hint="wait for them, or cancel them"
                 )
-            backend.stop(live)
-            event = _told(row, PoolChange.STOPPED)
-            if row.transient:
-                self.site.store.undefine("pool", ref.key, event=event)
-            else:
-                self.site.store.set_run("pool", ref.key, "", event=event)
+            self._end(row, live)
 
     @impl
     def pool_build(self, ref: Ref, overwrite: bool) -> Generator[Progress, None, None]:
@@ -143,6 +138,32 @@ class PoolStates(Pools):
                 said.append(f"volume {name}: what was said of it is forgotten, it is gone")
         return said
 
+    def unstopped(self) -> Iterator[str]:
+        """End what a killed process began to let go of; a sentence each."""
+        for uuid in self.site.store.blobs("pool", STOPPING):
+            with suppress(Busy), self.site.locks.hold(uuid, "recover", wait=0):  # somebody is still at it
+                for row in self.site.store.get_many("pool", [uuid]):
+                    live = Live.of(row.run, self.site.boot)
+                    with suppress(VirtError):  # in use again: then it stays active
+                        if live is not None:
+                            self._end(row, live)
+                            yield f"pool {row.name}: its stop was cut short, it was let go of"
+                self.site.store.set_blob("pool", uuid, STOPPING, None)
+
+    def unstarted(self) -> Iterator[str]:
+        """Let go of pools whose starters were killed before that was written down; a sentence each."""
+        for uuid, text in self.site.store.blobs("pool", STARTING).items():
+            live = Live.of(text.decode(), self.site.boot)
+            with suppress(Busy), self.site.locks.hold(uuid, "recover", wait=0):  # somebody is still at it
+                rows = self.site.store.get_many("pool", [uuid])
+                if live is not None and not any(Live.of(row.run, self.site.boot) for row in rows):
+                    name = rows[0].name if rows else "that was not to be kept"
+                    with suppress(Busy), self._placed(live, "recover"):
+                        self._alone(uuid, live)
+                        self.backend(live).stop(live)
+                        yield f"pool {name}: its start was cut short, it was let go of"
+                self.site.store.set_blob("pool", uuid, STARTING, None)
+
     def unbuilt(self) -> Iterator[str]:
         """Forget of builds that were cut short where the pool itself is gone; a sentence each."""
         there = {row.uuid for row in self.site.store.rows("pool")}
@@ -172,6 +193,7 @@ class PoolStates(Pools):
     @contextmanager
     def _begun(self, uuid: str, kept: Kept) -> Iterator[Live]:
         """Start it for the block, which writes that down; what goes wrong there stops it again."""
+        self.site.store.set_blob("pool", uuid, STARTING, kept.live.text.encode())
         live = kept.backend.start(kept.live)
         try:
             live = live._replace(home=kept.backend.home(live))
@@ -180,7 +202,24 @@ class PoolStates(Pools):
         except VirtError:
             with suppress(VirtError):
                 kept.backend.stop(live)
+                self.site.store.set_blob("pool", uuid, STARTING, None)
             raise
+        self.site.store.set_blob("pool", uuid, STARTING, None)
+
+    def _end(self, row: Row, live: Live) -> None:
+        """Let go of an active pool, under its lock."""
+        event = _told(row, PoolChange.STOPPED)
+        self.site.store.set_blob("pool", row.uuid, STOPPING, b"yes")
+        try:
+            self.backend(live).stop(live)
+        except VirtError:
+            self.site.store.set_blob("pool", row.uuid, STOPPING, None)
+            raise
+        if row.transient:
+            self.site.store.undefine("pool", row.uuid, event=event)
+        else:
+            self.site.store.set_run("pool", row.uuid, "", event=event)
+            self.site.store.set_blob("pool", row.uuid, STOPPING, None)
 
     @contextmanager
     def _claimed(self, ref: Ref, operation: str) -> Iterator[tuple[Row, Kept]]:

@@ -26,7 +26,7 @@ class Service(Wiping, Deleting, Tracing, PoolStates, PoolKinds):
 
     @impl
     def connect_recover(self) -> Sequence[str]:
-        said: list[str] = []
+        said = [*self.unstopped(), *self.unstarted(), *self.unbuilt()]
         for row in self.site.store.rows("pool"):
             live = Live.of(row.run, self.site.boot)
             if live is None:
@@ -34,7 +34,7 @@ class Service(Wiping, Deleting, Tracing, PoolStates, PoolKinds):
             with self.site.locks.hold(row.uuid, "recover"), suppress(VirtError):
                 # A pool that is out of reach keeps nobody from recovering the others.
                 said += self.swept(live)
-        return [*said, *self.unbuilt()]
+        return said
 
     @impl
     def job_recover(self, record: JobRecord) -> str | None:

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from anyvirt.api import Event, Row, Run, Secret, Store
 
 HALF: Final = "half-built"  # under this key, the place of a pool whose building was cut short
+STARTING: Final = "starting"  # and what is known of one whose start has not been written down yet
+STOPPING: Final = "stopping"  # and that one is being let go of
 _DECLARED: Final = "declared"
 FEW: Final = 8
 
