@@ -193,6 +193,7 @@ NAMES: Final[dict[str, str]] = {
     "anyvirt.transport": "unix",
     "anyvirt.transport.far": "FarRun",
     "anyvirt.transport.files": "Files",
+    "anyvirt.transport.pipe": "Pipe",
     "anyvirt.transport.run": "Output Run",
     "anyvirt.transport.shell": "Shell",
     "anyvirt.transport.stream": "Stream",

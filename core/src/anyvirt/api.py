@@ -544,6 +544,7 @@ if TYPE_CHECKING:
     from anyvirt.transport import unix
     from anyvirt.transport.far import FarRun
     from anyvirt.transport.files import Files
+    from anyvirt.transport.pipe import Pipe
     from anyvirt.transport.run import Output, Run
     from anyvirt.transport.shell import Shell
     from anyvirt.transport.stream import Stream
@@ -929,6 +930,7 @@ _HOMES: Final = {
     "PerfEvent": "anyvirt.model.security",
     "Permissions": "anyvirt.model.storage",
     "PhysFunction": "anyvirt.model.node_device",
+    "Pipe": "anyvirt.transport.pipe",
     "Pool": "anyvirt.model.storage",
     "PoolCapability": "anyvirt.model.pool_capabilities",
     "PoolChange": "anyvirt.events",
@@ -1549,6 +1551,7 @@ __all__ = [
     "PerfEvent",
     "Permissions",
     "PhysFunction",
+    "Pipe",
     "Pool",
     "PoolCapability",
     "PoolChange",

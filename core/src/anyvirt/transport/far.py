@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from anyvirt.errors import Busy, VirtError
 from anyvirt.locks import RELEASE, Patience
+from anyvirt.transport.pipe import Pipe
+from anyvirt.transport.run import check_argv
 from anyvirt.transport.shell import Begin, Shell
+from anyvirt.transport.ssh import quoted
 
 if TYPE_CHECKING:
     from anyvirt.auth import Secret
@@ -89,6 +92,14 @@ class FarRun:
                 self._idle.append(shell)
                 return
         shell.close()
+
+    def pipe(self, *argv: str, what: str) -> Pipe:
+        """Start a program that is fed, or listened to, for as long as it takes.
+
+        :param what: what it does, for messages.
+        """
+        check_argv(argv)
+        return Pipe(self._begin("exec env LC_ALL=C " + " ".join(map(quoted, argv))), what)
 
     @contextmanager
     def holding(self, path: str, label: str, purpose: str, wait: float | None = None) -> Iterator[None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast, runtime_checkable
 
 from anyvirt.api import Invalid
 
@@ -12,7 +12,7 @@ from anyvirt_host.storage.wish import HIDDEN
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from anyvirt.api import Stream
+    from anyvirt.api import FarRun, Run, Stream
 
     from anyvirt_host.storage.backend import Sight
     from anyvirt_host.storage.site import Live
@@ -140,3 +140,14 @@ def span_of(offset: int, length: int | None, *, sparse: bool) -> Span:
     if offset < 0 or (length is not None and length < 0) or offset + (length or 0) >= 1 << 63:
         raise Invalid(f"no volume has {length} bytes from byte {offset} on", hint="offset and length are from 0 up")
     return Span(offset, length, sparse)
+
+
+def carrier_of(run: Run) -> Carrier:
+    """What carries the bytes of files and devices of the host whose programs ``run`` runs."""
+    if getattr(run, "far", False):
+        from anyvirt_host.storage.far_carrier import FarCarrier
+
+        return FarCarrier(cast("FarRun", run))
+    from anyvirt_host.storage.pumping import LocalCarrier
+
+    return LocalCarrier()

@@ -18,10 +18,10 @@ from anyvirt.api import (
     impl,
 )
 
+from anyvirt_host.storage.content import carrier_of
 from anyvirt_host.storage.folder_pool import FolderPool
 from anyvirt_host.storage.losing import Losing
 from anyvirt_host.storage.pool_states import PoolStates
-from anyvirt_host.storage.pumping import LocalCarrier
 from anyvirt_host.storage.site import Declared
 from anyvirt_host.storage.trash import Keeping, Trash, kept_for
 
@@ -97,9 +97,9 @@ class Deleting(Losing, PoolStates):
         said = []
         if isinstance(backend, Keeping):
             said += backend.trash(live).sweep(time.time())
-        if isinstance(backend, FolderPool) and not getattr(self.site.run, "far", False):
+        if isinstance(backend, FolderPool):
             folder = backend.folder(live)
-            said += LocalCarrier().sweep(live.path, lambda name: getattr(folder.look(name), "inode", 0))
+            said += carrier_of(self.site.run).sweep(live.path, lambda name: getattr(folder.look(name), "inode", 0))
         return [*said, *super().swept(live)]
 
     def _trash(self, live: Live) -> Trash:

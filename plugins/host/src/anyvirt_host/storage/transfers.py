@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from anyvirt.api import Busy, Invalid, NotFound, Ref, Stream, Unfinished, Unsupported, VirtError, impl
 
-from anyvirt_host.storage.content import Carrying, span_of
+from anyvirt_host.storage.content import Carrying, carrier_of, span_of
 from anyvirt_host.storage.users import refuse_running
 from anyvirt_host.storage.volumes import RAW, Volumes
 
@@ -80,11 +80,9 @@ class Transfers(Volumes):
         backend: Backend = self.backend(live)
         if isinstance(backend, Carrying):
             return backend.carrier(live)
-        if not ref.key.startswith("/") or getattr(self.site.run, "far", False):
+        if not ref.key.startswith("/"):
             raise Unsupported("storage", f"carrying the bytes of volumes of the type {live.type}")
-        from anyvirt_host.storage.pumping import LocalCarrier
-
-        return LocalCarrier()
+        return carrier_of(self.site.run)
 
     def _kept(self, ref: Ref, carrier: Carrier, sight: Sight) -> Kept | None:
         """What is kept for the file that is there now."""

@@ -68,11 +68,11 @@ def busy_with(run: Run, backend: Backend, live: Live, place: str, *, own: int = 
 
 def uploading(run: Run, place: str) -> bool:
     """Whether somebody is at an upload to a file."""
-    if getattr(run, "far", False) or not place.startswith("/"):
+    if not place.startswith("/"):
         return False
-    from anyvirt_host.storage.pumping import LocalCarrier
+    from anyvirt_host.storage.content import carrier_of
 
-    kept = LocalCarrier().kept(place)
+    kept = carrier_of(run).kept(place)
     return kept is not None and kept.held
 
 
