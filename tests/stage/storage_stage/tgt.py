@@ -72,15 +72,15 @@ class Target:
             file.truncate(SIZES[lun])
 
 
-def started() -> Iterator[Target]:
-    """The daemon, until the iterator goes on."""
+def started(port: int = 0) -> Iterator[Target]:
+    """The daemon, until the iterator goes on; on a free port unless one is named."""
     if os.geteuid():
         pytest.skip("needs root: tgtd is started")
     for tool in TOOLS:
         if shutil.which(tool) is None:
             pytest.skip(f"{tool} is not installed")
     folder = Path(tempfile.mkdtemp(prefix="anyvirt-lab-iscsi-"))
-    with socket.create_server(("127.0.0.1", 0)) as server:
+    with socket.create_server(("127.0.0.1", port)) as server:
         port = int(server.getsockname()[1])
     made = Target(folder, port, random.SystemRandom().randrange(1000, 32000))
     argv = ["tgtd", "-f", "--iscsi", f"portal=127.0.0.1:{port}", "-C", str(made.control)]

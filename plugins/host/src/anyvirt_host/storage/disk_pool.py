@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os.path
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from anyvirt.api import (
@@ -186,11 +186,18 @@ class DiskPool(Bare):
         return name if self._number(live, name) else ""
 
     def look(self, live: Live, name: str) -> Sight | None:
-        """One of them: what its node has, and its length as the table has it."""
-        part = self._table(live).find(self._number(live, name))
-        if part is None:
-            return None
-        node = ground_of(self.run).sights(NODES, [name]).get(name)
+        """One of them."""
+        return self.looks(live, [name]).get(name)
+
+    def looks(self, live: Live, names: Sequence[str]) -> Mapping[str, Sight]:
+        """Several: what their nodes have, and their lengths as the table has them."""
+        table = self._table(live)
+        parts = {name: table.find(self._number(live, name)) for name in names}
+        there = {name: part for name, part in parts.items() if part}
+        nodes = ground_of(self.run).sights(NODES, list(there)) if there else {}
+        return {name: self._sight(part, nodes.get(name)) for name, part in there.items()}
+
+    def _sight(self, part: Part, node: Sight | None) -> Sight:
         rest = (
             (node.mode, node.owner, node.group, node.times) if node and node.type == "block" else (0, 0, 0, (0, 0, 0))
         )

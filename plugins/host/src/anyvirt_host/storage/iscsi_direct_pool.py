@@ -264,6 +264,8 @@ def units(text: str, target: str) -> list[int] | None:
 def _portal(source: PoolSource | None, problems: list[Problem], path: str = "/source/host") -> str:
     """Host and port; a problem where that is not one server."""
     hosts = source.hosts if source else ()
+    for host in hosts if len(hosts) > 1 else ():  # told of once
+        meaningless(host, "name", "port")
     name = hosts[0].name or "" if len(hosts) == 1 else ""
     if not _HOST.fullmatch(name) or name.startswith("-"):
         hint = "such as <source><host name='iscsi.example.com'/></source>"
