@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -247,6 +248,24 @@ def test_nobody_uploads_to_a_volume_that_a_running_guest_has(guests: Guests, vol
     domain.destroy()
     put(volume, b"other")
     assert got(volume, 0, 5) == b"other"
+
+
+@proves("volume_upload", "volume_download")
+@needs("pool_define", "pool_start", "volume_info", "volume_config", "volume_unfinished")
+@pytest.mark.parametrize("sparse", [False, True], ids=["plain", "sparse"])
+def test_a_file_comes_and_goes_and_goes_on(volume: Volume, tmp_path: Path, sparse: bool, patience: float) -> None:
+    there, back = tmp_path / "there", tmp_path / "back"
+    there.write_bytes(DATA + bytes(MIB) + DATA)
+    begun = volume.upload(sparse=sparse)
+    begun.write(b"".join(encode([DATA[:CHUNK]])) if sparse else DATA[:CHUNK])
+    begun.abort()
+    kept = volume.unfinished()
+    assert kept is not None
+    assert volume.upload_file(str(there), sparse=sparse, resume=True).wait(patience) == 3 * MIB - kept.length
+    assert volume.unfinished() is None
+    assert volume.download_file(str(back), 0, 3 * MIB, sparse=sparse).wait(patience) == 3 * MIB
+    assert back.read_bytes() == there.read_bytes()
+    assert back.stat().st_mode & 0o777 == 0o600
 
 
 @proves("volume_upload", "volume_download")
