@@ -15,6 +15,7 @@ from anyvirt.errors import Denied, Failed, Invalid
 from anyvirt.identity import boot_id
 from anyvirt.scope import SYSTEM_RUN, SYSTEM_STATE, Kind, driver_name, refuse_remote
 from anyvirt.store.names import file_name, quote
+from anyvirt.store.place import HEAD
 
 if TYPE_CHECKING:
     from anyvirt.model.values import JobRecord
@@ -120,6 +121,12 @@ class FarScope:
         lock = f"{self.state}/locks/{file_name(f'store-{driver}')}"
         folder = self.folder(driver_name(driver))
         return FileStore.far(self.tools, FarFiles(self.tools), folder, driver, lock, boot=self.boot_id)
+
+    def stores(self) -> Iterator[Store]:
+        """The store of every driver that keeps something in plain files there, by the drivers' names."""
+        found = self.tools("find", self.state, "-mindepth", "2", "-maxdepth", "2", "-name", HEAD, "-printf", "%h\n")
+        for folder in sorted(found.text.splitlines()):
+            yield self.files(folder.rpartition("/")[2])
 
     def book(self, store: Store) -> FarBook:
         """Records of running jobs, in a store there."""

@@ -46,6 +46,15 @@ def test_a_host_has_one_state_from_near_and_far(near: Scope, far: FarScope) -> N
     assert [row.name for row in far.files("storage").rows("pool")] == ["one", "two"]
 
 
+def test_every_driver_that_keeps_something_is_found(near: Scope, far: FarScope) -> None:
+    assert list(near.stores()) == list(far.stores()) == []
+    near.store("qemu").define("domain", UUID, "web", "<domain/>")
+    near.files("xen").define("domain", UUID, "far", "<domain/>")
+    near.folder("empty")
+    assert [(one.driver, one.rows("domain")[0].name) for one in near.stores()] == [("qemu", "web"), ("xen", "far")]
+    assert [(one.driver, one.rows("domain")[0].name) for one in far.stores()] == [("xen", "far")]
+
+
 def test_without_a_variable_the_state_is_in_the_home_of_the_user_there(
     tools: FarRun, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

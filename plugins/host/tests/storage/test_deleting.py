@@ -286,7 +286,7 @@ def test_a_wish_that_cannot_be_is_refused(make: Make, place: Path, wishes: dict[
     assert (place / "disk").exists()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting takes root")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a loop device is made")
 @pytest.mark.skipif(shutil.which("losetup") is None, reason="losetup is not installed")
 def test_a_volume_under_a_loop_device_stays(make: Make, place: Path) -> None:
     made = make("disk", 4 * MIB)
@@ -294,7 +294,7 @@ def test_a_volume_under_a_loop_device_stays(make: Make, place: Path) -> None:
         ["losetup", "--find", "--show", str(place / "disk")], capture_output=True, text=True, check=False
     )
     if out.returncode:
-        pytest.skip("no loop device can be made here")
+        pytest.skip("no loop device can be mounted here: losetup refuses")
     try:
         with pytest.raises(Busy, match="loop device"):
             made.delete()

@@ -92,7 +92,7 @@ def device(storage: Connection, pool: Pool, place: Path, tmp_path: Path) -> Iter
     backing.write_bytes(b"x" * 8 * MIB)
     out = subprocess.run(["losetup", "--find", "--show", str(backing)], capture_output=True, text=True, check=False)
     if out.returncode:
-        pytest.skip("no loop device can be made here")
+        pytest.skip("no loop device can be mounted here: losetup refuses")
     loop = out.stdout.strip()
     try:
         os.mknod(place / "device", 0o600 | stat.S_IFBLK, os.stat(loop).st_rdev)

@@ -45,7 +45,7 @@ def _site(uri: Uri, host: Host) -> Site:
 
     if uri.far:
         far = host.far
-        return Site(far.files("storage"), far.locks, far.boot_id, far.tools, secret)
+        return Site(far.files("storage"), far.locks, far.boot_id, far.tools, secret, far.stores)
     scope = host.scope
     caches = lambda: scope.folder("storage", run=True)  # noqa: E731 - made where it is needed
     return Site(scope.files("storage"), scope.locks, scope.boot_id, host.run, secret, scope.stores, caches)

@@ -11,10 +11,11 @@ import signal
 import sys
 from contextlib import suppress
 from pathlib import Path
+from threading import Lock
 from typing import TYPE_CHECKING, Any, Final
 
 import anyvirt.api as core
-from anyvirt.api import Busy, Failed, Interrupted, Invalid, Stream, VirtError, current, left
+from anyvirt.api import Busy, Failed, Interrupted, Invalid, Stream, Unreachable, VirtError, current, left
 
 from anyvirt_host.local.spawn import spawn
 from anyvirt_host.storage.content import PART, Kept, Span, part_name
@@ -33,6 +34,9 @@ _SMALL: Final = 4096
 _GRACE: Final = 1.0
 _LOOK: Final = 100.0  # ms after which a deadline that was cancelled is seen
 _RESIZE: Final = "resize the volume first, or send less"
+_STUCK: Final = 4  # processes that may hang on the storage of one folder
+_left: Final[dict[str, list[tuple[int, int]]]] = {}  # those that did not end, by folder; the kernel has them
+_lock: Final = Lock()
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -45,6 +49,7 @@ class Pump:
 
     def __init__(self, spec: dict[str, Any], data: int, place: str) -> None:
         self.place = place
+        _room_for(place)
         self._heard = b""
         self._failure: VirtError | None = None
         control, self._control = os.pipe()
@@ -112,10 +117,11 @@ class Pump:
         if kill or not poll.poll(_GRACE * 1000):
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
-            poll.poll(_GRACE * 1000)
-        with suppress(ChildProcessError):
-            os.waitpid(self.pid, os.WNOHANG)
-        os.close(self._pidfd)
+            if not poll.poll(_GRACE * 1000):
+                with _lock:
+                    _left.setdefault(_folder(self.place), []).append((self.pid, self._pidfd))
+                return
+        _reap(self.pid, self._pidfd)
 
     def _drop(self) -> None:
         os.close(self._control)
@@ -264,6 +270,37 @@ class LocalUpload:
                 self._pump.end()
             raise
         self._asked.append(f"{order}d")
+
+
+def _room_for(place: str) -> None:
+    """See that not too many processes hang there already.
+
+    :raises Unreachable: they do.
+    """
+    with _lock:
+        stuck = []
+        for pid, pidfd in _left.pop(_folder(place), []):
+            poll = select.poll()
+            poll.register(pidfd, select.POLLIN)
+            if poll.poll(0):
+                _reap(pid, pidfd)
+            else:
+                stuck.append((pid, pidfd))
+        if stuck:
+            _left[_folder(place)] = stuck
+    if len(stuck) >= _STUCK:
+        hint = "wait until its server answers, or unmount it"
+        raise Unreachable(place, "stuck", hint=hint)
+
+
+def _folder(place: str) -> str:
+    return place.rpartition("/")[0]
+
+
+def _reap(pid: int, pidfd: int) -> None:
+    with suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+    os.close(pidfd)
 
 
 def _spec(do: str, place: str, sight: Sight, span: Span) -> dict[str, Any]:
