@@ -17,7 +17,7 @@ from anyvirt_host.storage.site import Live
 from storage_stage import mounted
 
 pytestmark = mounted.MARKS
-KILLS = 8
+KILLS = 5
 VICTIM = """
 import sys
 from anyvirt.api import open

@@ -35,7 +35,6 @@ def site_of(connection: Connection) -> Site:
         ("<pool type='dir'><name>p</name><target><path>srv</path></target></pool>", "/target/path"),
         ("<pool type='dir'><name>p</name><target><path>/srv/../etc</path></target></pool>", "/target/path"),
         ("<pool type='sheepdog'><name>p</name><source><host name='h'/><name>x</name></source></pool>", "/@type"),
-        ("<pool type='gluster'><name>p</name><source><host name='h'/><name>x</name></source></pool>", "/@type"),
         (
             (
                 "<pool type='dir'><name>p</name><source><device path='/dev/x'/></source>"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import partial
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from anyvirt.api import Pool
 
 REBUILD: Final = "build it again, overwriting what is there; or define it again, if you have seen to that yourself"
+GRACE: Final = 2.0  # seconds that mount and its like take at most
 _log = logging.getLogger(__name__)
 
 
@@ -140,8 +142,9 @@ class PoolStates(Pools):
 
     def unstopped(self) -> Iterator[str]:
         """End what a killed process began to let go of; a sentence each."""
-        for uuid in self.site.store.blobs("pool", STOPPING):
+        for uuid, at in self.site.store.blobs("pool", STOPPING).items():
             with suppress(Busy), self.site.locks.hold(uuid, "recover", wait=0):  # somebody is still at it
+                _outlived(at.decode())
                 for row in self.site.store.get_many("pool", [uuid]):
                     live = Live.of(row.run, self.site.boot)
                     with suppress(VirtError):  # in use again: then it stays active
@@ -152,9 +155,11 @@ class PoolStates(Pools):
 
     def unstarted(self) -> Iterator[str]:
         """Let go of pools whose starters were killed before that was written down; a sentence each."""
-        for uuid, text in self.site.store.blobs("pool", STARTING).items():
-            live = Live.of(text.decode(), self.site.boot)
+        for uuid, kept in self.site.store.blobs("pool", STARTING).items():
+            at, _, text = kept.decode().partition(" ")
+            live = Live.of(text, self.site.boot)
             with suppress(Busy), self.site.locks.hold(uuid, "recover", wait=0):  # somebody is still at it
+                _outlived(at)
                 rows = self.site.store.get_many("pool", [uuid])
                 if live is not None and not any(Live.of(row.run, self.site.boot) for row in rows):
                     name = rows[0].name if rows else "that was not to be kept"
@@ -193,7 +198,7 @@ class PoolStates(Pools):
     @contextmanager
     def _begun(self, uuid: str, kept: Kept) -> Iterator[Live]:
         """Start it for the block, which writes that down; what goes wrong there stops it again."""
-        self.site.store.set_blob("pool", uuid, STARTING, kept.live.text.encode())
+        self.site.store.set_blob("pool", uuid, STARTING, f"{time.time()} {kept.live.text}".encode())
         live = kept.backend.start(kept.live)
         try:
             live = live._replace(home=kept.backend.home(live))
@@ -209,7 +214,7 @@ class PoolStates(Pools):
     def _end(self, row: Row, live: Live) -> None:
         """Let go of an active pool, under its lock."""
         event = _told(row, PoolChange.STOPPED)
-        self.site.store.set_blob("pool", row.uuid, STOPPING, b"yes")
+        self.site.store.set_blob("pool", row.uuid, STOPPING, str(time.time()).encode())
         try:
             self.backend(live).stop(live)
         except VirtError:
@@ -263,6 +268,11 @@ class PoolStates(Pools):
 
 def _told(row: Row, change: PoolChange) -> PoolLifecycle:
     return PoolLifecycle(ref=pool_ref(row), change=change)
+
+
+def _outlived(at: str) -> None:
+    """Wait until a tool that was run at that time has ended, should it have outlived its killed starter."""
+    time.sleep(min(GRACE, max(0.0, float(at) + GRACE - time.time())))
 
 
 def _together(build: bool, overwrite: bool) -> None:
