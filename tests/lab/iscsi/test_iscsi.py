@@ -10,6 +10,8 @@ import pytest
 from anyvirt.auth import Secret
 from anyvirt.client._generated_sync import Connection
 from anyvirt.errors import Denied, Invalid, NotFound, Unreachable, Unsupported
+from anyvirt.transport.run import LocalRun
+from storage_stage import scenes
 from storage_stage.tgt import HIDDEN, INITIATOR, LOCKED, OPEN, PASSWORD, SIZES, USER, Target
 
 UUID = "5a1f7b3e-8a54-4c1c-9d0b-64a1e4f3a001"
@@ -119,3 +121,7 @@ def readable(path: Path) -> bool:
     except OSError:
         return False
     return True
+
+
+def test_the_scene_that_was_recorded_is_a_real_targets(target: Target) -> None:
+    scenes.units(LocalRun(), f"127.0.0.1:{target.port}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import pytest
+from anyvirt.testing.contract.removal import *  # noqa: F403
 from anyvirt.testing.contract.storage import *  # noqa: F403
 from anyvirt.testing.contract.transfers import *  # noqa: F403
 from anyvirt.testing.contract.volumes import *  # noqa: F403
