@@ -47,7 +47,7 @@ _FILES: Final = {
     "etc/exports": "/srv/nfs 127.0.0.0/8(rw,no_root_squash,no_subtree_check,fsid=1)\n",
     "etc/multipath.conf": (
         "defaults {\n user_friendly_names yes\n find_multipaths no\n}\n"
-        'blacklist {\n devnode "^vd"\n device {\n  vendor "QEMU"\n }\n}\n'
+        'blacklist {\n devnode "^vd"\n device {\n  vendor "QEMU|IET"\n }\n}\n'
     ),
     "etc/samba/smb.conf": (
         "[global]\nserver role = standalone server\nmap to guest = Bad User\ninterfaces = lo\n"

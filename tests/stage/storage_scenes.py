@@ -217,7 +217,7 @@ def thin(run: Run) -> None:
 
 def faults(run: Run) -> None:
     """A volume that is open, a lock that is held, a maker that was killed, a device that is gone."""
-    pool = LogicalPool(run, who="somebody", patience=1.0)
+    pool, hasty = (LogicalPool(run, who="somebody", patience=patience) for patience in (30.0, 0.0))
     model = pool_of(group_xml())
     live = pool.live(model)
     pool.build(live, model, overwrite=True)
@@ -234,7 +234,7 @@ def faults(run: Run) -> None:
     lock = f"/run/lock/lvm/V_{GROUP}"
     run("sh", "-c", f"(exec flock {lock} sleep 8 >/dev/null 2>&1 </dev/null &)")
     with pytest.raises(Busy, match="another command of LVM"):
-        made(pool, live, volume_of("two", MIB))
+        hasty.remove(live, "one")
     run("flock", lock, "true")
     draft = pool.draft(live, "two", "fedcba987654")
     list(draft.fill(pool.wish(volume_of("two", MIB))))
@@ -345,9 +345,12 @@ def iscsi(run: Run) -> None:
     assert pool.head(live, "unit:0:0:1", 512) == bytes(512)
     with pytest.raises(Unsupported):
         pool.wish(volume_of("unit:0:0:3", MIB))
-    run("tgtadm", "--lld", "iscsi", "--op", "delete", "--mode", "logicalunit", "--tid", "1", "--lun", "2")
-    with pytest.raises(Failed):
-        pool.head(live, "unit:0:0:2", 512)
+    server = ("tgtadm", "--lld", "iscsi", "--mode", "logicalunit", "--tid", "1", "--lun", "2")
+    run(*server, "--op", "delete")
+    assert run("dd", f"if={place}", "of=/dev/null", "bs=4096", "count=1", "iflag=direct").code != 0
+    pool.refresh(live)
+    assert sorted(seen(pool, live)) == names
+    run(*server, "--op", "new", "--backing-store", "/srv/unit2")
     pool.stop(live)
     with pytest.raises(WrongState, match="logged out"):
         list(pool.names(live))

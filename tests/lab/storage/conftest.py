@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import debian_stage
 import pytest
 from anyvirt.api import Run
 from anyvirt.settings import Settings
-from anyvirt.transport.run import runner
+from anyvirt.transport.far import FarRun
+from anyvirt.transport.ssh import SshRun
 from anyvirt.uri import Uri
 from storage_scenes import PASSWORDS
 
@@ -53,10 +55,9 @@ def machine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 @pytest.fixture(scope="session")
 def run(machine: debian_stage.Machine) -> Iterator[Run]:
-    """Runs programs on it."""
-    made = runner(Uri.of(machine.uri()), Settings.read())
-    yield made
-    made.close()  # type: ignore[attr-defined]
+    """Runs programs on it, in shells that stay: a session of ssh for each takes a second there."""
+    with closing(SshRun(Uri.of(machine.uri()), Settings.read())) as ssh, closing(FarRun(ssh.begin, "store")) as made:
+        yield made
 
 
 @pytest.fixture(scope="session")
@@ -66,3 +67,18 @@ def servers(run: Run) -> None:
         return
     out = run("sh", "-e", input=SERVERS)
     assert out.code == 0, (out.text, out.err.decode())
+
+
+@pytest.fixture
+def connection_uri(machine: debian_stage.Machine, servers: None) -> str:
+    return machine.uri()
+
+
+@pytest.fixture
+def shared() -> bool:
+    return True
+
+
+@pytest.fixture
+def patience() -> float:
+    return 120.0

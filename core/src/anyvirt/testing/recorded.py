@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from anyvirt.auth import Secret
 from anyvirt.transport.run import Output, Run
 
 
@@ -163,6 +164,8 @@ def _written(one: Exchange) -> str:
 def _bytes(given: Any) -> bytes:
     if given is None:
         return b""
+    if isinstance(given, Secret):
+        return b"***"  # whatever it is: no recording tells
     return given.encode() if isinstance(given, str) else bytes(given)
 
 

@@ -163,5 +163,6 @@ def no_adapter(words: str, known: list[str]) -> NotFound:
 
 
 def _used(row: dict[str, Any]) -> bool:
+    # a map over several paths is there as long as they are, whether somebody uses it or not
     above = row.get("children") or []
-    return bool(row["mountpoint"]) or any(one["type"] != "part" or _used(one) for one in above)
+    return bool(row["mountpoint"]) or any(one["type"] not in ("part", "mpath") or _used(one) for one in above)
