@@ -49,6 +49,8 @@ class FarRun:
 
     def __init__(self, begin: Begin, host: str) -> None:
         self._begin, self.host = begin, host
+        #: how many programs were run so far: each is a round trip
+        self.asked = 0
         self._idle: list[Shell] = []
         self._guard = threading.Lock()
 
@@ -62,6 +64,7 @@ class FarRun:
         env: Mapping[str, str | Secret] | None = None,
     ) -> Output:
         """Run a program there; see ``Run``."""
+        self.asked += 1
         held = _held.get().get(self)
         if held is not None:
             with held.shell.claimed() as mine:
