@@ -357,3 +357,25 @@ def test_what_there_is_to_note_stands_beside_a_document(tmp_path: Path, monkeypa
     out.seek(0)
     assert entry.main(["--json", "pool", "dumpxml", "images"]) == 0
     assert "is no volume" in json.loads(out.getvalue())["notes"][0]
+
+
+def test_parts_of_documents_are_picked_by_xpath(pool: Any) -> None:
+    shown = pool("pool-dumpxml", "images", "--xpath", "//target/path | //pool/@type")
+    assert shown.out.splitlines() == ["dir", "<path>/srv/images</path>"]
+    wrapped = pool("pool", "dumpxml", "images", "--xpath", "//path", "--wrap").out
+    assert wrapped == "<nodes>\n<path>/srv/images</path>\n</nodes>\n"
+    assert pool("--json", "pool", "dumpxml", "images", "--xpath", "//path/text()").json["nodes"] == ["/srv/images"]
+    for wrong, told in (("//nothing", "fits nothing"), ("//[", "is no XPath")):
+        refused = pool("pool", "dumpxml", "images", "--xpath", wrong)
+        assert (refused.code, told in refused.err) == (1, True)
+
+
+def test_sources_are_asked_for_with_virshs_names(pool: Any, tmp_path: Path) -> None:
+    (tmp_path / "source.xml").write_text("<source><host name='nas.test'/></source>")
+    for words in (
+        f"find-storage-pool-sources --type netfs --srcSpec {tmp_path / 'source.xml'}",
+        "find-storage-pool-sources-as netfs nas.test 2049",
+        "find-storage-pool-sources-as --type netfs --host nas.test --initiator iqn.2026-01.test:us",
+    ):
+        result = pool(*words.split())
+        assert (result.code, "<sources>" in result.out) == (0, True), result.err

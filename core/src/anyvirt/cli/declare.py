@@ -60,6 +60,16 @@ def shown_form() -> Any:
     return form("xml, json or yaml.")
 
 
+def xpath() -> Any:
+    """The option that picks parts of a document."""
+    return opt("--xpath", help="Print only the parts that this XPath names.", metavar="XPATH")
+
+
+def wrap() -> Any:
+    """The option that makes one document of such parts."""
+    return opt("--wrap", help="With --xpath: put <nodes> around them.")
+
+
 def domain(help: str = "Name, UUID or number of a domain.") -> Any:  # noqa: A002
     """The argument that names one domain."""
     return arg(help, "DOMAIN", autocompletion=_names("domain"))

@@ -82,6 +82,7 @@ def respelled(words: Sequence[str], table: Mapping[str, tuple[Any, ...]]) -> lis
     tail = iter(words[at:])
     for word in tail:
         name, equals, value = word.partition("=")
+        name = name if name in flags else name.lower()  # virsh has --srcSpec
         if name not in names or name in flags or name in given:
             rest.append(word)
             if word == "--":

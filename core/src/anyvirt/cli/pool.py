@@ -6,7 +6,7 @@ from dataclasses import asdict
 from typing import Annotated, Any
 
 from anyvirt.cli import objects
-from anyvirt.cli.declare import arg, command, named, opt, shown_form, words
+from anyvirt.cli.declare import arg, command, named, opt, shown_form, words, wrap, xpath
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.paper import size
 from anyvirt.cli.usage import Usage
@@ -103,17 +103,22 @@ def dumpxml(
     cli: Invocation,
     pool: Annotated[str, named("pool")],
     inactive: Annotated[bool, opt("--inactive", help="As it is defined, without sizes.")] = False,
+    xpath: Annotated[str, xpath()] = "",
+    wrap: Annotated[bool, wrap()] = False,
     format: Annotated[str, shown_form()] = "xml",  # noqa: A002 - its name
 ) -> None:
     """Print a pool's definition as XML, JSON or YAML."""
-    from anyvirt.cli.source import show
+    from anyvirt.cli.source import part, show
     from anyvirt.document import Document
 
     one = cli.connection.lookup_pool(pool)
     document = one.config()
     if inactive:
         document = Document(model=document.model.replace(capacity=None, allocation=None, available=None))
-    show(cli, "pool-dumpxml/1", format, document, name=one.name, uuid=one.uuid)
+    if xpath:
+        part(cli, "pool-dumpxml/1", document, xpath, wrap=wrap, name=one.name, uuid=one.uuid)
+    else:
+        show(cli, "pool-dumpxml/1", format, document, name=one.name, uuid=one.uuid)
 
 
 @command("pool uuid", "pool-uuid", examples=("anyvirt pool uuid default",))

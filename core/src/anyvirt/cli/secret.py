@@ -6,7 +6,7 @@ import sys
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from anyvirt.cli.declare import arg, command, form, named, opt, shown_form, words
+from anyvirt.cli.declare import arg, command, form, named, opt, shown_form, words, wrap, xpath
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.usage import Usage
 from anyvirt.errors import Invalid
@@ -86,13 +86,18 @@ def define(
 def dumpxml(
     cli: Invocation,
     secret: Annotated[str, named("secret")],
+    xpath: Annotated[str, xpath()] = "",
+    wrap: Annotated[bool, wrap()] = False,
     format: Annotated[str, shown_form()] = "xml",  # noqa: A002 - its name
 ) -> None:
     """Print a secret's definition; its value is not in it."""
-    from anyvirt.cli.source import show
+    from anyvirt.cli.source import part, show
 
     one = cli.connection.lookup_secret(secret)
-    show(cli, "secret-dumpxml/1", format, one.config(), uuid=one.uuid)
+    if xpath:
+        part(cli, "secret-dumpxml/1", one.config(), xpath, wrap=wrap, uuid=one.uuid)
+    else:
+        show(cli, "secret-dumpxml/1", format, one.config(), uuid=one.uuid)
 
 
 @command("secret info", examples=("anyvirt secret info client.admin",))

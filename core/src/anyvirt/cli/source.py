@@ -91,6 +91,23 @@ def show(cli: Invocation, schema: str, form: str, document: Document[Any], **abo
         cli.document(text)
 
 
+def part(cli: Invocation, schema: str, document: Document[Any], xpath: str, *, wrap: bool, **about: Any) -> None:
+    """Print the parts of a document that an XPath names.
+
+    :param wrap: as one document, with ``<nodes>`` around them.
+    :raises Invalid: it names none, or is no XPath.
+    """
+    from anyvirt.model.xml import selected
+
+    found = selected(document.text, xpath)
+    if cli.json(schema, **about, nodes=found):
+        return
+    if not found:
+        raise Invalid(f"{xpath!r} fits nothing in the document", hint="without it, all of the document is printed")
+    for text in ("<nodes>", *found, "</nodes>") if wrap else found:
+        cli.document(text)
+
+
 def stored(cli: Invocation, one: Domain) -> Document[Any]:
     """The next boot's definition; with its passwords, wherever the connection gives them, so that none is lost."""
     session = cli.connection.session

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from anyvirt.cli.declare import arg, command, named, opt, shown_form, volume
+from anyvirt.cli.declare import arg, command, named, opt, shown_form, volume, wrap, xpath
 from anyvirt.cli.invocation import Invocation
 from anyvirt.cli.paper import size
 from anyvirt.errors import NotFound, VirtError
@@ -86,13 +86,18 @@ def dumpxml(
     cli: Invocation,
     vol: Annotated[str, volume()],
     pool: Annotated[str, opt("--pool", help=POOL, metavar="POOL")] = "",
+    xpath: Annotated[str, xpath()] = "",
+    wrap: Annotated[bool, wrap()] = False,
     format: Annotated[str, shown_form()] = "xml",  # noqa: A002 - its name
 ) -> None:
     """Print a volume's description as XML, JSON or YAML."""
-    from anyvirt.cli.source import show
+    from anyvirt.cli.source import part, show
 
     one = found(cli, vol, pool)
-    show(cli, "vol-dumpxml/1", format, one.config(), name=one.name)
+    if xpath:
+        part(cli, "vol-dumpxml/1", one.config(), xpath, wrap=wrap, name=one.name)
+    else:
+        show(cli, "vol-dumpxml/1", format, one.config(), name=one.name)
 
 
 @command("vol path", "vol-path", examples=("anyvirt vol path disk.qcow2 --pool default",))

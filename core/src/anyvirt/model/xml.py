@@ -56,6 +56,22 @@ def tree(document: str | bytes, *, limits: Limits = DEFAULT) -> Any:
     return _tree(admit(document, limits), limits)
 
 
+def selected(document: str | bytes, path: str) -> list[str]:
+    """The parts of a document that an XPath names, each as text: elements with what is in them, attributes as values.
+
+    :raises Invalid: it is no XPath.
+    """
+    try:
+        found = tree(document).xpath(path)
+    except etree.XPathError as error:
+        raise Invalid(f"{path!r} is no XPath: {error}", hint="such as //disk/source/@file") from None
+    nodes = found if isinstance(found, list) else [found]
+    return [
+        etree.tostring(node, encoding="unicode", with_tail=False) if etree.iselement(node) else str(node)
+        for node in nodes
+    ]
+
+
 def _tree(data: bytes, limits: Limits) -> Any:
     huge = limits.size > DEFAULT.size or limits.depth > DEFAULT.depth
     parser = etree.XMLParser(
