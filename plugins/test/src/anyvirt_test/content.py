@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Final
 
 CHUNK: Final = 1 << 18
@@ -24,7 +25,8 @@ class Image:
         try:
             return os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         except FileNotFoundError:
-            return os.memfd_create("nothing", os.MFD_CLOEXEC)
+            with TemporaryFile() as nothing:
+                return os.dup(nothing.fileno())
 
     def size(self) -> int:
         """Bytes of it that take room."""
