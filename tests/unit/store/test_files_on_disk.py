@@ -61,13 +61,13 @@ def test_what_killed_writers_left_is_swept_away_and_what_is_being_written_is_not
     store.define("domain", A, "web", "<domain/>")
     store.set_blob("domain", A, "why", b"stopped")
     for place in ("domain", "_blob/domain/why"):
-        (folder / place / ".new-young-0").write_text("half")
-        (folder / place / ".new-old-0").write_text("half")
-        os.utime(folder / place / ".new-old-0", (0, 0))
-    assert store.sweep("domain") == 2
+        for name in ("near", "far-young", "far-old"):
+            (folder / place / f".new-{name}-0").write_text("half")
+        os.utime(folder / place / ".new-far-old-0", (0, 0))
+    assert store.sweep("domain") == 4
     assert store.sweep("domain") == 0
-    assert {path.name for path in (folder / "_blob/domain/why").iterdir()} == {A, ".new-young-0"}
-    assert {path.name for path in (folder / "domain").iterdir()} == {f"web~{A}.xml", ".new-young-0"}
+    assert {path.name for path in (folder / "_blob/domain/why").iterdir()} == {A, ".new-far-young-0"}
+    assert {path.name for path in (folder / "domain").iterdir()} == {f"web~{A}.xml", ".new-far-young-0"}
     assert store.blob("domain", A, "why") == b"stopped"
 
 

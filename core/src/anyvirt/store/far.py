@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from anyvirt.deadline import Deadline, current
 from anyvirt.errors import Busy, NotFound, VirtError
 from anyvirt.store.faults import failed, full
-from anyvirt.store.place import DRAFT, HEAD, LOG, META, OLD_LOG, Drop, Move, Put, Seen, Step, draft, renames
+from anyvirt.store.place import DRAFT, FAR, HEAD, LOG, META, OLD_LOG, Drop, Move, Put, Seen, Step, draft, renames
 
 if TYPE_CHECKING:
     from anyvirt.transport.files import Files
@@ -96,6 +96,9 @@ class FarPlace:
         except NotFound:
             return ()
 
+    def nonce(self) -> str:
+        return FAR + secrets.token_hex(8)
+
     def abandoned(self, folder: str) -> Sequence[str]:  # noqa: ARG002 - the clocks of two hosts differ
         return ()
 
@@ -149,7 +152,7 @@ class FarPlace:
 
     def change(self, seen: Seen, append: bytes, steps: Sequence[Step], nonce: str = "") -> bool:
         self._local.known = _NOTHING
-        nonce, data = nonce or secrets.token_hex(8), []
+        nonce, data = nonce or self.nonce(), []
         drafts = [
             (draft(step, number, nonce), step.data, step.lasting)
             for number, step in enumerate(steps)

@@ -333,7 +333,7 @@ class FileStore:
 
     def _written(self, head: _Head, end: journal.End, plan: _Plan[Any]) -> tuple[int, bool]:
         """Take the steps of a plan: the log's last number then, and whether nobody else was first."""
-        nonce, last = secrets.token_hex(8), end.seq + len(plan.told)
+        nonce, last = self._place.nonce(), end.seq + len(plan.told)
         ids = head.ids if plan.ids is None else plan.ids
         if plan.told and (aged := journal.aged(self._place, end, last)):
             self._place.change(Seen(head.data, end.size), b"", aged)

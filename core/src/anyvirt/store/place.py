@@ -19,6 +19,7 @@ META: Final = "store.json"
 LOG: Final = "events.jsonl"
 OLD_LOG: Final = "events.1.jsonl"
 DRAFT: Final = ".new-"
+FAR: Final = "far-"  # begins the nonces of drafts that are written before the lock is taken
 _ABANDONED: Final = 600.0  # seconds after which nobody can still be writing a draft
 
 
@@ -74,8 +75,12 @@ class Place(Protocol):
         """The names in a folder; none where it is missing."""
         ...
 
+    def nonce(self) -> str:
+        """A new name for drafts, different from all others."""
+        ...
+
     def abandoned(self, folder: str) -> Sequence[str]:
-        """Drafts in a folder whose writer has not come back for long, where that can be told from here."""
+        """Drafts in a folder that nobody will put in place any more, where that can be told; inside ``locked``."""
         ...
 
     def read(self, path: str) -> bytes | None:
@@ -124,13 +129,21 @@ class LocalPlace:
         except OSError as error:
             raise coded(error, self.folder / folder) from error
 
+    def nonce(self) -> str:
+        return secrets.token_hex(8)
+
     def abandoned(self, folder: str) -> Sequence[str]:
-        found, now = [], time.time()
-        for name in self.names(folder):
-            with suppress(FileNotFoundError):
-                if name.startswith(DRAFT) and now - (self.folder / folder / name).lstat().st_mtime > _ABANDONED:
-                    found.append(name)
-        return found
+        # Who writes here holds the lock, which is ours now; who writes from afar is given time.
+        return [
+            name
+            for name in self.names(folder)
+            if name.startswith(DRAFT) and (not name.startswith(DRAFT + FAR) or self._is_old(f"{folder}/{name}"))
+        ]
+
+    def _is_old(self, path: str) -> bool:
+        with suppress(FileNotFoundError):
+            return time.time() - (self.folder / path).lstat().st_mtime > _ABANDONED
+        return False
 
     def read(self, path: str) -> bytes | None:
         with self._opened(path) as fd:
@@ -158,7 +171,7 @@ class LocalPlace:
     def change(self, seen: Seen, append: bytes, steps: Sequence[Step], nonce: str = "") -> bool:
         # Called under the lock, so what was seen is so still.
         drafts: dict[int, Path] = {}
-        nonce, told = nonce or secrets.token_hex(8), False
+        nonce, told = nonce or self.nonce(), False
         try:
             for number, step in enumerate(steps):
                 if isinstance(step, Put):

@@ -65,6 +65,7 @@ def test_a_kill_at_any_moment_leaves_the_old_value_or_the_new_one(
             said = [line for line in victim.stdout.read().split("\n")[:-1] if line.count(" ")]
         keeping.recover()
         assert keeping.recover() == ()
+        assert len(list((state / "session/secret/_blob/secret/value").glob(".*"))) == 0, f"seed {seed}"
         if said or one.info().has_value:
             value = one.value().reveal()
             assert whole(value), f"seed {seed}"
