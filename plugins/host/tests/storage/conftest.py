@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from anyvirt.client._generated_sync import Volume as Handle
 from anyvirt_host.storage.site import Live
 from storage_stage import mounted
 
+DISK = 160 << 20  # bytes of a disk for partitions
 Describe = Callable[..., Document[Volume]]
 
 
@@ -102,3 +104,29 @@ def fs_built(fs_image: Path, fs_target: Path, fs_kind: str) -> Live:
 def fs_xml(fs_built: Live) -> Callable[[str], str]:
     """``fs_xml(name)``: a pool on it."""
     return lambda name: mounted.definition(fs_built, name)
+
+
+@pytest.fixture
+def device(tmp_path: Path) -> Iterator[Path]:
+    """A disk: a loop device of its own."""
+    image = tmp_path / "disk.img"
+    with image.open("wb") as file:
+        file.truncate(DISK)
+    made = subprocess.run(["losetup", "--find", "--show", str(image)], check=False, capture_output=True, text=True)
+    if made.returncode:
+        pytest.skip("a loop device: none can be mounted here: losetup refuses")
+    device = Path(made.stdout.strip())
+    yield device
+    subprocess.run(["partx", "--delete", str(device)], check=False, capture_output=True)
+    subprocess.run(["losetup", "--detach", str(device)], check=True)
+
+
+@pytest.fixture
+def table(device: Path) -> Callable[[str], None]:
+    """``table("gpt")``: write an empty partition table."""
+
+    def written(label: str) -> None:
+        argv = ["sfdisk", "--no-reread", "--no-tell-kernel", "--quiet", str(device)]
+        subprocess.run(argv, input=f"label: {label}\n", text=True, check=True)
+
+    return written

@@ -31,17 +31,19 @@ from anyvirt_host.storage.bare import Bare
 from anyvirt_host.storage.faults import done, full
 from anyvirt_host.storage.ground import ground_of
 from anyvirt_host.storage.site import Live
-from anyvirt_host.storage.table import KINDS, LABELS, Part, Span, Table, fitting, free, number_of, read, room_behind
+from anyvirt_host.storage.table import KINDS, LABELS, Part, Span, Table, free, number_of, read, room_behind
 
 if TYPE_CHECKING:
     from anyvirt.api import Pool, Volume
 
+    from anyvirt_host.storage.backend import Draft
     from anyvirt_host.storage.wish import Wish
 
 ABOUT: Final = About(
     formats=("dos", "gpt"),
     volumes=("none", "linux", "fat16", "fat32", "linux-swap", "linux-lvm", "linux-raid", "extended"),
-    tools=("sfdisk", "lsblk", "addpart", "delpart", "resizepart"),
+    tools=("sfdisk", "lsblk", "addpart", "delpart", "resizepart", "blkdiscard"),
+    root=True,
 )
 NODES: Final = "/dev"
 # The kernel knows of one and the same change at a time: we tell it each, and never have it read the table again.
@@ -217,9 +219,17 @@ class DiskPool(Bare):
         """Size and kind of a partition."""
         return wanted(model)
 
-    def draft(self, live: Live, name: str, mark: str) -> Partition:  # noqa: ARG002 - nothing is there until it is whole
+    def draft(self, live: Live, name: str, mark: str) -> Draft:  # noqa: ARG002 - nothing is there until it is whole
         """Begin one, which has to have the name that the kernel will give it."""
+        from anyvirt_host.storage.partition import Partition
+
         return Partition(self, live, name)
+
+    def making(self, live: Live) -> int:
+        """Whether somebody is at one."""
+        from anyvirt_host.storage.partition import held
+
+        return int(not getattr(self.run, "far", False) and held(live.source))
 
     def sweep(self, live: Live, mark: str = "") -> list[str]:  # noqa: ARG002 - no partition has a mark
         """Have the kernel know what a killed maker had written into the table."""
@@ -385,53 +395,6 @@ class DiskPool(Bare):
 
     def _tool_at(self, live: Live, *words: str, given: str = "") -> None:
         self.tool("sfdisk", *_QUIETLY, *words, about=live.source, given=given)
-
-
-class Partition:
-    """A partition that is being made: nothing but a choice of its place until it is written in one go."""
-
-    def __init__(self, pool: DiskPool, live: Live, name: str) -> None:
-        self._pool, self._live, self._name = pool, live, name
-        self.inode = self.generation = 0
-        self._wish: Wish | None = None
-        self._made = 0
-
-    def fill(self, wish: Wish) -> Generator[Progress, None, None]:
-        """Choose its place."""
-        self._wish = wish
-        yield Progress(0, wish.capacity, "B", "making")
-        self.inode = self._place().start
-
-    def publish(self) -> None:
-        """Write it into the table.
-
-        :raises Busy: somebody took its place.
-        """
-        assert self._wish is not None
-        span = self._place()
-        if span.start != self.inode:
-            raise Busy(self._live.source, holder="another volume", purpose="that place", hint="try again")
-        self._made = self._pool.add(self._live, span, self._wish.format)
-
-    def drop(self) -> None:
-        """Remove it, where it was written."""
-        name = self._pool.expected(self._live, self._made) if self._made else ""
-        part = self._pool.look(self._live, name) if name else None
-        if part and part.inode == self.inode:
-            self._pool.remove(self._live, name)
-
-    def close(self) -> None:
-        """Nothing is kept open."""
-
-    def _place(self) -> Span:
-        assert self._wish is not None
-        table = self._pool.table(self._live)
-        number, span = fitting(table, self._wish.capacity or 0, self._wish.format)
-        expected = self._pool.expected(self._live, number)
-        if self._name != expected:
-            text = f"the name of the next partition is {expected!r}, not {self._name!r}"
-            raise Invalid([Problem("config.invalid", "/name", None, text, f"call it {expected}")])
-        return span
 
 
 def wanted(model: Volume) -> Wish:

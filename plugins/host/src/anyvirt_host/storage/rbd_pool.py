@@ -32,7 +32,7 @@ from anyvirt_host.storage.faults import done, needing
 from anyvirt_host.storage.namespace import rbd_options
 from anyvirt_host.storage.origin import Origin
 from anyvirt_host.storage.overwrite import overwritten
-from anyvirt_host.storage.sealing import objects
+from anyvirt_host.storage.pouring import poured
 from anyvirt_host.storage.serving import NodeCarrier
 from anyvirt_host.storage.site import Live
 from anyvirt_host.storage.wish import HIDDEN, bad_name
@@ -314,7 +314,7 @@ class RbdDraft:
             raise Unsupported("reflink", "only images of one pool share their blocks", hint="leave reflink out")
         if not near:
             yield from self.fill(wish)
-            yield from self._converted(origin)
+            yield from poured(self._pool.run, origin, self._pool.protocol(self._live, self._hidden), self._name)
             return
         source = f"{self._live.path}/{node['image']}"
         if reflink:
@@ -345,27 +345,6 @@ class RbdDraft:
 
     def close(self) -> None:
         """Nothing is kept open."""
-
-    def _converted(self, origin: Origin) -> Generator[Progress, None, None]:
-        from anyvirt_host.storage.imaging import FROM
-
-        target = origin.sealed("raw", self._pool.protocol(self._live, self._hidden))
-        keys = [origin.key] if origin.key else []
-        words = [
-            "convert",
-            "-n",
-            "--target-is-zero",
-            *objects([FROM] if keys else []),
-            "-O",
-            "raw",
-            origin.spec,
-            target,
-        ]
-        with needing("qemu-img"):
-            out = yield from errand(
-                self._pool.run, "qemu-img", *words, keys=keys, total=origin.capacity, about="copying"
-            )
-        done(out, self._name)
 
     def _known(self) -> None:
         told = self._pool.told(self._live, self._hidden)

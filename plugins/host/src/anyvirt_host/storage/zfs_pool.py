@@ -23,9 +23,9 @@ from anyvirt.api import (
 
 from anyvirt_host.storage.backend import About, Backend, Found, Room, Sight
 from anyvirt_host.storage.bare import Bare
-from anyvirt_host.storage.errand import errand
-from anyvirt_host.storage.faults import done, needing
+from anyvirt_host.storage.faults import done
 from anyvirt_host.storage.ground import ground_of
+from anyvirt_host.storage.pouring import poured
 from anyvirt_host.storage.site import Live
 from anyvirt_host.storage.wish import HIDDEN, bad_name
 
@@ -231,29 +231,10 @@ class ZfsDraft:
             self._pool.tool("zfs", "set", f"volsize={_rounded(wish.capacity or 0)}", self._place)
             self._known()
             return
-        from anyvirt_host.storage.imaging import FROM
-        from anyvirt_host.storage.sealing import objects
-
         yield from self.fill(wish)
         node = f"{self._live.path}/{self._hidden}"
         self._pool.tool("udevadm", "settle", f"--exit-if-exists={node}")
-        target = origin.sealed("raw", {"driver": "host_device", "filename": node})
-        keys = [origin.key] if origin.key else []
-        words = [
-            "convert",
-            "-n",
-            "--target-is-zero",
-            *objects([FROM] if keys else []),
-            "-O",
-            "raw",
-            origin.spec,
-            target,
-        ]
-        with needing("qemu-img"):
-            out = yield from errand(
-                self._pool.run, "qemu-img", *words, keys=keys, total=origin.capacity, about="copying"
-            )
-        done(out, self._name)
+        yield from poured(self._pool.run, origin, {"driver": "host_device", "filename": node}, self._name)
 
     def publish(self) -> None:
         """Give it its name."""
