@@ -209,7 +209,10 @@ class FarBook:
             self._keeper.close()
 
     def _kept(self) -> Shell:
-        if self._keeper is None or not self._keeper.idle():
+        if self._keeper is not None and not self._keeper.idle():  # its line was cut
+            self._keeper.close()
+            self._keeper = None
+        if self._keeper is None:
             self._keeper = self._tools.take()
         return self._keeper
 

@@ -81,7 +81,7 @@ def test_folders_are_closed_to_others_and_no_links(near: Scope, tools: FarRun, t
         scope.folder("file", "below")
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder to another user")
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a folder to another user")
 def test_the_folder_of_another_user_is_refused(near: Scope, tools: FarRun) -> None:
     os.chown(near.state, 12345, -1)
     with pytest.raises(Denied, match="belongs to uid 12345"):

@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import Invalid, NotFound, Ref
 
+from anyvirt_host.storage.content import part_name
 from anyvirt_host.storage.details import Detail, Details
 from anyvirt_host.storage.header import HEAD, looks_like
+from anyvirt_host.storage.wish import HIDDEN
 
 if TYPE_CHECKING:
     from anyvirt_host.storage.backend import Backend, Sight
@@ -90,6 +92,13 @@ class Glance:
         return detail.seeming or ""
 
     @cached_property
+    def uploads(self) -> frozenset[str] | None:
+        """Folders with what came of uploads; None where to ask for each costs no round trip."""
+        if not getattr(self._site.run, "far", False) or len(self.sights) < 2:
+            return None
+        return frozenset(one.name for one in self._backend.names(self.live) if one.name.startswith(HIDDEN))
+
+    @cached_property
     def _heads(self) -> Mapping[str, bytes]:
         """The first bytes of all that are not known to be raw, and not known from before."""
         wanted = [name for name, sight in self.sights.items() if sight.type == "file" and self._unread(name)]
@@ -157,6 +166,12 @@ class Known:
         """
         header = self.header
         return header.size if header else self.sight.physical
+
+    @property
+    def may_have_upload(self) -> bool:
+        """Whether something may be there of an upload to it."""
+        parts = self._glance.uploads
+        return self.sight.type == "file" and (parts is None or part_name(self.name) in parts)
 
     @property
     def seeming(self) -> str:

@@ -117,7 +117,7 @@ class Transfers(Volumes):
     def _described(self, known: Known) -> Answer[Document[Volume]]:
         answer = super()._described(known)
         ref = known.ref
-        kept = self.uploading(ref, known.live, known.sight) if known.sight.type == "file" else None
+        kept = self.uploading(ref, known.live, known.sight) if known.may_have_upload else None
         if kept is None or answer.value is None:
             return answer
         what = "is under way" if kept.held else "was not finished; resume it, or begin another"
