@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from anyvirt.api import Document, NotFound, Pool, Problem, Volume
-from anyvirt_qemu.readiness import pooled
+from anyvirt.api import Document, NotFound, Pool, Problem, Secret, Volume
+from anyvirt_qemu.readiness import pooled, unlocking
 
 ISCSI = """<pool type='{kind}'><name>p</name><source><host name='san'/><device path='iqn.2001-04.com.example:disks'/>
 <auth type='chap' username='me'><secret usage='san'/></auth>
@@ -120,3 +121,17 @@ def test_the_declared_format_and_the_disks_have_to_agree() -> None:
 def test_without_pools_the_definition_stays_as_it_is() -> None:
     document: Document[Any] = Document("<domain type='qemu'><name>one</name><devices/></domain>")
     assert pooled.placed(document.model, None) == (document.model, [], [])
+
+
+def test_a_key_of_ceph_is_given_as_its_bytes_however_it_was_kept() -> None:
+    raw = bytes((1, 0)) + bytes(8) + bytes((16, 0)) + bytes(range(240, 256))
+    text = b64encode(raw).decode()
+
+    def given(use: str, value: str) -> bytes:
+        keeper: Any = SimpleNamespace(find=lambda _use, _text: Secret(value))
+        return unlocking.bytes_of(keeper, use, "name")
+
+    assert given("ceph", text) == given("ceph", f"{text}\n") == raw
+    assert given("ceph", raw.decode("utf-8", "surrogateescape")) == raw
+    assert given("iscsi", text) == text.encode()
+    assert given("ceph", "no key") == b"no key"

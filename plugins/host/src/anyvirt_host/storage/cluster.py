@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import re
+from base64 import b64encode
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -31,6 +32,7 @@ IFS= read -r key
 { cat; printf 'keyring = %s/keyring\\n' "$d"; } >"$d/ceph.conf"
 printf %s "$d"
 """
+_HEAD: Final = 12  # bytes of a key before the key itself: type, time, length
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _LOST: Final = (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ECONNREFUSED)
 
@@ -72,7 +74,11 @@ class Cluster(NamedTuple):
         if self.user:
             if find is None:
                 raise Unsupported("storage", "secrets", hint="the connection has nobody who keeps them")
-            key = find("ceph", self.secret).reveal().strip()
+            value = find("ceph", self.secret).reveal()
+            key = value.strip()
+            raw = value.encode("utf-8", "surrogateescape")
+            if len(raw) > _HEAD and len(raw) == _HEAD + int.from_bytes(raw[_HEAD - 2 : _HEAD], "little"):
+                key = b64encode(raw).decode()  # libvirt's secrets have the bytes that the text stands for
             if not _KEY.fullmatch(key):
                 hint = f"give it what 'ceph auth get-key client.{self.user}' prints"
                 raise Denied(f"the value of the secret {self.secret!r} is no key of ceph", hint=hint)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from anyvirt_qemu.configured import Configured
 
 SERVICES: Final = ("chardev", "nbd", "spice", "vnc")
+KEY_HEAD: Final = 12  # bytes of a key of ceph before the key itself: type, time, length
 USES: Final = {"passphrase": "volume", "ceph": "ceph", "iscsi": "iscsi"}
 
 
@@ -74,7 +76,18 @@ def bytes_of(keeper: Secrets, use: str, text: str) -> bytes:
 
     :raises NotFound: there is none.
     """
-    return keeper.find(use, text).reveal().encode("utf-8", "surrogateescape")
+    value = keeper.find(use, text).reveal().encode("utf-8", "surrogateescape")
+    return _key(value) if use == "ceph" else value
+
+
+def _key(value: bytes) -> bytes:
+    """The bytes of a key of ceph, as QEMU takes them: they may have been kept as the text that ceph prints."""
+    try:
+        found = b64decode(value.strip(), validate=True)
+    except ValueError:
+        return value
+    whole = len(found) > KEY_HEAD and len(found) == KEY_HEAD + int.from_bytes(found[KEY_HEAD - 2 : KEY_HEAD], "little")
+    return found if whole else value
 
 
 def named(domain: Domain) -> Iterator[Named]:
