@@ -45,7 +45,7 @@ def main(words: list[str]) -> int:
             wanted = [word.partition("=")[2] for word in words if word.startswith("--junit-xml=")]
             words = [f"--junit-xml={report}" if word.startswith("--junit-xml=") else word for word in words]
             done = subprocess.run(
-                [python, "-m", "pytest", "-p", "no:cacheprovider", *words],
+                [python, "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={user.pw_dir}/t", *words],
                 cwd=checkout,
                 env=_clean_environment(user, python),
                 user=user.pw_uid,
