@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from anyvirt_host.storage.backend import Sight
     from anyvirt_host.storage.site import Live
 
-FORCE: Final = "see who needs it; force deletes it all the same"
+FORCE: Final = "delete those first, or say force (--force) to delete it all the same"
 
 
 class Deleting(Losing, PoolStates):
@@ -116,7 +116,7 @@ class Deleting(Losing, PoolStates):
     def _unused(self, ref: Ref, live: Live, sight: Sight) -> None:
         users = sorted({loss.user for loss in self._losses(ref, live, sight) if loss.user})
         if users:
-            raise Busy(ref, holder=", ".join(users), purpose="they need it", hint=FORCE)
+            raise Busy(ref, holder=", ".join(users), purpose="what is in it", hint=FORCE)
 
     def _overwrite(self, ref: Ref) -> None:
         """Leave nothing of its content to be read."""
