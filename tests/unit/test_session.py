@@ -504,3 +504,38 @@ def test_what_a_member_gives_as_host_is_what_connect_open_got() -> None:
 def test_not_found_names_what_was_asked_for() -> None:
     with pytest.raises(NotFound, match="nobody"):
         made(Small()).lookup("nobody")
+
+
+def test_a_plug_ins_own_calls_are_neither_wrapped_nor_refused() -> None:
+    seen: list[str] = []
+
+    def around(call: CallInfo, proceed: Callable[[], Any]) -> Any:
+        seen.append(call.hook)
+        return proceed()
+
+    driver = Small()
+    outer = connected(driver, wrappers=(around,), readonly=True)
+    with pytest.raises(Denied):
+        outer.domain_start(ONE)
+    Connection(outer.session.inner()).domain_start(ONE)
+    assert driver.told == [("start", ONE)]
+    assert seen == []
+    outer.domain_list()
+    assert seen == ["domain_list"]
+
+
+def test_many_that_call_a_service_first_all_get_through() -> None:
+    class Driver:
+        """One without hooks of storage."""
+
+    class Pools:
+        """A service with one."""
+
+        @impl
+        def pool_list(self) -> Iterator[Ref]:
+            yield Ref("pool", "1", name="p")
+
+    for _ in range(20):
+        session = connected(Driver(), services=[("storage", Pools())]).session
+        begun = [session.begin("pool_list", {}) for _ in range(8)]
+        assert {one.result() for one in begun} == {(Ref("pool", "1"),)}
