@@ -17,15 +17,11 @@ from anyvirt.api import open as opened
 from anyvirt.client._generated_sync import Pool
 from anyvirt.transport.run import LocalRun, Output
 from anyvirt_host.storage.backend import Backend, backend_of
+from anyvirt_host.storage.fs_pool import QUIET
 from anyvirt_host.storage.site import Live
+from storage_stage import mounted
 
-pytestmark = [
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a file system is mounted"),
-    *(
-        pytest.mark.skipif(shutil.which(tool) is None, reason=f"{tool} is not installed")
-        for tool in ("mkfs.ext4", "findmnt", "blkid")
-    ),
-]
+pytestmark = mounted.MARKS
 SIZE = 32 << 20
 
 
@@ -283,3 +279,14 @@ def test_a_file_system_that_leaves_no_choice_of_copying_on_write_is_not_mounted(
     with pytest.raises(Invalid, match="no choice"):
         pool.start()
     assert not os.path.ismount(target)
+
+
+@pytest.mark.parametrize("kind", sorted(QUIET))
+def test_every_file_system_that_is_said_to_be_made_is_made(backend: Backend, tmp_path: Path, kind: str) -> None:
+    if shutil.which(f"mkfs.{kind}") is None:
+        pytest.skip(f"mkfs.{kind} is not installed")
+    image = mounted.empty(tmp_path / "fs.img", kind if kind in mounted.SIZES else "ext4")
+    model = described("p", image, tmp_path / "target", kind).model
+    backend.build(backend.live(model), model)
+    found = subprocess.check_output(["blkid", "-p", "-o", "value", "-s", "TYPE", str(image)], text=True)
+    assert found.strip() == kind
