@@ -15,7 +15,7 @@ WALL: Final = 1800
 LIMIT: Final = 600
 LIMITS: Final = {"debian": 2400, "storage": 2400}
 # Labs that are too slow, or need too much of a machine, to run each time; ``nox -s lab`` runs them.
-SEPARATE: Final = ("debian", "far_whole", "filesystems", "guest", "inside", "rbd", "storage")
+SEPARATE: Final = ("debian", "far_whole", "filesystems", "guest", "inside", "nbd", "rbd", "storage")
 # What the second QEMU generation is put through: the real-QEMU part of the suite.
 QEMU_SUITE: Final = ("plugins/qemu/tests", "tests/lab/guest", "tests/lab/qemu")
 # Folders that are sections of their own, apart from the one that they lie in: the area whose time they take.
