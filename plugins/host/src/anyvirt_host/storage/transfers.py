@@ -78,7 +78,8 @@ class Transfers(Volumes):
         if sight.type == "dir":
             raise Invalid(f"{ref.key} is a folder, whose bytes are no stream", hint="copy what is in it")
         backend: Backend = self.backend(live)
-        if isinstance(backend, Carrying):
+        far = getattr(self.site.run, "far", False)  # what serves a volume that has no path serves it to its own host
+        if isinstance(backend, Carrying) and not far:
             return backend.carrier(live)
         if not ref.key.startswith("/"):
             raise Unsupported("storage", f"carrying the bytes of volumes of the type {live.type}")
