@@ -202,3 +202,22 @@ def test_a_pool_that_hangs_keeps_no_answer_of_another(
     for dead, well in ((pools[refs[0]], pools[refs[1]]), (sizes[volumes[0]], sizes[volumes[1]])):
         assert isinstance(dead.error, Interrupted)
         assert well.error is None
+
+
+def test_a_start_that_hangs_keeps_no_other_pool_from_starting(
+    storage: Connection, tmp_path: Path, pool_xml: Xml
+) -> None:
+    ended = Event()
+    site = site_of(storage)
+    for name in ("dead", "well"):
+        (tmp_path / name).mkdir()
+    dead, well = (storage.pool_define(pool_xml(name, tmp_path / name)) for name in ("dead", "well"))
+    with connected(Alone(lambda: site, lambda _, run: Stuck(run, ended)), "storage:///session") as slow:
+        with pytest.raises(Interrupted):
+            slow.pool_start(dead.ref, timeout=0.5)
+        slow.pool_start(well.ref, timeout=5.0)
+        slow.pool_stop(well.ref, timeout=5.0)
+        with pytest.raises(Busy):  # its own lock is held by the one that hangs
+            slow.pool_start(dead.ref, timeout=0.5)
+        ended.set()
+    assert not well.info().active
