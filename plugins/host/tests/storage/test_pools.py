@@ -3,6 +3,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event
@@ -221,3 +222,19 @@ def test_a_start_that_hangs_keeps_no_other_pool_from_starting(
             slow.pool_start(dead.ref, timeout=0.5)
         ended.set()
     assert not well.info().active
+
+
+def test_recovery_of_a_pool_that_hangs_keeps_no_other_from_it(
+    storage: Connection, tmp_path: Path, pool_xml: Xml
+) -> None:
+    ended = Event()
+    site = site_of(storage)
+    for name in ("dead", "well"):
+        (tmp_path / name / ".anyvirt-0123456789ab.new").mkdir(parents=True)
+        storage.pool_define(pool_xml(name, tmp_path / name)).start()
+    with connected(Alone(lambda: site, lambda _, run: Stuck(run, ended)), "storage:///session", timeout=2.0) as slow:
+        with suppress(Interrupted):
+            slow.recover()
+        assert not list((tmp_path / "well").iterdir())
+        assert list((tmp_path / "dead").iterdir())
+        ended.set()

@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from typing import Final
 
-from anyvirt.api import Event, JobRecord, NotFound, PoolChange, PoolLifecycle, Ref, VirtError, impl
+from anyvirt.api import (
+    Deadline,
+    Event,
+    JobRecord,
+    NotFound,
+    PoolChange,
+    PoolLifecycle,
+    Ref,
+    fan_out,
+    impl,
+    left,
+    within,
+)
 
 from anyvirt_host.following import following
 from anyvirt_host.storage.deleting import Deleting
@@ -15,6 +27,8 @@ from anyvirt_host.storage.pool_states import REBUILD, PoolStates
 from anyvirt_host.storage.site import Live, pool_ref
 from anyvirt_host.storage.tracing import Tracing
 from anyvirt_host.storage.wiping import Wiping
+
+PATIENCE: Final = 10.0  # seconds that a pool has to answer
 
 
 class Service(Wiping, Deleting, Tracing, PoolStates, PoolKinds):
@@ -27,13 +41,10 @@ class Service(Wiping, Deleting, Tracing, PoolStates, PoolKinds):
     @impl
     def connect_recover(self) -> Sequence[str]:
         said = [*self.unstopped(), *self.unstarted(), *self.unbuilt()]
-        for row in self.site.store.rows("pool"):
-            live = Live.of(row.run, self.site.boot)
-            if live is None:
-                continue
-            with self.site.locks.hold(row.uuid, "recover"), suppress(VirtError):
-                # A pool that is out of reach keeps nobody from recovering the others.
-                said += self.swept(live)
+        pools = [row for row in self.site.store.rows("pool") if Live.of(row.run, self.site.boot)]
+        with within(Deadline(min(PATIENCE, left(PATIENCE) or 0))):  # one that hangs keeps nobody from the others
+            for _, answer in fan_out([pool_ref(row) for row in pools], self._recovered):
+                said += answer.value or []
         return said
 
     @impl
@@ -59,6 +70,11 @@ class Service(Wiping, Deleting, Tracing, PoolStates, PoolKinds):
         if whole:
             return f"volume {name}: it had been made"
         return f"volume {name}: " + ("removed, it was not finished" if removed else "nothing of it was there")
+
+    def _recovered(self, ref: Ref) -> list[str]:
+        with self.site.locks.hold(ref.key, "recover"):
+            live = Live.of(self.site.row(ref).run, self.site.boot)
+            return [] if live is None else self.swept(live)
 
     def _so_now(self) -> Iterator[Event]:
         """How each pool is, told as the event that would have brought it there."""
