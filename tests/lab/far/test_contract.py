@@ -9,7 +9,6 @@ from anyvirt.testing.contract.storage import (
     test_a_taken_pool_name_is_refused,  # noqa: F401
 )
 from anyvirt.testing.contract.transfers import (
-    test_an_upload_whose_process_was_killed_changed_nothing_and_can_go_on,  # noqa: F401
     test_holes_take_no_bytes_on_their_way_and_are_zeros_in_the_end,  # noqa: F401
     volume,  # noqa: F401
 )

@@ -7,12 +7,13 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from anyvirt.api import Connection, FarRun, JobRecord, NotFound, VirtError
+from anyvirt.api import Connection, FarRun, JobRecord, NotFound, Secret, VirtError
 from anyvirt.client._generated_sync import Pool
 
 NAMES = ["-rf", "--", "a b", "it's", '"', "$(id)", "`id`", "\\", "*", "é", "#", "%s"]
@@ -149,6 +150,36 @@ def test_a_cut_upload_keeps_what_came_and_goes_on(storage: Connection, images: P
             found += more
     assert found == data
     assert volume.unfinished() is None
+
+
+def test_a_volume_is_encrypted_with_a_secret_of_that_host_and_no_command_line_has_it(
+    storage: Connection, near: Connection, images: Pool
+) -> None:
+    word, seen, ended = os.urandom(12).hex(), [], threading.Event()
+    made = storage.secret_define(
+        "<secret ephemeral='no' private='no'><usage type='volume'><volume>far</volume></usage></secret>"
+    )
+    uuid = made.ref.uuid
+
+    def watch() -> None:
+        while not ended.is_set():
+            for place in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    seen.extend([line] if word.encode() in (line := place.read_bytes()) else [])
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        storage.secret_set_value(made, Secret(word))
+        xml = f"<target><format type='qcow2'/><encryption format='luks'><secret type='passphrase' uuid='{uuid}'/>"
+        ref = storage.volume_create(images, XML.format("locked", 1 << 20, f"{xml}</encryption></target>")).wait(60)
+    finally:
+        ended.set()
+        watcher.join()
+    assert seen == []
+    assert near.secret_value(made.ref).reveal() == word
+    told = subprocess.check_output(["qemu-img", "info", "--output=json", ref.key])
+    assert json.loads(told)["encrypted"] is True
 
 
 def test_the_command_line_reaches_a_far_host(connection_uri: str, images: Pool) -> None:
