@@ -39,14 +39,15 @@ class Partition:
         """Choose its place, and leave nothing there of what was on the disk before."""
         self._wish = wish
         yield Progress(0, wish.capacity, "B", "making")
-        if not getattr(self._pool.run, "far", False):
-            self._held = _hold(self._live.source)
+        self.inode = self._place().start
+        if getattr(self._pool.run, "far", False):
+            return  # nobody can hold the disk from here: it is emptied while the pool's lock is held
+        self._held = _hold(self._live.source)
         span = self._place()
         self.inode = span.start
         for at in range(span.start, span.end, _PART):
             yield Progress(at - span.start, span.end - span.start, "B", "emptying")
-            words = ["--zeroout", "--force", "--offset", str(at), "--length", str(min(_PART, span.end - at))]
-            self._pool.tool("blkdiscard", *words, self._live.source)
+            self._empty(Span(at, min(span.end, at + _PART)))
 
     def copy(self, wish: Wish, origin: Origin, *, reflink: bool = False) -> Generator[Progress, None, None]:
         """Put the content of another volume into its place.
@@ -72,6 +73,8 @@ class Partition:
         span = self._place()
         if span.start != self.inode:
             raise Busy(self._live.source, holder="another volume", purpose="that place", hint="try again")
+        if self._held < 0:
+            self._empty(span)
         self._made = self._pool.add(self._live, span, self._wish.format)
 
     def drop(self) -> None:
@@ -86,6 +89,10 @@ class Partition:
         if self._held >= 0:
             os.close(self._held)
             self._held = -1
+
+    def _empty(self, span: Span) -> None:
+        words = ["--zeroout", "--force", "--offset", str(span.start), "--length", str(span.end - span.start)]
+        self._pool.tool("blkdiscard", *words, self._live.source)
 
     def _place(self) -> Span:
         assert self._wish is not None
