@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -166,6 +167,7 @@ def test_a_volume_is_encrypted_with_a_secret_of_that_host_and_no_command_line_ha
             for place in Path("/proc").glob("[0-9]*/cmdline"):
                 with suppress(OSError):
                     seen.extend([line] if word.encode() in (line := place.read_bytes()) else [])
+            time.sleep(0.02)
 
     watcher = threading.Thread(target=watch)
     watcher.start()
