@@ -111,6 +111,14 @@ class Bare:
         """Refused: its volumes are removed elsewhere."""
         raise self.cannot("removing a volume", "remove it on the server, then refresh the pool")
 
+    def here(self) -> None:
+        """See that it is this host whose programs are run.
+
+        :raises Unsupported: bytes of volumes that have no path are not carried over ssh.
+        """
+        if getattr(self.run, "far", False):
+            raise self.cannot("carrying the bytes of volumes over ssh, in pools", "open the storage of that host there")
+
     def cannot(self, what: str, hint: str) -> Unsupported:
         """The error for what such a pool has not."""
         return Unsupported("storage", f"{what} of the type {self.kind}", hint=hint)

@@ -133,6 +133,7 @@ class GlusterPool(Bare):
 
     def carrier(self, live: Live) -> NodeCarrier:
         """Carries its bytes."""
+        self.here()
         return NodeCarrier(lambda place: self.protocol(live, self.called(live, place)))
 
     def wipe(self, live: Live, name: str, algorithm: str) -> Generator[Progress, None, None]:

@@ -148,6 +148,7 @@ class IscsiDirectPool(Bare):
 
     def carrier(self, live: Live) -> NodeCarrier:
         """Carries its bytes."""
+        self.here()
         return NodeCarrier(lambda place: self._node(live, self.called(live, place)), lambda: self._password(live))
 
     def wipe(self, live: Live, name: str, algorithm: str) -> Generator[Progress, None, None]:

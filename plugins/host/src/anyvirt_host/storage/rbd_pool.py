@@ -143,6 +143,7 @@ class RbdPool(Bare):
 
     def carrier(self, live: Live) -> NodeCarrier:
         """Carries its bytes."""
+        self.here()
         return NodeCarrier(lambda place: self.protocol(live, self.called(live, place)), guard=Snapshots(live, self.run))
 
     def in_use(self, live: Live, name: str) -> bool:

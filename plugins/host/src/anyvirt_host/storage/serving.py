@@ -42,7 +42,7 @@ while [ -e "$1/pid" ] && [ $n -lt 160 ]; do  # it removes that with its last bre
     n=$((n + 1))
 done
 [ $n -lt 160 ] || kill -9 "$p"
-umount -q "$1/image" 2>/dev/null
+umount -q -l "$1/image" 2>/dev/null || fusermount3 -q -u -z "$1/image" 2>/dev/null
 rm -f "$1/pid" "$1/image"
 rmdir "$1"
 echo ended
