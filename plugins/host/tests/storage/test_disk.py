@@ -119,6 +119,7 @@ def test_a_pool_tells_what_is_free_on_the_disk(storage: Connection, pool: Handle
     assert info.capacity == DISK
     assert info.available == sum((end or 0) - (start or 0) for start, end in free)
     assert ((free[1][1] or 0) == DISK) is (label == "dos")
+    storage.pool_define(pool.config().text)  # what is told is taken again
 
 
 def test_a_partition_that_fits_nowhere_is_refused_before_anything_changed(

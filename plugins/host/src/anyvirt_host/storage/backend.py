@@ -31,7 +31,7 @@ KINDS: Final = {
     "zfs": "zfs_pool",
     "vstorage": "vstorage_pool",
 }
-SHARED: Final = ("disk", "iscsi", "scsi")  # kinds whose target path has volumes of other pools, too
+SHARED: Final = ("disk", "iscsi", "scsi", "rbd")  # kinds whose target path has volumes of other pools, too
 ASKING: Final = ("rbd", "iscsi", "iscsi-direct", "netfs")  # kinds whose servers ask who one is
 
 

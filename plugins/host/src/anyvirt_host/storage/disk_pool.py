@@ -89,8 +89,8 @@ class DiskPool(Bare):
             text = "a pool of the type disk needs one device by its absolute path"
             hint = "such as <source><device path='/dev/sdb'/></source>"
             problems.append(Problem("config.missing", "/source/device", None, text, hint))
-        for device in devices:
-            meaningless(device, "free_extents")
+        for extent in (extent for device in devices for extent in device.free_extents):
+            meaningless(extent, "start", "end")
         label = str(asked.source.format or "") if asked.source else ""
         if reason := _REFUSED.get(label):
             hint = f"use {' or '.join(LABELS)}: {reason}"
