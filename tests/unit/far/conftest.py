@@ -11,7 +11,7 @@ import pytest
 from anyvirt.transport.far import FarRun
 from anyvirt.transport.shell import Begin, Shell
 
-RELAY = 'cat | setsid sh -c "$0" | cat'
+RELAY = 'cat | { setsid sh -c "$0"; sleep 0.1; kill 0; } | cat'
 
 
 class Line:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -110,6 +111,33 @@ def _group_of(pid: int) -> list[str]:
     """Processes whose session began with that process, or with its parent."""
     found = subprocess.run(["ps", "-eo", "pid,sid,args"], capture_output=True, text=True, check=True).stdout
     return [line for line in found.splitlines() if "sleep 60" in line and str(pid) in line.split()[:2]]
+
+
+TOOLS = ("cat", "date", "env", "head", "sed", "setsid", "sh", "stat")
+
+
+def test_a_host_without_the_tools_of_locks_is_unsupported_by_name(begin: Begin, tmp_path: Path) -> None:
+    for tool in TOOLS:
+        (tmp_path / tool).symlink_to(shutil.which(tool) or "")
+    with pytest.raises(Unsupported, match="without flock") as caught:
+        Shell(lambda command: begin(f"PATH={tmp_path}; export PATH; {command}"), "far")
+    assert "util-linux" in caught.value.hint
+
+
+def test_what_the_start_up_files_of_a_user_say_disturbs_nothing(begin: Begin) -> None:
+    shell = Shell(lambda command: begin(f"echo welcome; echo to >&2; printf x; {command}"), "far")
+    try:
+        assert ProcessId.from_json(shell.identity).alive()
+        assert shell("echo", "fine").text == "fine\n"
+    finally:
+        shell.close()
+
+
+def test_what_is_no_shell_ends_with_its_own_words(begin: Begin) -> None:
+    with pytest.raises(Interrupted) as caught:
+        Shell(lambda command: begin("echo no shell here >&2; exit 1"), "far")
+    assert caught.value.reason == "lost"
+    assert "no shell here" in caught.value.details["stderr"]
 
 
 def test_a_lock_is_the_one_that_flock_takes_and_says_who_has_it(shell: Shell, tmp_path: Path) -> None:

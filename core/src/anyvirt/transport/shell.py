@@ -16,7 +16,7 @@ from typing import Final
 
 from anyvirt import deadline
 from anyvirt.auth import Secret
-from anyvirt.errors import Busy, Denied, Failed, Interrupted, Invalid
+from anyvirt.errors import Busy, Denied, Failed, Interrupted, Invalid, Unsupported
 from anyvirt.transport.run import CAP, TAIL, Output, as_bytes, check_argv, no_such_program, revealed, secrets_of
 from anyvirt.transport.ssh import quoted
 
@@ -38,8 +38,11 @@ N='
 '
 mark=$1; T=$2; child=
 said() { printf '\n%s %s\n' "$mark" "$1"; printf '\n%s\n' "$mark" >&2; }
+missing=
+for tool in cat date env flock head sed setsid stat; do command -v "$tool" >/dev/null || missing="$missing $tool"; done
+[ -z "$missing" ] || { printf '\nmissing%s' "$missing"; said 0; exit; }
 set -- $(sed 's/^.*) //' /proc/$$/stat)
-printf '%s %s %s %s' "$$" "${20}" "$(cat /proc/sys/kernel/random/boot_id)" "$(stat -Lc %i /proc/self/ns/pid)"
+printf '\n%s %s %s %s' "$$" "${20}" "$(cat /proc/sys/kernel/random/boot_id)" "$(stat -Lc %i /proc/self/ns/pid)"
 said 0
 while IFS=' ' read -r kind mark size && IFS= read -r line; do
   [ -z "$child" ] || { wait "$child"; child=; }
@@ -62,6 +65,7 @@ class Shell:
     :param begin: starts a far command line with pipes; a POSIX shell has to read it.
     :param host: for messages.
     :raises Interrupted: (``lost``) it ended at once.
+    :raises Unsupported: it lacks what it needs; the hint names the packages.
     """
 
     def __init__(self, begin: Begin, host: str, *, cap: int = CAP) -> None:
@@ -72,10 +76,14 @@ class Shell:
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe
             os.set_blocking(pipe.fileno(), False)
-        pid, start, boot, namespace = self._talk(b"", mark, "sh").text.split()
-        #: which process it is there, as ``ProcessId`` has it
-        self.identity: dict[str, int | str] = {"pid": int(pid), "start": int(start), "boot": boot}
-        self.identity["pidns"] = int(namespace)
+        try:
+            # Whatever the user's start-up files have to say stands before it.
+            said = self._talk(b"", mark, "sh").text.rpartition("\n")[2].split()
+            #: which process it is there, as ``ProcessId`` has it
+            self.identity = _identity(said, host)
+        except BaseException:
+            self.close()
+            raise
 
     def __call__(
         self,
@@ -176,28 +184,27 @@ class Shell:
         with self._turn:
             if self._process.returncode is not None:
                 raise self._lost(b"")
+            exchange = _Exchange(self._process, given, mark, self._cap)
             try:
                 with deadline.breaks(self._kill, what=tool):
-                    out = _Exchange(self._process, given, mark, self._cap).output(tool)
+                    out = exchange.output(tool)
             except BaseException:
                 self._kill()  # nobody knows how far it got
                 raise
             if out is None:
-                raise self._ended(tool)
+                raise self._ended(tool, exchange.errors)
         for secret in secrets:
             out = Output(out.code, out.out, out.err.replace(secret, b"***"), out.cut, out.tool)
         return out
 
-    def _ended(self, tool: str) -> Interrupted:
+    def _ended(self, tool: str, said: bytes) -> Interrupted:
         self._kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE)
         deadline.current().check(tool)
         assert self._process.stderr
-        try:
-            said = self._process.stderr.read() or b""
-        except OSError:
-            said = b""
+        with suppress(OSError):
+            said += self._process.stderr.read() or b""
         return self._lost(said)
 
     def _lost(self, said: bytes) -> Interrupted:
@@ -228,6 +235,11 @@ class _Exchange:
         word = re.escape(mark.encode())
         self._marks = {self._fds[0]: re.compile(rb"\n%s (\d+)\n" % word), self._fds[1]: re.compile(rb"\n%s\n" % word)}
         self._codes: dict[int, int] = {}
+
+    @property
+    def errors(self) -> bytes:
+        """What came on standard error so far."""
+        return bytes(self._kept[self._fds[1]])
 
     def output(self, tool: str) -> Output | None:
         """What came; None where the shell ended before."""
@@ -284,6 +296,19 @@ class _Exchange:
             del kept[len(kept) - (len(tail) - found.start()) :]
         self._codes[fd] = int(found[1]) if found.groups() else 0
         return False
+
+
+def _identity(said: list[str], host: str) -> dict[str, int | str]:
+    if said[:1] == ["missing"]:
+        hint = "install util-linux (flock, setsid), coreutils and sed there"
+        raise Unsupported(host, f"a shell without {', '.join(said[1:])}", hint=hint)
+    try:
+        pid, start, boot, namespace = said
+        return {"pid": int(pid), "start": int(start), "boot": boot, "pidns": int(namespace)}
+    except ValueError:
+        raise Unsupported(
+            host, "a shell that cannot tell which process it is", hint="it takes Linux with /proc"
+        ) from None
 
 
 def _mark() -> str:
