@@ -140,6 +140,17 @@ def test_what_is_no_shell_ends_with_its_own_words(begin: Begin) -> None:
     assert "no shell here" in caught.value.details["stderr"]
 
 
+def test_a_line_that_is_cut_tells_no_secret(shell: Shell, cut: Callable[[], None], tmp_path: Path) -> None:
+    ring = tmp_path / "ring"
+    cutter = threading.Thread(target=lambda: cut() if soon(ring.exists) else None)
+    cutter.start()
+    with pytest.raises(Interrupted) as caught:
+        shell("sh", "-c", 'cat >&2; touch "$1"; exec sleep 60', "sh", str(ring), input=Secret("hunter2"))
+    cutter.join()
+    assert "***" in caught.value.details["stderr"]
+    assert "hunter2" not in caught.value.details["stderr"]
+
+
 def test_a_lock_is_the_one_that_flock_takes_and_says_who_has_it(shell: Shell, tmp_path: Path) -> None:
     lock = tmp_path / "a $(lock)\n"
     fd = shell.hold(str(lock), "a purpose", 1)

@@ -192,12 +192,12 @@ class Shell:
                 self._kill()  # nobody knows how far it got
                 raise
             if out is None:
-                raise self._ended(tool, exchange.errors)
+                raise self._ended(tool, exchange.errors, secrets)
         for secret in secrets:
             out = Output(out.code, out.out, out.err.replace(secret, b"***"), out.cut, out.tool)
         return out
 
-    def _ended(self, tool: str, said: bytes) -> Interrupted:
+    def _ended(self, tool: str, said: bytes, secrets: tuple[bytes, ...]) -> Interrupted:
         self._kill()
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_GRACE)
@@ -205,6 +205,8 @@ class Shell:
         assert self._process.stderr
         with suppress(OSError):
             said += self._process.stderr.read() or b""
+        for secret in secrets:
+            said = said.replace(secret, b"***")
         return self._lost(said)
 
     def _lost(self, said: bytes) -> Interrupted:
