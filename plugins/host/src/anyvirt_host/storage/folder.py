@@ -14,6 +14,7 @@ from anyvirt_host.storage.errand import halt
 from anyvirt_host.storage.faults import done
 from anyvirt_host.storage.ground import Berth, Entry, Ground, ground_of
 from anyvirt_host.storage.imaging import Image, lengthen, set_aside
+from anyvirt_host.storage.pinned import FILE, pinned
 from anyvirt_host.storage.wish import FOLDERS, HIDDEN, bad_name
 
 if TYPE_CHECKING:
@@ -102,7 +103,7 @@ class Folder:
         path = f"{self.path}/{name}"
         lengthen(self._run, path, size)
         with suppress(VirtError):  # what the file system cannot free it frees with the file
-            self._run("fallocate", "-p", "-o", str(size), "-l", str(_BEYOND), path)
+            pinned(self._run, path, "fallocate", "-p", "-o", str(size), "-l", str(_BEYOND), FILE)
 
     def blank(self, name: str, mark: str, wish: Wish) -> Generator[Progress, None, None]:
         """Put an empty image into a file that is there."""
@@ -110,7 +111,7 @@ class Folder:
         draft = self.draft(name, mark)
         try:
             yield from draft.fill(wish)
-            done(self._run("cp", "--sparse=always", "--", draft.path, path), path)
+            done(pinned(self._run, path, "cp", "--sparse=always", "--", draft.path, FILE), path)
             done(self._run("sync", "--", path), path)
         finally:
             draft.drop()

@@ -9,6 +9,7 @@ from anyvirt.api import Busy, Failed, Invalid, Problem, Progress, Run, Secret, U
 
 from anyvirt_host.storage.errand import errand
 from anyvirt_host.storage.faults import done, needing
+from anyvirt_host.storage.pinned import FILE, pinned
 from anyvirt_host.storage.sealing import objects
 
 if TYPE_CHECKING:
@@ -143,7 +144,7 @@ def lengthen(run: Run, path: str, size: int) -> None:
     :raises Invalid: no file can be so long there.
     """
     with needing("truncate"):
-        out = run("truncate", "-c", "-s", str(size), path)
+        out = pinned(run, path, "truncate", "-c", "-s", str(size), FILE)
     if out.code and b"File too large" in out.err:
         text = f"{size} bytes are more than a file can have there"
         raise Invalid([Problem("config.range", "/capacity", None, text, "choose a smaller size")])
@@ -158,11 +159,11 @@ def set_aside(run: Run, path: str, start: int, end: int, *, beyond: bool = False
     step = max(_PART, -(-(end - start) // _PARTS))
     for at in range(start, end, step):
         yield Progress(at - start, end - start, "B", "allocating")
-        words = ["-o", str(at), "-l", str(min(step, end - at)), path]
+        words = ["-o", str(at), "-l", str(min(step, end - at)), FILE]
         with needing("fallocate"):
-            out = run("fallocate", *(["-n"] if beyond else []), *words)
+            out = pinned(run, path, "fallocate", *(["-n"] if beyond else []), *words)
             if out.code and b"not supported" in out.err:  # then zeros are written, and it grows with them
-                out = run("fallocate", "--posix", *words)
+                out = pinned(run, path, "fallocate", "--posix", *words)
         done(out, path)
 
 

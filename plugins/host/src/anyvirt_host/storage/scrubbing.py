@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from anyvirt.api import Failed, Invalid, Progress, Run, Unsupported
 
 from anyvirt_host.storage.faults import done, needing
+from anyvirt_host.storage.pinned import FILE, pinned
 
 if TYPE_CHECKING:
     from anyvirt_host.storage.backend import Sight
@@ -139,7 +140,7 @@ def _trim(run: Run, path: str, sight: Sight) -> None:
             out = run("blkdiscard", "--", path)
     else:
         with needing("fallocate"):
-            out = run("fallocate", "-p", "-o", "0", "-l", str(max(sight.physical, 1)), path)
+            out = pinned(run, path, "fallocate", "-p", "-o", "0", "-l", str(max(sight.physical, 1)), FILE)
     if out.code and b"not supported" in out.err:
         raise Unsupported("what it is on", f"trimming {path!r}", hint="choose another algorithm")
     done(out, path)
