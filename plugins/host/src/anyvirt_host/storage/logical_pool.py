@@ -309,7 +309,7 @@ class LogicalPool(Bare):
         if sectors(size) != found.size:
             self.lvm.do(*tool, *words, about=words[-1])
 
-    def settle(self, live: Live, name: str, size: int) -> None:  # noqa: ARG002
+    def settle(self, live: Live, name: str, size: int) -> None:
         """Nothing: LVM takes what it needs in one step."""
 
     def find(self, live: Live, name: str) -> Lv | None:
