@@ -91,11 +91,12 @@ def test_a_cluster_that_wants_a_key_gets_it_and_nobody_else_sees_it(connection: 
         assert not any(guarded.key.encode() in argv for argv in argvs)
     assert got(volume, 12) == b"behind a key"
     assert guarded.key not in pool.config().text
-    folders = [path for path in Path("/run").glob("anyvirt-rbd.*") if (path / "keyring").exists()]
-    assert any(guarded.key in (path / "keyring").read_text() for path in folders)
+    kept_in = [path for path in Path("/run").glob("anyvirt-rbd.*/keyring") if guarded.key in path.read_text()]
+    assert len(kept_in) == 1
+    assert (kept_in[0].stat().st_mode & 0o777, kept_in[0].parent.stat().st_mode & 0o777) == (0o600, 0o700)
     volume.delete()
     pool.stop()
-    assert not any(path.exists() for path in folders)
+    assert not kept_in[0].parent.exists()
 
 
 def test_an_image_that_a_copy_shares_its_blocks_with_stays(connection: Connection, pool: Pool) -> None:

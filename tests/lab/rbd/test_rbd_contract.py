@@ -33,6 +33,8 @@ def cannot() -> Mapping[str, str]:
         "volume_resize.allocate": "a cluster takes the space of an image when it is written",
         "volume_upload.resume": KEPT,
         "volume_unfinished": KEPT,
+        "volume_delete.trash": "a pool of a cluster keeps nothing that was deleted",
+        "volume_restore": "a pool of a cluster keeps nothing that was deleted",
         "pool_build": "a pool of a cluster is made by who runs the cluster",
         "pool_delete": "a pool of a cluster is removed by who runs the cluster",
     }
