@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from anyvirt.api import (
     Busy,
     Cancelled,
     Connection,
+    Deadline,
     Exists,
     Failed,
     Invalid,
@@ -23,6 +25,7 @@ from anyvirt.api import (
     Output,
     Unsupported,
     WrongState,
+    within,
 )
 from anyvirt.api import Pool as Model
 from anyvirt.client._generated_sync import Pool
@@ -31,7 +34,7 @@ from anyvirt_host.storage.backend import Backend, backend_of
 from anyvirt_host.storage.folder_pool import FolderPool
 from anyvirt_host.storage.lengthy import lengthy
 from anyvirt_host.storage.service import Alone
-from anyvirt_host.storage.site import Live, Site
+from anyvirt_host.storage.site import STARTING, Live, Site, digest
 
 Xml = Callable[[str, Path], str]
 Service = Callable[..., Connection]
@@ -371,3 +374,27 @@ def test_a_cancelled_build_is_broken(storage: Connection, served: Service, tmp_p
         with pytest.raises(Cancelled):
             job.wait(20)
     assert any("cut short" in note for note in pool.config().notes)
+
+
+def test_recovery_waits_for_no_place_that_a_starter_has(storage: Connection, place: Path, pool_xml: Xml) -> None:
+    pool, site = storage.pool_define(pool_xml("p", place)), site_of(storage)
+    uuid, held, enough = pool.ref.key, threading.Event(), threading.Event()
+    site.store.set_blob("pool", uuid, STARTING, f"0 {Live('dir', str(place), boot=site.boot).text}".encode())
+
+    def start() -> None:
+        with site.locks.hold(f"storage-{digest(str(place))}", "start"):
+            held.set()
+            enough.wait(20)
+
+    starter = threading.Thread(target=start)
+    starter.start()
+    try:
+        assert held.wait(10)
+        with within(Deadline(5)):
+            assert storage.session.driver.plugin.connect_recover() == []
+        assert site.store.blob("pool", uuid, STARTING) is not None
+    finally:
+        enough.set()
+        starter.join()
+    assert storage.session.driver.plugin.connect_recover() == ["pool p: its start was cut short, it was let go of"]
+    assert site.store.blob("pool", uuid, STARTING) is None

@@ -163,7 +163,8 @@ class PoolStates(Pools):
                 rows = self.site.store.get_many("pool", [uuid])
                 if live is not None and not any(Live.of(row.run, self.site.boot) for row in rows):
                     name = rows[0].name if rows else "that was not to be kept"
-                    with suppress(Busy), self._placed(live, "recover"):
+                    # starters take the place first: whoever waits for it with the pool's lock, waits for one that waits
+                    with self._placed(live, "recover", wait=0), suppress(Busy):
                         self._alone(uuid, live)
                         self.backend(live).stop(live)
                         yield f"pool {name}: its start was cut short, it was let go of"
@@ -239,11 +240,11 @@ class PoolStates(Pools):
             yield row, kept
 
     @contextmanager
-    def _placed(self, live: Live, operation: str) -> Iterator[None]:
+    def _placed(self, live: Live, operation: str, wait: float | None = None) -> Iterator[None]:
         places = {live.source} if live.type in SHARED else {live.path, live.source}
         with ExitStack() as held:
             for place in sorted(places - {""}):  # always in this order: two that want both never wait for each other
-                held.enter_context(self.site.locks.hold(f"storage-{digest(place)}", operation))
+                held.enter_context(self.site.locks.hold(f"storage-{digest(place)}", operation, wait=wait))
             yield
 
     def _read(self, config: Document[Pool]) -> tuple[Document[Pool], Kept]:
