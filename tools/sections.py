@@ -13,7 +13,7 @@ BUDGETS: Final = {"foundation": 360, "house": 120, "models": 120, "qemu-devices"
 WALL: Final = 1800
 # A section that takes longer than this hangs. The Debian lab installs two machines from the network.
 LIMIT: Final = 600
-LIMITS: Final = {"debian": 2400, "storage": 3600}
+LIMITS: Final = {"debian": 2400, "rbd": 1200, "storage": 3600}
 # Labs that are too slow, or need too much of a machine, to run each time; ``nox -s lab`` runs them.
 SEPARATE: Final = ("debian", "far_whole", "filesystems", "guest", "inside", "nbd", "rbd", "storage")
 # What the second QEMU generation is put through: the real-QEMU part of the suite.

@@ -82,7 +82,8 @@ def table(device: Path) -> list[tuple[str, int, int]]:
 
 def nodes(device: Path) -> dict[str, int]:
     out = subprocess.check_output(["lsblk", "--json", "--list", "--bytes", "--output", "KNAME,SIZE", str(device)])
-    return {row["kname"]: row["size"] for row in json.loads(out)["blockdevices"][1:]}
+    rows = sorted((row["kname"], row["size"]) for row in json.loads(out)["blockdevices"][1:])
+    return dict(rows)
 
 
 def test_a_partition_is_made_with_its_node_and_removed_with_it(storage: Connection, pool: Handle, device: Path) -> None:
