@@ -1,0 +1,1 @@
+"""VMware ESXi and vCenter; so far the format of their definitions."""

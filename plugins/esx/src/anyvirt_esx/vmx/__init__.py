@@ -1,0 +1,1 @@
+"""Text of VMX files, and what it means."""
