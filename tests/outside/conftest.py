@@ -37,6 +37,9 @@ FIGURES: Final = {
     "argv-lines": "plans (QEMU on x86) whose command line comes back word by word",
     "volume-lines": "recorded lines for new volumes that mean the same as ours, with the same image by qemu-img info",
     "pool-lines": "recorded lines for starting pools that mean the same as ours",
+    "vmx-read": "recorded configurations of VMware's machines that are read as recorded",
+    "vmx-written": "recorded definitions of VMware's machines that are written as recorded",
+    "vmx-again": "recorded configurations of VMware's machines that come back from what is written",
     "schema-rng": "documents that our RELAX NG takes",
     "schema-json": "documents that our JSON Schema takes",
 }
