@@ -73,3 +73,25 @@ def test_nothing_behind_a_link_is_changed(place: Path, elsewhere: Path, change: 
     assert elsewhere.read_bytes() == CONTENT
     assert elsewhere.stat().st_blocks == blocks
     assert os.listdir(place) == ["disk"]
+
+
+@pytest.mark.skipif(shutil.which("qemu-img") is None, reason="qemu-img is not installed")
+@pytest.mark.parametrize("kind", ["raw", "qcow2"])
+def test_tools_fill_the_draft_that_was_begun_whatever_takes_its_place(
+    place: Path, elsewhere: Path, tmp_path: Path, kind: str
+) -> None:
+    trap = tmp_path / "trap"
+    trap.mkdir()
+    for name in ("image", "pid", "told"):
+        (trap / name).symlink_to(elsewhere)
+    folder = Folder(str(place), LocalRun())
+    draft = folder.draft("disk", "f00d")
+    (hidden,) = place.iterdir()
+    hidden.rename(tmp_path / "away")
+    hidden.symlink_to(trap)
+    try:
+        assert len(list(draft.fill(Wish("disk", kind, 1 << 20, 0)))) > 1
+    finally:
+        draft.close()
+    assert elsewhere.read_bytes() == CONTENT
+    assert (tmp_path / "away" / "image").stat().st_size > 0

@@ -119,7 +119,8 @@ class Folder:
 
     def draft(self, name: str, mark: str) -> FileDraft:
         """Begin a volume."""
-        return FileDraft(name, self._ground.berth(self.path, f"{HIDDEN}{mark}{END}"), self._ground)
+        berth = self._ground.berth(self.path, f"{HIDDEN}{mark}{END}")
+        return FileDraft(name, berth, self._ground, f"{self.path}/{name}")
 
     def drafts(self) -> Iterator[tuple[str, bool]]:
         """The marks of volumes that are being made, and whether somebody still is at it."""
@@ -163,8 +164,9 @@ class Folder:
 class FileDraft:
     """A file in a hidden folder, which is held, so that others see that somebody is at it."""
 
-    def __init__(self, name: str, berth: Berth, ground: Ground) -> None:
+    def __init__(self, name: str, berth: Berth, ground: Ground, about: str) -> None:
         self._name, self._berth, self._ground, self._run = name, berth, ground, berth.run
+        self._about = about
         self.path, self.inode, self.generation = berth.path, berth.inode, berth.generation
         self._wish: Wish | None = None
 
@@ -195,7 +197,7 @@ class FileDraft:
         if wish.format in FOLDERS:
             self._berth.become_folder()
             self.inode, self.generation = self._berth.inode, self._berth.generation
-        return Image(self.path, self.path.rpartition("/")[0], self._run)
+        return Image(self.path, self.path.rpartition("/")[0], self._run, self._about)
 
     def _filled(self, wish: Wish, steps: Generator[Progress, None, None]) -> Generator[Progress, None, None]:
         self._wish = wish

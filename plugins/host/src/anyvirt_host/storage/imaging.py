@@ -34,10 +34,11 @@ class Image:
 
     :ivar path: of the file, which is there and empty.
     :ivar place: a hidden folder that is ours, where tools leave word.
+    :ivar about: what people know it by.
     """
 
-    def __init__(self, path: str, place: str, run: Run) -> None:
-        self.path, self.place, self._run = path, place, run
+    def __init__(self, path: str, place: str, run: Run, about: str = "") -> None:
+        self.path, self.place, self._run, self.about = path, place, run, about or path
 
     def make(self, wish: Wish) -> Generator[Progress, None, None]:
         """Make it an empty image."""
@@ -85,7 +86,7 @@ class Image:
             if self._run("test", "-e", _SELINUX).code:
                 hint = "remove <label>, or leave it to the host's own rules"
                 raise Unsupported("this host", f"the label {wish.label!r}: SELinux is not on there", hint=hint)
-            done(self._run("chcon", "--", wish.label, self.path), self.path)
+            done(self._run("chcon", "--", wish.label, self.path), self.about)
         if wish.nocow:
             self._run("chattr", "+C", self.path)  # what has no copy on write has nothing to turn off
 
@@ -102,25 +103,25 @@ class Image:
         if out.code and any(word in out.err.lower() for word in _NO_CLONE):
             what = f"sharing blocks between {origin.path!r} and a file in the new volume's folder"
             raise Unsupported("this file system", what, hint="leave reflink out")
-        done(out, self.path)
+        done(out, self.about)
         size = wish.capacity or 0
         if size > origin.capacity and wish.format == "raw":
-            lengthen(self._run, self.path, size)
+            lengthen(self._run, self.path, size, self.about)
         elif size > origin.capacity:
             yield from self._tool("qemu-img", "resize", "-q", "-f", wish.format, self.path, str(size))
         yield Progress(origin.capacity, origin.capacity, "B", "copying")
 
     def _raw(self, wish: Wish) -> Generator[Progress, None, None]:
         size, aside = wish.capacity or 0, wish.allocation
-        lengthen(self._run, self.path, size)
-        yield from set_aside(self._run, self.path, 0, aside)
+        lengthen(self._run, self.path, size, self.about)
+        yield from set_aside(self._run, self.path, 0, aside, about=self.about)
 
     def _tool(
         self, *argv: str, keys: list[Secret] | None = None, total: int | None = None, about: str = "making"
     ) -> Generator[Progress, None, None]:
         with needing(argv[0]):
             out = yield from errand(self._run, *argv, keys=keys or (), folder=self.place, total=total, about=about)
-        done(out, self.path)
+        done(out, self.about)
 
     def _sealed(self, wish: Wish, key: Secret, size: list[str]) -> Generator[Progress, None, None]:
         """An encrypted image; tried again where QEMU was mistaken about its speed, and then removed the file."""
@@ -138,7 +139,7 @@ class Image:
         self._run("rm", "-f", kept)
 
 
-def lengthen(run: Run, path: str, size: int) -> None:
+def lengthen(run: Run, path: str, size: int, about: str = "") -> None:
     """Give a file that length, at once: the rest of it goes, or is a hole.
 
     :raises Invalid: no file can be so long there.
@@ -148,10 +149,12 @@ def lengthen(run: Run, path: str, size: int) -> None:
     if out.code and b"File too large" in out.err:
         text = f"{size} bytes are more than a file can have there"
         raise Invalid([Problem("config.range", "/capacity", None, text, "choose a smaller size")])
-    done(out, path)
+    done(out, about or path)
 
 
-def set_aside(run: Run, path: str, start: int, end: int, *, beyond: bool = False) -> Generator[Progress, None, None]:
+def set_aside(
+    run: Run, path: str, start: int, end: int, *, beyond: bool = False, about: str = ""
+) -> Generator[Progress, None, None]:
     """Take the space of a part of a file, bit by bit.
 
     :param beyond: the file keeps its length, where its file system can do that.
@@ -164,7 +167,7 @@ def set_aside(run: Run, path: str, start: int, end: int, *, beyond: bool = False
             out = pinned(run, path, "fallocate", *(["-n"] if beyond else []), *words)
             if out.code and b"not supported" in out.err:  # then zeros are written, and it grows with them
                 out = pinned(run, path, "fallocate", "--posix", *words)
-        done(out, path)
+        done(out, about or path)
 
 
 def create_words(wish: Wish) -> list[str]:

@@ -149,7 +149,6 @@ class LocalBerth:
     def __init__(self, folder: str, hidden: str, dirfd: int, run: Run) -> None:
         self._folder, self.run = folder, run
         self._place = f"{folder}/{hidden}"
-        self.path = f"{self._place}/{IMAGE}"
         self._fd = self._held = -1
         with named(self._place):
             os.mkdir(hidden, 0o700, dir_fd=dirfd)
@@ -162,6 +161,8 @@ class LocalBerth:
                 _clear(self._place)
                 self.close()
                 raise
+        # by the descriptor: who owns the pool's folder may put another in this one's place, and tools follow links
+        self.path = f"/proc/{os.getpid()}/fd/{self._held}/{IMAGE}"
         self.inode = os.fstat(self._fd).st_ino
         self.generation = _generation(self._fd)
 
@@ -169,7 +170,7 @@ class LocalBerth:
         """A folder in the file's place."""
         os.close(self._fd)
         self._fd = -1
-        with named(self.path):
+        with named(self._place):
             os.unlink(IMAGE, dir_fd=self._held)
             os.mkdir(IMAGE, 0o700, dir_fd=self._held)
             self._fd = os.open(IMAGE, _FOLDER | os.O_NOFOLLOW, dir_fd=self._held)
@@ -178,14 +179,14 @@ class LocalBerth:
 
     def sync(self) -> None:
         """Put the content on the disk."""
-        with named(self.path):
-            if os.lstat(self.path).st_ino != self.inode:
-                raise Busy(self.path, hint="somebody replaced it while it was being made")
+        with named(self._place):
+            if os.stat(IMAGE, dir_fd=self._held, follow_symlinks=False).st_ino != self.inode:
+                raise Busy(self._place, hint="somebody replaced it while it was being made")
             os.fsync(self._fd)
 
     def publish(self, name: str, mode: int, owner: tuple[int, int]) -> None:
         """Give it its name."""
-        with named(self.path):
+        with named(self._place):
             os.fchmod(self._fd, mode)
             if owner != (-1, -1):
                 os.fchown(self._fd, *owner)
