@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 CONF: Final = "ceph.conf"
 # Seconds after which an answer is an error, where the pool's own options say nothing else.
-_PATIENCE: Final = 30
+_PATIENCE: Final = 20
 # A folder that nobody else may look into; what is fed has the key first, so that it is a word of no program.
 _KEEP: Final = """set -e
 umask 077
