@@ -123,7 +123,8 @@ class Served:
         if "not found" in last or "'fuse'" in last:
             hint = "install qemu-system-common (Debian, Ubuntu) or qemu-img (Fedora)"
             return Unsupported("this host", f"serving {self._about} as a file ({last})", hint=hint)
-        return Failed(f"QEMU does not open {self._about}: {last}", native={"stderr": said})
+        hint = "install fuse3, and see whether this user may use /dev/fuse" if "FUSE" in last else ""
+        return Failed(f"QEMU does not open {self._about}: {last}", native={"stderr": said}, hint=hint)
 
 
 class Guard(Protocol):
