@@ -44,9 +44,11 @@ def plain(x: Domain) -> Domain:
     return x.replace(uuid=None) if x.uuid == NIL else x
 
 
-def settings(data: bytes) -> dict[str, str | None]:
+def settings(data: bytes) -> dict[str, str]:
+    """Every setting that has a value, by key in lower case."""
     v = settings_of(data)
-    return {key.lower(): v.given(key) for key in v.left(NOTHING)}
+    found = {key.lower(): v.text(key) for key in v.left(NOTHING)}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def pairs(folder: Path, ending: str) -> Iterator[tuple[Path, Path]]:

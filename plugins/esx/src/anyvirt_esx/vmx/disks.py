@@ -21,7 +21,15 @@ ADAPTER: Final = 7
 AUTO: Final = "auto detect"
 EMPTY: Final = "emptybackingstring"
 CDROMS: Final = ("cdrom-image", "atapi-cdrom", "cdrom-raw")
-HARD: Final = {"scsi-harddisk", "ata-harddisk", "disk", "harddisk", "plaindisk", "rdm"}
+HARD: Final = {
+    "scsi-harddisk",
+    "ata-harddisk",
+    "disk",
+    "harddisk",
+    "plaindisk",
+    "scsi-nonpassthru-rdm",
+    "scsi-passthru-rdm",
+}
 
 
 @dataclass(frozen=True, slots=True)

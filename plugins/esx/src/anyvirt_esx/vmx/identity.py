@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from anyvirt.api import FirmwareFeature, OsBoot, meaningless
 
-from anyvirt_esx.vmx.parse import Settings, unpercented
+from anyvirt_esx.vmx.parse import NAMES_MAX, Settings, unpercented
 from anyvirt_esx.vmx.write import Lines, percented
 
 # what ESXi 6.5 and Workstation 14 understand, and what came after them
@@ -160,12 +160,15 @@ def _os(v: Settings) -> Any:
 
 def _steps(v: Settings) -> list[OsBoot]:
     found: list[Any] = []
-    for word in (v.text("bios.bootOrder") or "").lower().split(","):
-        step = re.sub(r"[0-9]+$", "", word.strip())
+    strange: list[str] = []
+    for word in (v.text("bios.bootOrder") or "").lower().removeprefix("allow:").split(","):
+        step = word.strip().rstrip("0123456789")
         if step in BOOTS:
             found.append(BOOTS[step])
-        elif step and step != "allow":
-            v.note(f"left out: {step[:40]} of the boot order")
+        elif step:
+            strange.append(step[:40])
+    if strange:
+        v.note(f"left out, of the boot order: {', '.join(strange[:NAMES_MAX])}")
     return [OsBoot(dev=step) for step in dict.fromkeys(found)]
 
 

@@ -15,7 +15,8 @@ CARDS: Final = 10
 MAC: Final = re.compile(r"[0-9a-fA-F]{2}(?::[0-9a-fA-F]{2}){5}", re.ASCII)
 MODELS: Final = {"vlance": "vlance", "vmxnet": "vmxnet", "vmxnet2": "vmxnet2", "vmxnet3": "vmxnet3", "e1000": "e1000",
                  "e1000e": "e1000e"}  # fmt: skip
-KINDS: Final = {"bridged": "bridged", "nat": "nat", "custom": "custom", "hostonly": "hostonly"}
+KINDS: Final = {"bridged": "bridged", "nat": "nat", "custom": "custom", "hostonly": "hostonly",
+         "monitor_dev": "monitor_dev"}  # fmt: skip
 ADDRESSES: Final = {"generated": "generated", "vpx": "generated", "static": "static"}
 # what Workstation calls the switches that its words stand for
 BRIDGED: Final = "vmnet0"
@@ -81,6 +82,8 @@ def _joined(v: Settings, place: str) -> dict[str, Any]:
         return {"type": "bridge", "source": InterfaceSource(bridge=name or switch), "target": switch}
     if kind == "hostonly":
         return {"type": "bridge", "source": InterfaceSource(bridge=name or HOST_ONLY), "target": HOST_ONLY}
+    if kind == "monitor_dev":
+        v.note(f"left out: {place} sees what others send ({kind})")
     if name == "" or (name is None and kind is None):
         return {"type": "null"}
     return {"type": "bridge", "source": InterfaceSource(bridge=name or BRIDGED)}

@@ -14,6 +14,8 @@ FILE_MAX: Final = 1 << 20
 LINE_MAX: Final = 128 << 10
 PROBLEMS_MAX: Final = 20
 NAMES_MAX: Final = 12
+NOTE_MAX: Final = 2000
+NAME_MAX: Final = 80  # characters of a name that are shown
 LINE: Final = re.compile(r'[ \t]*([^\s="#][^\s="]*)[ \t]*=[ \t]*(?:"([^"]*)"|([^\s"#]*))[ \t]*(?:#.*)?')
 BLANK: Final = re.compile(r"[ \t]*(?:#.*)?")
 ENCODING: Final = re.compile(rb'^[ \t]*\.encoding[ \t]*=[ \t]*"?([^"\s]*)', re.IGNORECASE | re.MULTILINE)
@@ -115,7 +117,7 @@ class Settings:
         if len(self.problems) >= PROBLEMS_MAX:
             return
         setting = self._found.get(key.lower())
-        name, line = (setting.key, setting.line) if setting is not None else (key, None)
+        name, line = (setting.key[:NAME_MAX], setting.line) if setting is not None else (key, None)
         self.problems.append(Problem(code, name, line, text, hint))
 
     def numbered(self, pattern: str) -> list[tuple[int, ...]]:
@@ -130,12 +132,14 @@ class Settings:
         self._read.update(key for key in self._of.get(prefix.partition(".")[0], ()) if key.startswith(prefix))
 
     def note(self, text: str) -> None:
-        """Something that the reader is told."""
-        self.notes.append(text)
+        """Something that the reader is told, in at most so many characters."""
+        self.notes.append(text if len(text) <= NOTE_MAX else f"{text[:NOTE_MAX]}...")
 
     def left(self, quiet: re.Pattern[str]) -> list[str]:
         """Keys that nobody asked for, but for those that match."""
-        return [one.key for key, one in self._found.items() if key not in self._read and not quiet.fullmatch(key)]
+        return [
+            one.key[:NAME_MAX] for key, one in self._found.items() if key not in self._read and not quiet.fullmatch(key)
+        ]
 
 
 def parse(data: bytes) -> Settings:
@@ -157,7 +161,7 @@ def parse(data: bytes) -> Settings:
             break
         if setting is not None:
             if setting.key.lower() in found and setting.raw != found[setting.key.lower()].raw:
-                twice[setting.key[:80]] = None
+                twice[setting.key[:NAME_MAX]] = None
             found[setting.key.lower()] = setting
     if problems:
         raise Invalid(problems)

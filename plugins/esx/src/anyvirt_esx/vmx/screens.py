@@ -22,7 +22,7 @@ DISPLAYS_MOST: Final = 10
 
 def read(v: Settings) -> dict[str, Any]:
     """Fields of the domain."""
-    vram = v.number("svga.vramSize", 1, VRAM_MOST) or VRAM
+    vram = v.number("svga.vramSize", 0, VRAM_MOST) or VRAM
     heads = v.number("svga.numDisplays", 1, DISPLAYS_MOST) or 1
     several = {"heads": heads} if heads > 1 else {}
     video = Video(**_words(model="vmvga", vram=-(-vram // KIB) * KIB, primary=True, **several))
@@ -83,7 +83,8 @@ def write(x: Any, w: Lines) -> None:
 
 
 def _vnc(v: Settings) -> Any:
-    port = v.number(f"{VNC}.port", 1, PORT_MOST)
+    port = v.number(f"{VNC}.port", -1, PORT_MOST)
+    port = None if port is None or port <= 0 else port
     fields: dict[str, Any] = {"type": "vnc", "port": -1 if port is None else port, "autoport": port is None}
     address = v.text(f"{VNC}.ip")
     fields["listens"] = (Listen(**_words(type="address", address=address)),)
