@@ -38,7 +38,12 @@ LAB_AREAS: Final = {
     "storage": "storage",
 }
 # More than half of the time of these goes by in waits, for deadlines or for a guest.
-WORKERS: Final = {"tests/unit": ["-n", "3"], "tests/faults": ["-n", "2"], "plugins/qemu/tests": ["-n", "2"]}
+WORKERS: Final = {
+    "tests/unit": ["-n", "3"],
+    "tests/faults": ["-n", "2"],
+    "plugins/qemu/tests": ["-n", "2"],
+    "plugins/host/tests": ["-n", "2"],
+}
 # What is asked of the checkout as a whole and grows with it, whatever its parts are.
 HOUSE: Final = ("bootstrap", "runner", "downstream")
 # What runs as a user without rights: the contract on ``qemu:///session``, and what such a user meets.
