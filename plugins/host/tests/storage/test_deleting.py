@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import subprocess
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ import pytest
 from anyvirt.api import Busy, Connection, Document, Exists, Invalid, NotFound, Scope, Volume, VolumeLifecycle
 from anyvirt.client._generated_sync import Pool
 from anyvirt.client._generated_sync import Volume as Handle
+from anyvirt_host.storage.site import Site
 
 Make = Callable[..., Handle]
 Xml = Callable[[str, Path], str]
@@ -300,4 +302,31 @@ def test_a_volume_under_a_loop_device_stays(make: Make, place: Path) -> None:
             made.delete()
     finally:
         subprocess.run(["losetup", "--detach", out.stdout.strip()], check=True)
+    made.delete()
+
+
+def test_what_a_job_is_at_is_neither_deleted_nor_replaced(storage: Connection, make: Make, place: Path) -> None:
+    made, other = make("disk", MIB), make("other", MIB)
+    site: Site = storage.session.driver.plugin.site
+    held, enough = threading.Event(), threading.Event()
+
+    def wipe() -> None:
+        with site.content(made.ref, "wipe"):
+            held.set()
+            enough.wait(30)
+
+    upload = storage.volume_upload(made)
+    upload.write(b"new")
+    job = threading.Thread(target=wipe)
+    job.start()
+    try:
+        assert held.wait(10)
+        for change in (made.delete, lambda: made.delete(force=True), upload.close, lambda: storage.volume_upload(made)):
+            with pytest.raises(Busy, match="for wipe"):
+                change()
+        other.delete()
+        assert (place / "disk").read_bytes() == bytes(MIB)
+    finally:
+        enough.set()
+        job.join()
     made.delete()

@@ -22,7 +22,7 @@ from anyvirt_host.storage.content import carrier_of
 from anyvirt_host.storage.folder_pool import FolderPool
 from anyvirt_host.storage.losing import Losing
 from anyvirt_host.storage.pool_states import PoolStates
-from anyvirt_host.storage.site import Declared
+from anyvirt_host.storage.site import MOMENT, Declared
 from anyvirt_host.storage.trash import Keeping, Trash, kept_for
 
 if TYPE_CHECKING:
@@ -49,7 +49,7 @@ class Deleting(Losing, PoolStates):
             if not force:
                 self._unused(ref, live, self._seen(ref, live))
             self._overwrite(ref)
-        with self.site.locks.hold(ref.parent.key, "delete"):
+        with self.site.content(ref, "delete", wait=MOMENT), self.site.locks.hold(ref.parent.key, "delete"):
             sight, backend = self._seen(ref, live), self.backend(live)
             trash_can = self._trash(live) if seconds else None
             if not force:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import (
@@ -51,7 +50,7 @@ class Resizing(Making, Losing):
     ) -> Generator[Progress, None, None]:
         live = self._home(ref)
         assert ref.parent is not None
-        with self.site.locks.hold(lock_of(ref), "resize"):
+        with self.site.content(ref, "resize"):
             with self.site.locks.hold(ref.parent.key, "resize"):
                 sight, backend = self._seen(ref, live), self.backend(live)
                 refuse_running(self.site.run, backend, live, ref)
@@ -127,11 +126,6 @@ class Resizing(Making, Losing):
             if said.format == "qcow2" and not keys:  # what it had taken for the new size
                 self.site.run("qemu-img", "check", "-q", "-r", "leaks", origin.spec)
             raise
-
-
-def lock_of(ref: Ref) -> str:
-    """The key of the lock of one volume's content: held for as long as a job changes it."""
-    return "volume-" + sha256(ref.key.encode("utf-8", "surrogateescape")).hexdigest()[:32]
 
 
 def _sure(ref: Ref, head: bytes) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from anyvirt.api import NotFound, Ref, VirtError, WrongState
+from anyvirt.api import Busy, NotFound, Ref, VirtError, WrongState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,6 +20,7 @@ STARTING: Final = "starting"  # and what is known of one whose start has not bee
 STOPPING: Final = "stopping"  # and that one is being let go of
 _DECLARED: Final = "declared"
 FEW: Final = 8
+MOMENT: Final = 2.0  # seconds that a change of a volume's content may take for others to wait
 
 
 class Locks(Protocol):
@@ -141,6 +142,19 @@ class Site:
             raise WrongState("inactive", ["active"], operation, what=pool_ref(row), hint="start it first")
         return found
 
+    @contextmanager
+    def content(self, ref: Ref, purpose: str, *, wait: float | None = None) -> Iterator[None]:
+        """Hold the content of a volume inside the block; whoever needs its pool's lock, too, takes that one then.
+
+        :raises Busy: a job that changes it went on until the deadline, or for ``wait`` seconds.
+        """
+        with ExitStack() as held:
+            try:
+                held.enter_context(self.locks.hold(lock_of(ref), purpose, wait=wait))
+            except Busy as error:
+                raise Busy(ref, holder=error.holder, purpose=error.purpose, hint=error.hint) from error
+            yield
+
     def half(self, ref: Ref) -> str:
         """The place of a pool whose building was cut short; empty where none was."""
         return (self.store.blob("pool", ref.key, HALF) or b"").decode()
@@ -178,6 +192,11 @@ class Site:
     def forget(self, path: str) -> None:
         """Keep nothing of a volume any more."""
         self.store.set_blob("volume", digest(path), _DECLARED, None)
+
+
+def lock_of(ref: Ref) -> str:
+    """The key of the lock of one volume's content."""
+    return f"volume-{digest(ref.key)}"
 
 
 def _declared(found: bytes | None, path: str, inode: int) -> Declared | None:

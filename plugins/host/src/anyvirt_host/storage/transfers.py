@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from anyvirt.api import Busy, Invalid, NotFound, Ref, Stream, Unfinished, Unsupported, VirtError, impl
 
 from anyvirt_host.storage.content import Carrying, carrier_of, span_of
+from anyvirt_host.storage.site import MOMENT
 from anyvirt_host.storage.users import refuse_running
 from anyvirt_host.storage.volumes import RAW, Volumes
 
@@ -35,7 +36,7 @@ class Transfers(Volumes):
         span = span_of(offset, length, sparse=sparse)
         live = self._home(ref)
         assert ref.parent is not None
-        with self.site.locks.hold(ref.parent.key, "upload"):
+        with self.site.content(ref, "upload", wait=MOMENT), self.site.locks.hold(ref.parent.key, "upload"):
             sight = self._seen(ref, live)
             carrier = self._carrier(ref, live, sight)
             refuse_running(self.site.run, self.backend(live), live, ref)
@@ -102,7 +103,7 @@ class Transfers(Volumes):
     def _publish(self, ref: Ref, before: Sight, upload: Upload) -> None:
         """Let the bytes count, as long as it is the same volume and nobody has it open."""
         assert ref.parent is not None
-        with self.site.locks.hold(ref.parent.key, "upload"):
+        with self.site.content(ref, "upload", wait=MOMENT), self.site.locks.hold(ref.parent.key, "upload"):
             live = self._home(ref)
             sight = self._seen(ref, live)
             if sight.inode == before.inode:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from anyvirt.api import Busy, Invalid, JobRecord, NotFound, Progress, Ref, Unsupported, VirtError, current, impl, phase
 
 from anyvirt_host.storage.backend import Blanks, Sight, Wipes
-from anyvirt_host.storage.resizing import Resizing, lock_of
+from anyvirt_host.storage.resizing import Resizing
 from anyvirt_host.storage.scrubbing import TRIM, passes_of, scrubbed
 from anyvirt_host.storage.users import refuse_running
 from anyvirt_host.storage.volumes import RAW
@@ -30,7 +30,7 @@ class Wiping(Resizing):
             passes_of(algorithm)
         live = self._home(ref)
         assert ref.parent is not None
-        with self.site.locks.hold(lock_of(ref), "wipe"):
+        with self.site.content(ref, "wipe"):
             with self.site.locks.hold(ref.parent.key, "wipe"):
                 sight = self._seen(ref, live)
                 self._alone_on(ref, live, sight)
