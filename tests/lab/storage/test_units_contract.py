@@ -10,7 +10,6 @@ from anyvirt.testing.contract.transfers import (
     test_what_was_uploaded_is_downloaded,  # noqa: F401
     volume,  # noqa: F401
 )
-from anyvirt.testing.contract.volumes import test_sizes_are_the_same_in_info_and_description  # noqa: F401
 from storage_scenes import target_xml
 
 ELSEWHERE = "such units are made and removed elsewhere"
