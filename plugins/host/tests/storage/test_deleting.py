@@ -330,3 +330,34 @@ def test_what_a_job_is_at_is_neither_deleted_nor_replaced(storage: Connection, m
         enough.set()
         job.join()
     made.delete()
+
+
+@pytest.mark.parametrize("said", [{"evil": 1}, [1], "said"])
+def test_a_record_that_nobody_here_wrote_keeps_no_trash_from_being_seen(
+    make: Make, pool: Pool, place: Path, said: object
+) -> None:
+    make("disk").delete(trash=HOUR)
+    forged(place, said)
+    assert [one.name for one in pool.trash()] == ["disk"]
+
+
+@needs_qemu_img
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be somebody else")
+def test_what_another_user_says_of_a_deleted_volume_is_not_believed(
+    storage: Connection, make: Make, pool: Pool, place: Path
+) -> None:
+    make("disk", MIB, "qcow2").delete(trash=HOUR)
+    (name,) = hidden(place)
+    os.chown(place / name, 12345, 12345)
+    (link,) = storage.volume_restore(pool, "disk").chain()
+    assert (link.format, link.declared) == ("raw", False)
+
+
+def forged(place: Path, said: object) -> Path:
+    """A folder such as the trash has, with a volume of the name forged in it."""
+    hidden = place / ".anyvirt-0123456789ab.gone"
+    hidden.mkdir(0o700)
+    (hidden / "image").write_bytes(bytes(4096))
+    record = {"name": "forged", "deleted_at": time.time(), "until": time.time() + HOUR, "said": said}
+    (hidden / "record").write_text(json.dumps(record))
+    return hidden

@@ -11,7 +11,8 @@ from anyvirt.api import Exists, Invalid, NotFound
 from anyvirt_host.storage.content import GONE
 from anyvirt_host.storage.faults import done
 from anyvirt_host.storage.ground import IMAGE, ground_of
-from anyvirt_host.storage.wish import HIDDEN
+from anyvirt_host.storage.site import Declared
+from anyvirt_host.storage.wish import HIDDEN, bad_name
 
 if TYPE_CHECKING:
     from anyvirt.api import Run
@@ -20,13 +21,15 @@ if TYPE_CHECKING:
     from anyvirt_host.storage.site import Live
 
 RECORD: Final = "record"
+_NOBODY: Final = "65534"
 
 
 class Binned(NamedTuple):
     """A volume in the trash.
 
     :param hidden: the folder that it is in.
-    :param said: what it was declared as, as ``Declared`` has it; None where nobody had.
+    :param said: what it was declared as, as ``Declared`` has it; None where nobody had, or somebody else says so:
+        whoever may write in the folder can put a record there.
     :param sight: None where it was not moved there, or is back again.
     """
 
@@ -63,10 +66,13 @@ class Trash:
             out = self._run("head", "-c", "65536", "--", f"{place}/{RECORD}")
             try:
                 told = json.loads(out.text)
-                words = (str(told["name"]), float(told["deleted_at"]), float(told["until"]), told["said"])
-            except (ValueError, KeyError, TypeError):
+                words = (str(told["name"]), float(told["deleted_at"]), float(told["until"]))
+                said = told["said"] if told["said"] and self._ours(hidden) else None
+                declared = Declared(**said)._asdict() if said else None
+            except (ValueError, KeyError, TypeError, RecursionError):
                 continue
-            found.append(Binned(hidden, *words, self._ground.sights(place, [IMAGE]).get(IMAGE)))
+            if not bad_name(words[0]):
+                found.append(Binned(hidden, *words, declared, self._ground.sights(place, [IMAGE]).get(IMAGE)))
         return sorted(found, key=lambda one: one.deleted_at)
 
     def back(self, one: Binned) -> None:
@@ -109,6 +115,11 @@ class Trash:
         if not found:
             raise NotFound(name, "volume", hint="its time in the trash is over, or it was deleted without one")
         return found[-1]
+
+    def _ours(self, hidden: str) -> bool:
+        """Whether this user made a folder; what root makes on NFS is nobody's."""
+        sight = self._ground.sights(self._folder, [hidden]).get(hidden)
+        return sight is not None and str(sight.owner) in (done(self._run("id", "-u"), "id").text.strip(), _NOBODY)
 
     def _do(self, *argv: str) -> None:
         done(self._run(*argv), self._folder)
