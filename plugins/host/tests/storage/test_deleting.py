@@ -87,6 +87,19 @@ def test_a_defined_guest_of_any_driver_keeps_what_its_definition_names(
     made.delete()
 
 
+def test_a_guest_that_names_a_volume_by_where_its_folder_really_is_keeps_it(
+    storage: Connection, place: Path, tmp_path: Path, pool_xml: Xml, described: Callable[..., Document[Volume]]
+) -> None:
+    (tmp_path / "link").symlink_to(place)
+    pool = storage.pool_create(pool_xml("linked", tmp_path / "link"))
+    made = storage.volume(storage.volume_create(pool, described("disk")).wait(20))
+    disk = f"<disk type='file' device='disk'><source file='{place / 'disk'}'/><target dev='vda'/></disk>"
+    xml = f"<domain type='kvm'><name>web</name><memory>1</memory><devices>{disk}</devices></domain>"
+    Scope.find("session", state_dir=tmp_path / "state").store("lxc").define("domain", str(uuid4()), "web", xml)
+    with pytest.raises(Busy, match="guest web"):
+        made.delete()
+
+
 def test_guests_whose_store_cannot_be_read_may_need_anything(make: Make, tmp_path: Path) -> None:
     made = make("disk")
     folder = tmp_path / "state/session/xen"

@@ -47,7 +47,7 @@ class Losing(Transfers):
         for who in busy_with(self.site.run, self.backend(live), live, ref.key):
             yield Loss(ref.key, None, "it is open now", who)
         pool, name = self._names(ref, live)
-        for who in defined_with(self.site.stores(), ref.key, pool, name):
+        for who in defined_with(self.site.stores(), self._aliases(ref, live), pool, name):
             yield Loss(ref.key, None, "its definition names it", who)
         if sight.type == "file":
             for snapshot in self._snapshots(ref, live, sight):
