@@ -31,9 +31,9 @@ def test_formats_are_listed_with_what_brings_them(cli: Any) -> None:
 def test_a_format_that_is_not_there_is_refused_with_what_brings_it(cli: Any, tmp_path: Path) -> None:
     file = tmp_path / "x"
     file.write_text(XML)
-    result = cli("convert", "--to", "vmx", str(file))
+    result = cli("convert", "--to", "xen-xl", str(file))
     assert result.code == 1
-    assert "hint: pip install anyvirt-vmware; there are domain, json, yaml" in result.err
+    assert "hint: pip install anyvirt-xen; there are domain, json, yaml" in result.err
     assert cli("convert", "--to", "json").code == 2
 
 
