@@ -200,6 +200,19 @@ with open("storage:///session", state_dir=Path(sys.argv[1])) as connection:
 """
 
 
+def test_recovery_resizes_no_file_that_took_the_place_since(
+    storage: Connection, make: Make, place: Path, tmp_path: Path
+) -> None:
+    make("disk", MIB)
+    argv: list[Any] = [sys.executable, "-c", VICTIM, tmp_path / "state", str(2 << 30), "allocating"]
+    assert subprocess.run(argv, check=False).returncode == -9
+    (place / "other").write_bytes(b"kept" * MIB)
+    (place / "other").replace(place / "disk")
+    (said,) = storage.recover()
+    assert "another one now" in said
+    assert (place / "disk").read_bytes() == b"kept" * MIB
+
+
 @pytest.mark.parametrize("phase", ["allocating", "resizing"])
 def test_a_resize_that_was_killed_is_settled_by_recovery(
     storage: Connection, make: Make, place: Path, tmp_path: Path, phase: str

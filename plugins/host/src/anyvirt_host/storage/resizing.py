@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import (
     Busy,
@@ -61,7 +61,7 @@ class Resizing(Making, Losing):
                 have = sight.physical if header is None else header.size
                 size = _wanted(ref, sight, said, header, have + capacity if delta else capacity)
                 self._may(ref, live, have, size, header, shrink=shrink)
-                phase("resize", pool=ref.parent.key, path=ref.key, old=have, size=size)
+                self._begin("resize", ref, live, sight, old=have, size=size)
             if size != have:
                 if said is None or header is None:
                     steps = _raw(backend, live, ref, size, allocate=allocate)
@@ -82,12 +82,31 @@ class Resizing(Making, Losing):
             sight, backend = self._seen(ref, live), self.backend(live)
         except NotFound:
             return f"volume {path}: it is gone"
+        if self._another(record, ref, live, sight):
+            return f"volume {path}: it is another one now, whose size stays"
         have, _ = self._capacity(self._known(ref, live, sight))
         said = self._said(path, live, sight)
         if have != size and (said is None or said.format == RAW) and isinstance(backend, Resizes):
             backend.settle(live, backend.called(live, path), old)
             have = old
         return f"volume {path}: " + ("it had been resized" if have == size else "it was not resized")
+
+    def _begin(self, what: str, ref: Ref, live: Live, sight: Sight, **undo: Any) -> None:
+        """Write down what is done to which file."""
+        assert ref.parent is not None
+        phase(what, pool=ref.parent.key, path=ref.key, identity=self._identity(ref, live, sight), **undo)
+
+    def _another(self, record: JobRecord, ref: Ref, live: Live, sight: Sight) -> bool:
+        """Whether somebody has put another file there since."""
+        now = self._identity(ref, live, sight)
+        return bool(record.undo.get("identity", now) != now)
+
+    def _identity(self, ref: Ref, live: Live, sight: Sight) -> list[int]:
+        """What tells a file from a later one; nothing does devices, whose nodes come and go."""
+        if sight.type != "file":
+            return []
+        backend = self.backend(live)
+        return [sight.inode, backend.generation(live, backend.called(live, ref.key))]
 
     def _may(self, ref: Ref, live: Live, have: int, size: int, header: Header | None, *, shrink: bool) -> None:
         """Refuse what would lose content that nobody gave up, or what others read."""

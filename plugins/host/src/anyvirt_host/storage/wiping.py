@@ -7,7 +7,7 @@ from collections.abc import Generator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from anyvirt.api import Busy, Invalid, JobRecord, NotFound, Progress, Ref, Unsupported, VirtError, current, impl, phase
+from anyvirt.api import Busy, Invalid, JobRecord, NotFound, Progress, Ref, Unsupported, VirtError, current, impl
 
 from anyvirt_host.storage.backend import Blanks, Sight, Wipes
 from anyvirt_host.storage.resizing import Resizing
@@ -35,7 +35,7 @@ class Wiping(Resizing):
                 sight = self._seen(ref, live)
                 self._alone_on(ref, live, sight)
                 blank = self._blank(ref, live, sight)
-                phase("wipe", pool=ref.parent.key, path=ref.key, blank=blank)
+                self._begin("wipe", ref, live, sight, blank=blank)
             for progress in self._overwritten(ref, live, sight, algorithm):
                 current().check("wiping a volume")
                 yield progress
@@ -49,7 +49,8 @@ class Wiping(Resizing):
         cut = f"volume {path}: its wipe was cut short"
         try:
             live = self._home(ref)
-            self._seen(ref, live)
+            if self._another(record, ref, live, self._seen(ref, live)):
+                return f"{cut}; it is another one now, whose content stays"
             for _ in self._emptied(ref, live, blank) if blank else ():
                 pass
         except NotFound:
