@@ -14,7 +14,19 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
-from anyvirt.api import Busy, Connection, Document, Exists, Invalid, NotFound, Scope, Volume, VolumeLifecycle
+from anyvirt.api import (
+    Busy,
+    Connection,
+    Deadline,
+    Document,
+    Exists,
+    Invalid,
+    NotFound,
+    Scope,
+    Volume,
+    VolumeLifecycle,
+    within,
+)
 from anyvirt.client._generated_sync import Pool
 from anyvirt.client._generated_sync import Volume as Handle
 from anyvirt_host.storage.site import Site
@@ -364,6 +376,18 @@ def test_what_another_user_says_of_a_deleted_volume_is_not_believed(
     os.chown(place / name, 12345, 12345)
     (link,) = storage.volume_restore(pool, "disk").chain()
     assert (link.format, link.declared) == ("raw", False)
+
+
+def test_what_somebody_planted_in_hidden_folders_keeps_nobody_waiting(make: Make, pool: Pool, place: Path) -> None:
+    made = make("disk")
+    (place / ".anyvirt-0123456789abcdef.part" / "folder").mkdir(parents=True)
+    (place / ".anyvirt-0123456789ab.gone").mkdir()
+    os.mkfifo(place / ".anyvirt-0123456789ab.gone" / "record")
+    with within(Deadline(20)):
+        assert pool.trash() == ()
+        made.delete()
+        pool.refresh()
+    assert os.listdir(place) == []
 
 
 def forged(place: Path, said: object) -> Path:

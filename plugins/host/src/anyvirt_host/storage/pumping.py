@@ -357,7 +357,12 @@ def _clear(fd: int, hidden: str) -> None:
     """Remove a hidden folder with its files."""
     with named(hidden):
         for one in os.listdir(fd):
-            os.unlink(one, dir_fd=fd)
+            try:
+                os.unlink(one, dir_fd=fd)
+            except IsADirectoryError:  # nobody here made that
+                from shutil import rmtree
+
+                rmtree(one, dir_fd=fd)
         os.rmdir(hidden)
 
 

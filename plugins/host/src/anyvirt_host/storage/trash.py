@@ -63,7 +63,9 @@ class Trash:
         found = []
         for hidden, _ in self._ground.berths(self._folder, HIDDEN, GONE):
             place = f"{self._folder}/{hidden}"
-            out = self._run("head", "-c", "65536", "--", f"{place}/{RECORD}")
+            # whoever may write in the folder may have put a fifo or a link there
+            flags = ("bs=65536", "count=1", "iflag=nofollow,nonblock", "status=none")
+            out = self._run("dd", f"if={place}/{RECORD}", *flags)
             try:
                 told = json.loads(out.text)
                 words = (str(told["name"]), float(told["deleted_at"]), float(told["until"]))
