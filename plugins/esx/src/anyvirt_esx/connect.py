@@ -88,14 +88,14 @@ class Line:
         before = self.logins
         try:
             return work()
-        except _Expired:
+        except Expired:
             with self._lock:
                 if self.logins == before:
                     log.info("%s: the session has ended, logging in again", self.uri)
                     self._login()
         try:
             return work()
-        except _Expired as error:
+        except Expired as error:
             raise Denied(f"{self.uri.host} ends each session at once", hint="log in by other means and look") from error
 
     def ask(self, operation: str, what: Ref | str, method: Callable[..., Any], *args: Any, **named: Any) -> Any:
@@ -111,7 +111,7 @@ class Line:
             raise self._lost(operation, error) from error
         except Exception as error:
             if "NotAuthenticated" in names(error):
-                raise _Expired(operation) from error
+                raise Expired(operation) from error
             if "MethodFault" not in names(error):
                 raise
             raise coded(error, operation, what) from error
@@ -222,7 +222,7 @@ class Line:
         return Unreachable(str(self.uri), "connect", details=details)
 
 
-class _Expired(Interrupted):
+class Expired(Interrupted):
     """The session has ended; whoever asks logs in again."""
 
     def __init__(self, operation: str) -> None:

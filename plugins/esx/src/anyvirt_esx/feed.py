@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -140,8 +140,7 @@ class Changes:
         old = self.machines.get(key) or before.get(key)
         if update.kind == "leave":
             return Step(self.machines.pop(key), None, now) if key in self.machines else None
-        said = {FIELDS[one.name]: _plain(one.val) for one in update.changeSet if one.name in FIELDS}
-        new = replace(old or Machine(key), **said)
+        new = told_of(key, {one.name: one.val for one in update.changeSet}, old)
         self.machines[key] = new
         return Step(old, new, now) if new != old else None
 
@@ -159,6 +158,11 @@ class Changes:
         )
         line.ask("filter", "inventory", collector.CreateFilter, spec, False)
         self._collector, self._version, self._logins = collector, "", line.logins
+
+
+def told_of(key: str, told: Mapping[str, Any], before: Machine | None = None) -> Machine:
+    """A machine with what was told of it, by the server's names."""
+    return replace(before or Machine(key), **{FIELDS[name]: _plain(told[name]) for name in told if name in FIELDS})
 
 
 def _plain(value: Any) -> Any:

@@ -10,8 +10,9 @@ from typing import Any, Final
 from anyvirt.api import Invalid, NotFound, Ref
 
 from anyvirt_esx.address import unescaped
-from anyvirt_esx.connect import Line
-from anyvirt_esx.feed import Changes, Machine
+from anyvirt_esx.connect import Expired, Line
+from anyvirt_esx.faults import names
+from anyvirt_esx.feed import FIELDS, Changes, Machine, told_of
 
 PAGE: Final = 1000  # objects in one answer
 _WAYS: Final = (("folder", "Folder", "childEntity"), ("datacenter", "Datacenter", "hostFolder"))
@@ -47,14 +48,22 @@ class Inventory:
             return dict(self._changes.machines)
 
     def machine(self, ref: Ref) -> Machine:
-        """One of them.
+        """One of them, asked for by itself: one request, whatever else there is.
 
-        :raises NotFound: it is not there, or not in this place.
+        :raises NotFound: it is not there.
         """
-        found = self.machines().get(ref.key)
-        if found is None:
+        line, types = self.line, self.line.collecting
+        spec = types.FilterSpec(
+            objectSet=[types.ObjectSpec(obj=line.object("VirtualMachine", ref.key), skip=False)],
+            propSet=[types.PropertySpec(type=line.vim.VirtualMachine, pathSet=list(FIELDS))],
+        )
+        try:
+            found = line.run(lambda: list(retrieve(line, [spec])))
+        except NotFound as error:
+            raise NotFound(ref) from error
+        if not found:
             raise NotFound(ref)
-        return found
+        return told_of(ref.key, found[0][1])
 
     def changes(self) -> Changes:
         """A feed of its own."""
@@ -68,6 +77,8 @@ def retrieve(line: Line, specs: list[Any]) -> Iterator[tuple[Any, dict[str, Any]
     page = line.ask("read", "inventory", collector.RetrievePropertiesEx, specs, options)
     while page is not None:
         for one in page.objects:
+            if any("NotAuthenticated" in names(lack.fault) for lack in one.missingSet):
+                raise Expired("read")  # some servers say so of each property
             yield one.obj, {found.name: found.val for found in one.propSet}
         if not page.token:
             return
@@ -81,9 +92,9 @@ def under(line: Line, root: Any, kind: str, paths: list[str]) -> Iterator[tuple[
 
 def _tree(line: Line, root: Any, wanted: Mapping[str, list[str]]) -> Any:
     types, vim = line.collecting, line.vim
-    names = [types.SelectionSpec(name=name) for name in ("folder", "datacenter", "hosts")]
+    ways_on = [types.SelectionSpec(name=name) for name in ("folder", "datacenter", "hosts")]
     ways = [
-        types.TraversalSpec(name=name, type=getattr(vim, kind), path=path, skip=False, selectSet=names)
+        types.TraversalSpec(name=name, type=getattr(vim, kind), path=path, skip=False, selectSet=ways_on)
         for name, kind, path in _WAYS
     ]
     ways.append(types.TraversalSpec(name="hosts", type=vim.ComputeResource, path="host", skip=False))
