@@ -9,7 +9,7 @@ from typing import Final
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 # Lane-seconds for all sections of an area together, and wall clock for the whole.
-BUDGETS: Final = {"foundation": 360, "house": 120, "models": 120, "qemu-devices": 300, "storage": 300}
+BUDGETS: Final = {"esx": 180, "foundation": 360, "house": 120, "models": 120, "qemu-devices": 300, "storage": 300}
 WALL: Final = 1800
 # A section that takes longer than this hangs. The Debian lab installs two machines from the network.
 LIMIT: Final = 600
@@ -26,9 +26,10 @@ APART: Final = {
     "plugins/qemu/tests/probing": "qemu-devices",
 }
 # Plug-ins and labs whose time is another area's than the foundation's.
-PLUGIN_AREAS: Final = {"host": "storage"}
+PLUGIN_AREAS: Final = {"esx": "esx", "host": "storage"}
 LAB_AREAS: Final = {
     "boots": "qemu-devices",
+    "esx": "esx",
     "far": "storage",
     "far_whole": "storage",
     "filesystems": "storage",
