@@ -59,7 +59,9 @@ def test_what_a_parameter_cannot_be_is_refused(query: str) -> None:
     assert refusal.value.hint
 
 
-@pytest.mark.parametrize("text", ["gsx://h/", "esx://h/?proxy=socks5://p", "esx://h/?transport=http"])
+@pytest.mark.parametrize(
+    "text", ["gsx://h/", "esx://h/?proxy=socks5://p", "esx://h/?transport=http", "esx://h/?auto_answer=1"]
+)
 def test_what_cannot_be_had_is_unsupported_with_a_way_out(text: str) -> None:
     with pytest.raises(Unsupported) as refusal:
         address(text)

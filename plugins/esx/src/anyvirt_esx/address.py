@@ -31,7 +31,7 @@ class Address:
 
     :param place: folders, datacenter, cluster and host below the root, unescaped; empty is all of it.
     :param thumbprint: of the server's certificate, hexadecimal in lower case; it alone decides then.
-    :param auto_answer: answer questions of guests with their default.
+    :param vcenter: that of a host, which nothing but migration needs.
     """
 
     scheme: str
@@ -43,7 +43,6 @@ class Address:
     cacert: str | None = None
     thumbprint: str | None = None
     proxy: Proxy | None = None
-    auto_answer: bool = False
     vcenter: str | None = None
 
     @classmethod
@@ -51,7 +50,7 @@ class Address:
         """Read a URI.
 
         :raises Invalid: an unknown parameter or a value that it cannot have.
-        :raises Unsupported: ``gsx``, a SOCKS proxy, or a password in the clear.
+        :raises Unsupported: ``gsx``, a SOCKS proxy, ``auto_answer=1``, or a password in the clear.
         """
         if uri.scheme == "gsx":
             raise Unsupported("esx", "gsx://: VMware Server ended in 2011", hint="use esx:// or vpx://")
@@ -60,13 +59,15 @@ class Address:
         for name, _ in uri.query:
             if name not in PARAMETERS and not name.startswith("service."):
                 raise Invalid(f"{uri}: there is no parameter {name!r}", hint=f"there are {', '.join(PARAMETERS)}")
+        if _flag(uri, "auto_answer"):
+            raise Unsupported("esx", "auto_answer=1", hint="leave it out, and answer questions in VMware's own client")
         secure = _transport(uri)
         thumbprint, cacert, verify = _thumbprint(uri), uri.param("cacert"), not _flag(uri, "no_verify")
         if sum((thumbprint is not None, cacert is not None, not verify)) > 1:
             raise Invalid(f"{uri}: cacert, thumbprint and no_verify=1 exclude each other", hint="keep one of them")
         place = tuple(unescaped(item) for item in uri.path.split("/") if item) if uri.scheme == "vpx" else ()
         port = uri.port or (443 if secure else 80)
-        rest = {"auto_answer": _flag(uri, "auto_answer"), "vcenter": uri.param("vcenter"), "proxy": _proxy(uri)}
+        rest = {"vcenter": uri.param("vcenter"), "proxy": _proxy(uri)}
         return cls(uri.scheme, uri.host, port, place, secure, verify, cacert, thumbprint, **rest)  # type: ignore[arg-type]
 
 

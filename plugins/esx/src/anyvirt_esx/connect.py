@@ -46,10 +46,7 @@ class _Mismatch(ssl.SSLError):
 
 
 class Line:
-    """One session with a server, used by any number of threads at once.
-
-    :param requests: how many were sent; a test counts the round trips of a call by it.
-    """
+    """One session with a server, used by any number of threads at once."""
 
     def __init__(self, address: Address, uri: Uri, auth: Auth) -> None:
         self.address, self.uri, self._auth = address, uri, auth
