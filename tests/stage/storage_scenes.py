@@ -23,12 +23,12 @@ from anyvirt.api import (
     Volume,
     WrongState,
 )
-from anyvirt_host.storage.iscsi_pool import IscsiPool
-from anyvirt_host.storage.logical_pool import LogicalPool
-from anyvirt_host.storage.mpath_pool import MpathPool
-from anyvirt_host.storage.net_pool import NetPool
-from anyvirt_host.storage.origin import Origin
-from anyvirt_host.storage.scsi_pool import ScsiPool
+from anyvirt_host.storage.images.origin import Origin
+from anyvirt_host.storage.kinds.iscsi import IscsiPool
+from anyvirt_host.storage.kinds.logical import LogicalPool
+from anyvirt_host.storage.kinds.mpath import MpathPool
+from anyvirt_host.storage.kinds.net import NetPool
+from anyvirt_host.storage.kinds.scsi import ScsiPool
 from anyvirt_host.storage.site import Live
 
 MIB: Final = 1 << 20

@@ -22,7 +22,7 @@ from anyvirt.testing.contract.removal import *  # noqa: F403
 from anyvirt.testing.contract.storage import *  # noqa: F403
 from anyvirt.testing.contract.transfers import *  # noqa: F403
 from anyvirt.testing.contract.volumes import *  # noqa: F403
-from anyvirt_host.storage.serving import Served
+from anyvirt_host.storage.kinds.serving import Served
 
 TOOLS = ("qemu-nbd", "qemu-storage-daemon", "mkfs.ext4", "findmnt", "blkid", "losetup")
 SIZE = 192 << 20

@@ -6,7 +6,7 @@ import time
 
 import pytest
 from anyvirt.api import Deadline, Interrupted, Run, within
-from anyvirt_host.storage.net_pool import PATIENCE, NetPool
+from anyvirt_host.storage.kinds.net import PATIENCE, NetPool
 from storage_scenes import net_xml, pool_of
 
 

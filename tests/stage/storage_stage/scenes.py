@@ -9,9 +9,9 @@ from typing import Final
 
 import pytest
 from anyvirt.api import Busy, Denied, Document, Invalid, NotFound, Pool, PoolSource, Run, Secret, Unsupported, Volume
-from anyvirt_host.storage.cluster import Cluster
-from anyvirt_host.storage.iscsi_direct_pool import IscsiDirectPool
-from anyvirt_host.storage.rbd_pool import RbdPool
+from anyvirt_host.storage.kinds.cluster import Cluster
+from anyvirt_host.storage.kinds.iscsi_direct import IscsiDirectPool
+from anyvirt_host.storage.kinds.rbd import RbdPool
 from anyvirt_host.storage.site import Live
 
 from storage_stage.tgt import HIDDEN, INITIATOR, LOCKED, OPEN, PASSWORD, SIZES, USER

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from anyvirt.api import Document, Invalid, NotFound, Output, Pool, Run, Secret, Volume
 from anyvirt_host.storage.backend import backend_of
-from anyvirt_host.storage.iscsi_pool import IscsiPool
-from anyvirt_host.storage.logical_pool import wanted
-from anyvirt_host.storage.maker import alive, maker
-from anyvirt_host.storage.scsi_pool import ScsiPool
+from anyvirt_host.storage.kinds.iscsi import IscsiPool
+from anyvirt_host.storage.kinds.logical import wanted
+from anyvirt_host.storage.kinds.maker import alive, maker
+from anyvirt_host.storage.kinds.scsi import ScsiPool
 from anyvirt_host.storage.site import Live
 
 MNT = "<target><path>/mnt</path></target>"

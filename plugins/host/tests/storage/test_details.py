@@ -15,7 +15,7 @@ from anyvirt.client._generated_sync import Pool
 from anyvirt.client._generated_sync import Volume as Handle
 from anyvirt_host.storage.backend import Sight
 from anyvirt_host.storage.details import Detail, Details
-from anyvirt_host.storage.header import Header
+from anyvirt_host.storage.images.header import Header
 
 MANY = 60
 SIGHT = Sight("file", 7, 4096, 8192, 0o600, 0, 0, (1, 2, 3))

@@ -297,7 +297,7 @@ def test_a_maker_that_was_killed_leaves_a_whole_partition_or_none(
 VICTIM = """
 import os, signal, sys
 from anyvirt.transport.run import LocalRun
-from anyvirt_host.storage.disk_pool import DiskPool
+from anyvirt_host.storage.kinds.disk import DiskPool
 from anyvirt_host.storage.site import Live
 
 local, left = LocalRun(), int(sys.argv[4])

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 from anyvirt.api import Denied, Exists, Failed, FarRun, Invalid, NotFound, Output, Run, Unsupported
 from anyvirt.transport.run import LocalRun
-from anyvirt_host.storage.far_ground import FarGround, told
-from anyvirt_host.storage.ground import Ground, ground_of
-from anyvirt_host.storage.local_ground import LocalGround
+from anyvirt_host.storage.ground.far import FarGround, told
+from anyvirt_host.storage.ground.ground import Ground, ground_of
+from anyvirt_host.storage.ground.local import LocalGround
 
 # A line to a shell, as ssh is one: what ends it ends nothing at its other end.
 RELAY = 'cat | setsid sh -c "$0" | cat'

@@ -17,7 +17,7 @@ from anyvirt.api import open as opened
 from anyvirt.client._generated_sync import Pool
 from anyvirt.transport.run import LocalRun, Output
 from anyvirt_host.storage.backend import Backend, backend_of
-from anyvirt_host.storage.fs_pool import QUIET
+from anyvirt_host.storage.kinds.fs import QUIET
 from anyvirt_host.storage.site import Live
 from storage_stage import mounted
 

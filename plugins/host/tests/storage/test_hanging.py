@@ -16,7 +16,7 @@ import pytest
 from anyvirt.api import Connection, Interrupted, Unreachable, VirtError
 from anyvirt.client._generated_sync import Pool
 from anyvirt_host.local.outpost import CAP, Outposts, stuck
-from anyvirt_host.storage.standing import may_hang
+from anyvirt_host.storage.ground.standing import may_hang
 
 here = pytest.mark.skipif(os.geteuid() != 0, reason="needs root: a file system is mounted")
 fuse = pytest.mark.skipif(shutil.which("fuse2fs") is None, reason="fuse2fs is not installed")
@@ -158,7 +158,7 @@ def test_what_was_killed_and_cannot_die_is_counted(tmp_path: Path) -> None:
 
 
 def test_no_more_than_a_few_are_left_stuck_on_one_thing(tmp_path: Path) -> None:
-    posts = Outposts("anyvirt_host.storage.apart_ground:Quarters", "a mount", tmp_path)
+    posts = Outposts("anyvirt_host.storage.ground.apart:Quarters", "a mount", tmp_path)
     for pid in range(CAP):
         (tmp_path / f"{pid}").mkdir()
         (tmp_path / f"{pid}/comm").write_text(posts.name)

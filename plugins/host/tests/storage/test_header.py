@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 from anyvirt.api import Invalid
-from anyvirt_host.storage.header import HEAD, backing_path, looks_like, qcow2
-from anyvirt_host.storage.headers import header_of
+from anyvirt_host.storage.images.header import HEAD, backing_path, looks_like, qcow2
+from anyvirt_host.storage.images.headers import header_of
 from hypothesis import given
 from hypothesis import strategies as st
 

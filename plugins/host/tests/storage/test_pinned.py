@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from anyvirt.api import Busy, Output, Progress, Run, Secret
 from anyvirt.transport.run import LocalRun
-from anyvirt_host.storage.folder import Folder
-from anyvirt_host.storage.scrubbing import scrubbed
+from anyvirt_host.storage.ground.folder import Folder
+from anyvirt_host.storage.images.scrubbing import scrubbed
 from anyvirt_host.storage.wish import Wish
 
 CONTENT = b"of somebody else" * 512

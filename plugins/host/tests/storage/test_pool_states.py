@@ -31,8 +31,8 @@ from anyvirt.api import Pool as Model
 from anyvirt.client._generated_sync import Pool
 from anyvirt.testing import connected
 from anyvirt_host.storage.backend import Backend, backend_of
-from anyvirt_host.storage.folder_pool import FolderPool
-from anyvirt_host.storage.lengthy import lengthy
+from anyvirt_host.storage.images.lengthy import lengthy
+from anyvirt_host.storage.kinds.folder import FolderPool
 from anyvirt_host.storage.service import Alone
 from anyvirt_host.storage.site import STARTING, Live, Site, digest
 
@@ -205,7 +205,7 @@ BUILDER = """
 import sys, time
 from pathlib import Path
 from anyvirt.api import open
-from anyvirt_host.storage.folder_pool import FolderPool
+from anyvirt_host.storage.kinds.folder import FolderPool
 
 def slow(self, live, pool, *, overwrite=False):
     print("building", flush=True)

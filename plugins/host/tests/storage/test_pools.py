@@ -16,8 +16,8 @@ from anyvirt.api import open as opened
 from anyvirt.client._generated_sync import Pool
 from anyvirt.testing import connected
 from anyvirt_host.storage.backend import backend_of
-from anyvirt_host.storage.folder import Folder
-from anyvirt_host.storage.folder_pool import FolderPool
+from anyvirt_host.storage.ground.folder import Folder
+from anyvirt_host.storage.kinds.folder import FolderPool
 from anyvirt_host.storage.service import Alone, Service
 from anyvirt_host.storage.site import Live, Site
 

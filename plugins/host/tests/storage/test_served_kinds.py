@@ -12,9 +12,9 @@ from anyvirt.api import Busy, Denied, Document, Exists, Invalid, Pool, PoolSourc
 from anyvirt.testing.recorded import Exchange, Recorded, recorded
 from anyvirt.transport.run import LocalRun
 from anyvirt_host.storage.backend import Backend, Resizes, backend_of
-from anyvirt_host.storage.cluster import Cluster, drop
-from anyvirt_host.storage.gluster_pool import volumes
-from anyvirt_host.storage.overwrite import overwritten
+from anyvirt_host.storage.kinds.cluster import Cluster, drop
+from anyvirt_host.storage.kinds.gluster import volumes
+from anyvirt_host.storage.kinds.overwrite import overwritten
 from storage_stage import scenes
 
 SPOKEN = Path(__file__).parent / "spoken"

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from anyvirt.api import Busy, Failed, Secret
 from anyvirt_host.storage.backend import Sight
-from anyvirt_host.storage.content import Span
-from anyvirt_host.storage.serving import NodeCarrier, Served
+from anyvirt_host.storage.carrying.content import Span
+from anyvirt_host.storage.kinds.serving import NodeCarrier, Served
 
 pytestmark = [
     pytest.mark.skipif(not os.access("/dev/fuse", os.R_OK | os.W_OK), reason="needs root: /dev/fuse is opened"),
@@ -94,7 +94,7 @@ def test_what_came_before_is_put_back_by_whoever_remembers_it(image: Path) -> No
 
 VICTIM = """
 import sys
-from anyvirt_host.storage.serving import Served
+from anyvirt_host.storage.kinds.serving import Served
 served = Served({"driver": "file", "filename": sys.argv[1]}, "it", writable=True)
 print(served.path, flush=True)
 sys.stdin.read()

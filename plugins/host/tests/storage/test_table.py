@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from anyvirt.api import Failed, Invalid
-from anyvirt_host.storage.table import KINDS, Span, Table, fitting, free, number_of, read, room_behind
+from anyvirt_host.storage.kinds.table import KINDS, Span, Table, fitting, free, number_of, read, room_behind
 
 MIB = 1 << 20
 SIZE = 128 * MIB

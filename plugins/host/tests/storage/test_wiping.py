@@ -17,7 +17,7 @@ from anyvirt.api import Busy, Connection, Failed, Invalid
 from anyvirt.client._generated_sync import Volume as Handle
 from anyvirt.transport.run import LocalRun, Output
 from anyvirt_host.storage.backend import Sight
-from anyvirt_host.storage.scrubbing import PASSES, scrubbed
+from anyvirt_host.storage.images.scrubbing import PASSES, scrubbed
 from anyvirt_host.storage.service import Alone, Service
 
 Make = Callable[..., Handle]

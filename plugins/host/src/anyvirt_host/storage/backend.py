@@ -12,24 +12,24 @@ from anyvirt.api import Invalid, Problem
 if TYPE_CHECKING:
     from anyvirt.api import Pool, PoolSource, PoolSources, Progress, Run, Secret, Volume
 
-    from anyvirt_host.storage.origin import Origin
+    from anyvirt_host.storage.images.origin import Origin
     from anyvirt_host.storage.site import Live
     from anyvirt_host.storage.wish import Wish
 
 KINDS: Final = {
-    "dir": "folder_pool",
-    "fs": "fs_pool",
-    "logical": "logical_pool",
-    "netfs": "net_pool",
-    "disk": "disk_pool",
-    "iscsi": "iscsi_pool",
-    "scsi": "scsi_pool",
-    "mpath": "mpath_pool",
-    "rbd": "rbd_pool",
-    "iscsi-direct": "iscsi_direct_pool",
-    "gluster": "gluster_pool",
-    "zfs": "zfs_pool",
-    "vstorage": "vstorage_pool",
+    "dir": "folder",
+    "fs": "fs",
+    "logical": "logical",
+    "netfs": "net",
+    "disk": "disk",
+    "iscsi": "iscsi",
+    "scsi": "scsi",
+    "mpath": "mpath",
+    "rbd": "rbd",
+    "iscsi-direct": "iscsi_direct",
+    "gluster": "gluster",
+    "zfs": "zfs",
+    "vstorage": "vstorage",
 }
 SHARED: Final = ("disk", "iscsi", "scsi", "rbd")  # kinds whose target path has volumes of other pools, too
 ASKING: Final = ("rbd", "iscsi", "iscsi-direct", "netfs")  # kinds whose servers ask who one is
@@ -331,11 +331,11 @@ def backend_of(kind: str, run: Run, secret: Callable[[str, str], Secret] | None 
         way_out = "libvirt has no back-end for it either" if kind == "sheepdog" else f"there are {', '.join(KINDS)}"
         text = f"there is no back-end for pools of the type {kind!r}"
         raise Invalid([Problem("unsupported.config", "/@type", None, text, way_out)])
-    made = import_module(f"anyvirt_host.storage.{home}").backend
+    made = import_module(f"anyvirt_host.storage.kinds.{home}").backend
     return cast("Backend", made(run, secret) if kind in ASKING else made(run))
 
 
 def about(kind: str) -> About:
     """What a type of pool that has a back-end is like."""
-    found: About = getattr(import_module(f"anyvirt_host.storage.{KINDS[kind]}"), "ABOUT", About())
+    found: About = getattr(import_module(f"anyvirt_host.storage.kinds.{KINDS[kind]}"), "ABOUT", About())
     return found

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from anyvirt.api import Invalid, NotFound, Problem
 
-from anyvirt_host.storage.folder import Folder
-from anyvirt_host.storage.header import HEAD, Header, backing_path
-from anyvirt_host.storage.headers import READERS, header_of
-from anyvirt_host.storage.origin import node
+from anyvirt_host.storage.ground.folder import Folder
+from anyvirt_host.storage.images.header import HEAD, Header, backing_path
+from anyvirt_host.storage.images.headers import READERS, header_of
+from anyvirt_host.storage.images.origin import node
 from anyvirt_host.storage.site import Declared
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from anyvirt.api import (
     impl,
 )
 
-from anyvirt_host.storage.content import carrier_of
-from anyvirt_host.storage.folder_pool import FolderPool
+from anyvirt_host.storage.carrying.content import carrier_of
+from anyvirt_host.storage.kinds.folder import FolderPool
 from anyvirt_host.storage.losing import Losing
 from anyvirt_host.storage.pool_states import PoolStates
 from anyvirt_host.storage.site import MOMENT, Declared

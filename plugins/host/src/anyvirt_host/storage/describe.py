@@ -18,11 +18,11 @@ from anyvirt.api import (
     VolumeType,
 )
 
-from anyvirt_host.storage.header import backing_path
+from anyvirt_host.storage.images.header import backing_path
 
 if TYPE_CHECKING:
     from anyvirt_host.storage.backend import Sight
-    from anyvirt_host.storage.header import Header
+    from anyvirt_host.storage.images.header import Header
     from anyvirt_host.storage.site import Declared
 
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from anyvirt_host.storage.header import Header
+from anyvirt_host.storage.images.header import Header
 
 if TYPE_CHECKING:
     from anyvirt_host.storage.backend import Sight

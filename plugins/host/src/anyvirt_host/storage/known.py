@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import Invalid, NotFound, Ref
 
-from anyvirt_host.storage.content import part_name
+from anyvirt_host.storage.carrying.content import part_name
 from anyvirt_host.storage.details import Detail, Details
-from anyvirt_host.storage.header import HEAD, looks_like
+from anyvirt_host.storage.images.header import HEAD, looks_like
 from anyvirt_host.storage.wish import HIDDEN
 
 if TYPE_CHECKING:
     from anyvirt_host.storage.backend import Backend, Sight
-    from anyvirt_host.storage.header import Header
+    from anyvirt_host.storage.images.header import Header
     from anyvirt_host.storage.site import Declared, Live, Site
 
 RAW: Final = "raw"
@@ -109,7 +109,7 @@ class Glance:
         return detail.seeming is None if said is None else said.format != RAW and detail.header is None
 
     def _read(self, name: str) -> Header:
-        from anyvirt_host.storage.headers import header_of, vhdx
+        from anyvirt_host.storage.images.headers import header_of, vhdx
 
         said, place = self.said[name], self._backend.place(self.live, name)
         if said.format == "vhdx":  # its size is far inside

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from anyvirt.api import Busy, Deadline, Loss, NotFound, Ref, VirtError, fan_out, left, within
 
 from anyvirt_host.storage.guests import defined_with
-from anyvirt_host.storage.header import HEAD, backing_path, looks_like
-from anyvirt_host.storage.headers import header_of
-from anyvirt_host.storage.origin import node
+from anyvirt_host.storage.images.header import HEAD, backing_path, looks_like
+from anyvirt_host.storage.images.headers import header_of
+from anyvirt_host.storage.images.origin import node
 from anyvirt_host.storage.site import Declared, Live, pool_ref
 from anyvirt_host.storage.transfers import Transfers
 from anyvirt_host.storage.trash import Keeping

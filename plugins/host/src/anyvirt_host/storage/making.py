@@ -34,7 +34,7 @@ from anyvirt_host.storage.wish import FOLDERS
 if TYPE_CHECKING:
     from anyvirt.api import Volume
 
-    from anyvirt_host.storage.origin import Origin
+    from anyvirt_host.storage.images.origin import Origin
     from anyvirt_host.storage.wish import Wish
 
 Fill = Callable[[Draft], Generator[Progress, None, None]]
@@ -122,7 +122,7 @@ class Making(Volumes):
         :raises Invalid: it is a folder, or its header names what nobody declared.
         """
         from anyvirt_host.storage.below import standing
-        from anyvirt_host.storage.origin import Origin
+        from anyvirt_host.storage.images.origin import Origin
 
         live = self._home(ref)
         sight, backend = self._seen(ref, live), self.backend(live)

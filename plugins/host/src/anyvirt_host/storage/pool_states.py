@@ -31,7 +31,7 @@ from anyvirt.api import (
 )
 
 from anyvirt_host.storage.backend import SHARED, Backend
-from anyvirt_host.storage.lengthy import lengthy
+from anyvirt_host.storage.images.lengthy import lengthy
 from anyvirt_host.storage.pools import Pools, told_apart
 from anyvirt_host.storage.site import HALF, STARTING, STOPPING, Live, digest, pool_ref
 

@@ -23,9 +23,9 @@ from anyvirt.api import (
 )
 
 from anyvirt_host.storage.backend import Resizes, Sight
-from anyvirt_host.storage.errand import errand
 from anyvirt_host.storage.faults import done, needing
-from anyvirt_host.storage.header import looks_like
+from anyvirt_host.storage.images.errand import errand
+from anyvirt_host.storage.images.header import looks_like
 from anyvirt_host.storage.losing import Losing
 from anyvirt_host.storage.making import Making, protocol
 from anyvirt_host.storage.users import refuse_running
@@ -33,7 +33,7 @@ from anyvirt_host.storage.volumes import RAW
 
 if TYPE_CHECKING:
     from anyvirt_host.storage.backend import Backend
-    from anyvirt_host.storage.header import Header
+    from anyvirt_host.storage.images.header import Header
     from anyvirt_host.storage.site import Declared, Live
 
 FORMATS: Final = ("raw", "qcow2", "luks", "qed")
@@ -125,8 +125,8 @@ class Resizing(Making, Losing):
     ) -> Generator[Progress, None, None]:
         """An image that has a format, resized by ``qemu-img``."""
         from anyvirt_host.storage.below import standing
-        from anyvirt_host.storage.origin import Origin
-        from anyvirt_host.storage.sealing import objects
+        from anyvirt_host.storage.images.origin import Origin
+        from anyvirt_host.storage.images.sealing import objects
 
         reach = protocol(self.backend(live), live, ref.key, sight)
         below = standing(self.site, ref.key, header, said)

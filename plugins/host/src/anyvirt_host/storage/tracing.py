@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from anyvirt.api import ChainLink, Document, Invalid, NotFound, Problem, Ref, VirtError, Volume, impl
 
-from anyvirt_host.storage.folder import Folder
-from anyvirt_host.storage.header import HEAD, backing_path
-from anyvirt_host.storage.headers import READERS, header_of, vhdx
+from anyvirt_host.storage.ground.folder import Folder
+from anyvirt_host.storage.images.header import HEAD, backing_path
+from anyvirt_host.storage.images.headers import READERS, header_of, vhdx
 from anyvirt_host.storage.site import Declared, Live, pool_ref
 from anyvirt_host.storage.volumes import RAW, Volumes
 from anyvirt_host.storage.wish import FOLDERS, FORMATS
 
 if TYPE_CHECKING:
     from anyvirt_host.storage.backend import Sight
-    from anyvirt_host.storage.header import Header
+    from anyvirt_host.storage.images.header import Header
 
 LONGEST: Final = 1000  # images of a chain that are looked at; no QEMU opens as many
 PLACE: Final = "/backingStore"

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from anyvirt.api import Busy, Invalid, NotFound, Ref, Stream, Unfinished, Unsupported, VirtError, impl
 
-from anyvirt_host.storage.content import Carrying, carrier_of, span_of
+from anyvirt_host.storage.carrying.content import Carrying, carrier_of, span_of
 from anyvirt_host.storage.site import MOMENT
 from anyvirt_host.storage.users import refuse_running
 from anyvirt_host.storage.volumes import RAW, Volumes
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from anyvirt.api import Answer, Document, Volume
 
     from anyvirt_host.storage.backend import Backend, Sight
-    from anyvirt_host.storage.content import Carrier, Kept, Upload
+    from anyvirt_host.storage.carrying.content import Carrier, Kept, Upload
     from anyvirt_host.storage.known import Known
     from anyvirt_host.storage.site import Live
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, runtime_chec
 
 from anyvirt.api import Exists, Invalid, NotFound
 
-from anyvirt_host.storage.content import GONE
+from anyvirt_host.storage.carrying.content import GONE
 from anyvirt_host.storage.faults import done
-from anyvirt_host.storage.ground import IMAGE, ground_of
+from anyvirt_host.storage.ground.ground import IMAGE, ground_of
 from anyvirt_host.storage.site import Declared
 from anyvirt_host.storage.wish import HIDDEN, bad_name
 

@@ -27,7 +27,7 @@ HYPERVISORS: Final = (
 )
 STOP: Final = "shut it down first"
 _NAME: Final = re.compile(r"(?:^|,)guest=((?:[^,]|,,)*)")
-_PUMP: Final = "/anyvirt_host/storage/pump.py"
+_PUMP: Final = "/anyvirt_host/storage/carrying/pump.py"
 _WRITES: Final = os.O_WRONLY | os.O_RDWR
 
 
@@ -70,7 +70,7 @@ def uploading(run: Run, place: str) -> bool:
     """Whether somebody is at an upload to a file."""
     if not place.startswith("/"):
         return False
-    from anyvirt_host.storage.content import carrier_of
+    from anyvirt_host.storage.carrying.content import carrier_of
 
     kept = carrier_of(run).kept(place)
     return kept is not None and kept.held

@@ -16,7 +16,7 @@ from anyvirt_host.storage.site import Live
 if TYPE_CHECKING:
     from anyvirt.api import Volume
 
-    from anyvirt_host.storage.header import Header
+    from anyvirt_host.storage.images.header import Header
     from anyvirt_host.storage.site import Declared
 
 T = TypeVar("T")

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from anyvirt.api import Busy, Invalid, JobRecord, NotFound, Progress, Ref, Unsupported, VirtError, current, impl
 
 from anyvirt_host.storage.backend import Blanks, Sight, Wipes
+from anyvirt_host.storage.images.scrubbing import TRIM, passes_of, scrubbed
 from anyvirt_host.storage.resizing import Resizing
-from anyvirt_host.storage.scrubbing import TRIM, passes_of, scrubbed
 from anyvirt_host.storage.users import refuse_running
 from anyvirt_host.storage.volumes import RAW
 
 if TYPE_CHECKING:
-    from anyvirt_host.storage.header import Header
+    from anyvirt_host.storage.images.header import Header
     from anyvirt_host.storage.site import Declared, Live
     from anyvirt_host.storage.wish import Wish
 
@@ -93,7 +93,7 @@ class Wiping(Resizing):
 
     def _emptied(self, ref: Ref, live: Live, blank: dict[str, Any]) -> Generator[Progress, None, None]:
         """Make the volume an empty image."""
-        from anyvirt_host.storage.sealing import Cipher
+        from anyvirt_host.storage.images.sealing import Cipher
         from anyvirt_host.storage.wish import Wish
 
         backend, secret = self.backend(live), str(blank["secret"])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from anyvirt.api import Invalid, Problem, heeded, meaningless, unheeded
 
-from anyvirt_host.storage.sealing import PLACE, Cipher, cipher_of
+from anyvirt_host.storage.images.sealing import PLACE, Cipher, cipher_of
 
 if TYPE_CHECKING:
     from anyvirt.api import Secret, Volume, VolumeTarget

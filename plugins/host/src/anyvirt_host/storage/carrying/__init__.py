@@ -1,0 +1,1 @@
+"""The bytes of volumes on their way in and out."""
