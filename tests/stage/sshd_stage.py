@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
@@ -87,6 +88,9 @@ def serving(folder: Path) -> Iterator[Server]:
         _wait(port, folder / "log", daemon)
         yield Server(folder, port, getpass.getuser())
     finally:
+        # What a killed client left on its way here lives on for a minute: its line goes with its session.
+        for pid in Path(f"/proc/{daemon.pid}/task/{daemon.pid}/children").read_text().split():
+            os.kill(int(pid), signal.SIGTERM)
         daemon.terminate()
         daemon.wait()
 

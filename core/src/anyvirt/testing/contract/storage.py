@@ -9,7 +9,7 @@ from typing import Final
 import pytest
 
 from anyvirt.client._generated_sync import Connection, Pool
-from anyvirt.errors import Busy, Cancelled, Exists, Invalid, NotFound, Unsupported, VirtError, WrongState
+from anyvirt.errors import Busy, Cancelled, Denied, Exists, Invalid, NotFound, Unsupported, VirtError, WrongState
 from anyvirt.jobs import JobState
 from anyvirt.ref import Ref
 from anyvirt.testing.guests import PREFIX
@@ -360,8 +360,8 @@ def test_sources_of_pools_are_looked_for_and_what_cannot_be_is_refused(connectio
         connection.pool_sources("dir")
     try:
         found = connection.pool_sources("logical").model.sources
-    except (Invalid, Unsupported) as lacking:
-        assert lacking.hint  # noqa: PT017 - a host without the tool, or without such pools, says so
+    except (Denied, Invalid, Unsupported) as lacking:
+        assert lacking.hint  # noqa: PT017 - a host without the tool, the right, or such pools says so
     else:
         assert all(one.name for one in found)
 
