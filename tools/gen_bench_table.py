@@ -21,6 +21,7 @@ README: Final = ROOT / "README.md"
 RESULTS: Final = ROOT / "tests" / "bench" / "results"
 BEGIN: Final = "<!-- bench -->"
 END: Final = "<!-- /bench -->"
+PART: Final = 8  # figures that a run of a part gives at most
 
 
 def main(words: list[str]) -> int:
@@ -47,28 +48,34 @@ def _date(result: dict[str, Any]) -> str:
 
 
 def table(results: list[dict[str, Any]]) -> str:
-    """The table in Markdown, with a sentence on what it was taken with.
+    """The table in Markdown: each figure out of its newest run, and a sentence on what each run was taken with.
 
     :param results: from the oldest on.
     """
-    result = next(one for one in reversed(results) if one["ratios"])
-    absolute = {key: row for one in results if not one["ratios"] for key, row in one["absolute"].items()}
-    absolute |= result["absolute"]
+    newest = {key: one for one in results for key in one["absolute"]}
     rows = ["| | anyvirt | libvirt | ratio | to reach |", "|---|---:|---:|---:|---:|"]
-    for key, figure in {**FIGURES, **ALONE}.items():
-        if key in absolute:
-            rows.append(_row(figure, absolute[key], result["ratios"].get(key)))
+    shown = {key: (figure, newest[key]) for key, figure in {**FIGURES, **ALONE}.items() if key in newest}
+    rows += [_row(figure, one["absolute"][key], one["ratios"].get(key)) for key, (figure, one) in shown.items()]
+    runs = [one for one in reversed(results) if any(one is used for _, used in shown.values())]
+    beside = [_words(one, shown) for one in runs if one["ratios"]]
+    return "\n".join([*rows, "", "\n\n".join(beside), ""])
+
+
+def _words(result: dict[str, Any], shown: dict[str, tuple[Figure, dict[str, Any]]]) -> str:
+    """What a run beside libvirt was taken with; of a part of it, which figures it gave."""
     context = result["context"]
     version = int(context["libvirt"])
     libvirt = f"{version // 1_000_000}.{version // 1000 % 1000}.{version % 1000}"
+    given = [figure.what for figure, one in shown.values() if one is result]
+    begin = f"{'; '.join(given)}: medians" if len(given) <= PART else "Medians"
     words = (
-        f"Medians of {context['rounds']} rounds of fresh processes, {context['date'][:10]}, {context['commit']}, "
+        f"{begin} of {context['rounds']} rounds of fresh processes, {context['date'][:10]}, {context['commit']}, "
         f"{context['machine']}, {context['qemu']}, libvirt {libvirt}, Python {context['python']}; "
         "shipped defaults on both sides, every define on the disk before it returns."
     )
     if "note" in context:
         words += f" {context['note'][0].upper()}{context['note'][1:]}."
-    return "\n".join([*rows, "", words, ""])
+    return words[0].upper() + words[1:]
 
 
 def _row(figure: Figure, row: dict[str, Any], ratio: float | None) -> str:
