@@ -49,8 +49,9 @@ def test_a_kill_at_any_moment_leaves_whole_volumes_and_what_recovery_removes(
             time.sleep(moments.uniform(0, 0.25))
             victim.send_signal(signal.SIGKILL)
             said = victim.stdout.read().split("\n")
-        storage.recover()
-        assert storage.recover() == ()
+        end = time.monotonic() + 20
+        while storage.recover() != ():  # a tool that outlives its maker may be at it a moment longer
+            assert time.monotonic() < end, warned
         there = {str(volume.name): volume for volume in pool.volumes()}
         assert {one.name for one in place.iterdir()} == set(there)
         for name, volume in there.items():
