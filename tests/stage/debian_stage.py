@@ -140,7 +140,8 @@ def started(kept: Path, folder: Path) -> Machine:
         shutil.copy(kept / name, folder / name)
     kind, host = (folder / "host.pub").read_text().split()[:2]
     (folder / "known").write_text(f"[127.0.0.1]:{port} {kind} {host}\n")
-    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=(folder / "qemu.log").open("wb"))
+    with (folder / "qemu.log").open("wb") as log:
+        process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stderr=log)
     (folder / "port").write_text(str(port))
     machine = Machine(folder, port, process)
     try:
