@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
 import debian_stage
 import pytest
-from anyvirt.api import Run
+from anyvirt.api import Connection, Run
 from anyvirt.settings import Settings
 from anyvirt.transport.far import FarRun
 from anyvirt.transport.ssh import SshRun
 from anyvirt.uri import Uri
 from storage_scenes import PASSWORDS
 
+SLOW = 120.0  # seconds
 SERVERS = f"""
 mkdir -p /srv/nfs /srv/smb /srv/brick
 systemctl start nfs-server rpcbind smbd glusterd tgt iscsid
@@ -75,10 +76,16 @@ def connection_uri(machine: debian_stage.Machine, servers: None) -> str:
 
 
 @pytest.fixture
+def connection(open_connection: Callable[..., Connection]) -> Connection:
+    """Its calls have the time that an emulated machine takes."""
+    return open_connection(timeout=SLOW)
+
+
+@pytest.fixture
 def shared() -> bool:
     return True
 
 
 @pytest.fixture
 def patience() -> float:
-    return 120.0
+    return SLOW
