@@ -21,6 +21,8 @@ QEMU_SUITE: Final = ("plugins/qemu/tests", "tests/lab/guest", "tests/lab/qemu")
 # Folders that are sections of their own, apart from the one that they lie in: the area whose time they take.
 APART: Final = {
     "tests/unit/model": "models",
+    "tests/unit/far": "storage",
+    "tests/cli/stores": "storage",
     "plugins/qemu/tests/planning": "qemu-devices",
     "plugins/qemu/tests/hosting": "qemu-devices",
     "plugins/qemu/tests/probing": "qemu-devices",
