@@ -24,7 +24,7 @@ from sections import BUDGETS, ROOT, WALL, Section, everything, labs
 LOGS: Final = ROOT / ".nox" / "tests"
 FIGURES: Final = ROOT / "tests" / "figures.json"
 LANES: Final = 2
-SLACK: Final = 1.4  # machines differ, and the same one by a fifth from run to run: exceeded where this much more was spent
+SLACK: Final = 1.4  # machines differ, one by a fifth from run to run: a budget is exceeded at this much of it
 TAIL: Final = 60
 
 
